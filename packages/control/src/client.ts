@@ -1,0 +1,248 @@
+import type {
+
+  DeploymentRecord,
+  Flavor,
+  InventoryRecord,
+  JsonObject,
+  JsonValue,
+  LogLine,
+  LogQuery,
+  OperationRecord,
+  OutputsOf,
+  ParametersOf,
+  Pipeline,
+  Plan,
+  RunRecord,
+  Secret,
+  ServingSettingsInput,
+  SnapshotManifest,
+  SnapshotRecord,
+} from "@millrace/core";
+import type { DeploymentFilter, DeploymentSummary, Page, PageQuery, RunFilter, RunSummary } from "@millrace/store";
+
+/** What a deployment or snapshot is made from: a module's path (with `#name` for an export other than default), a pipeline object, or a snapshot. */
+export type Source = string | Pipeline | { readonly snapshot: string };
+
+/** Told while a long call goes on. `at` is in milliseconds since the epoch. */
+export interface ProgressEvent {
+  readonly at: number;
+  readonly deployment: string | null;
+  readonly message: string;
+}
+
+export interface CallOptions {
+  /** Ends the call early; an operation under way is recorded as aborted and can be picked up. */
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (event: ProgressEvent) => void;
+}
+
+export interface DeployOptions extends CallOptions {
+  /** Default: the snapshot's name, else the pipeline's. */
+  readonly name?: string;
+  /** Default: the deployment's own stack, else the active one. A deployment cannot be moved to another stack. */
+  readonly stack?: string;
+  /** Settings of the deployer's flavor, over those of the deployer and the pipeline. */
+  readonly settings?: JsonObject;
+  readonly serving?: ServingSettingsInput;
+  /** Plain environment of the service. */
+  readonly environment?: Readonly<Record<string, string>>;
+  /** Deadline of the operation in seconds. Default 600. */
+  readonly timeoutSeconds?: number;
+  /** Answers the question that updating another user's deployment asks. Default false. */
+  readonly overtake?: boolean;
+  /** False refuses to touch a deployment that exists. Default true. */
+  readonly update?: boolean;
+  /** Called with the plan before anything changes; false stops with `DEPLOY_DECLINED`. Default: go on. */
+  readonly confirm?: (plan: DeploymentPlan) => boolean | Promise<boolean>;
+}
+
+/** A deployer's plan together with what it is for. */
+export interface DeploymentPlan extends Plan {
+  readonly deployment: string;
+  readonly exists: boolean;
+  readonly snapshot: { readonly from: string | null; readonly to: string };
+  /** Where each effective setting came from. */
+  readonly settings: readonly EffectiveSetting[];
+}
+
+export interface DeployResult {
+  readonly deployment: DeploymentRecord;
+  /** Null when nothing had to be done. */
+  readonly operation: OperationRecord | null;
+  readonly plan: DeploymentPlan;
+}
+
+/** Layers of settings in order of growing precedence. */
+export type SettingOrigin = "default" | "deployer" | "pipeline" | "command line";
+
+export interface EffectiveSetting {
+  /** `deployer.port`, `serving.tracking.mode` … */
+  readonly name: string;
+  readonly value: JsonValue;
+  readonly origin: SettingOrigin;
+}
+
+export interface InvokeOptions {
+  readonly runName?: string;
+  /** Deadline in seconds. Default: the deployment's. */
+  readonly timeoutSeconds?: number;
+  readonly signal?: AbortSignal;
+}
+
+/** The body of a successful answer of `POST /invoke`. */
+export interface Invocation<Outputs = JsonObject> {
+  readonly success: true;
+  readonly outputs: Outputs;
+  /** Seconds. */
+  readonly execution_time: number;
+  readonly metadata: {
+    readonly deployment_id: string;
+    readonly deployment_name: string;
+    readonly snapshot_id: string;
+    readonly snapshot_name: string | null;
+    readonly pipeline_name: string;
+    readonly run_id: string;
+    readonly run_name: string;
+    readonly parameters_used: JsonObject;
+  };
+  readonly error: null;
+}
+
+export interface DeploymentDetails {
+  readonly deployment: DeploymentRecord;
+  readonly snapshot: SnapshotRecord | null;
+  readonly manifest: SnapshotManifest | null;
+  readonly inventory: readonly InventoryRecord[];
+  readonly lastOperation: OperationRecord | null;
+  readonly hasAuthKey: boolean;
+  /** Only when asked for with `showSecret`. */
+  readonly authKey: Secret | null;
+}
+
+export interface DeleteResult {
+  /** Resources that `force` left on the platform. */
+  readonly leftBehind: readonly InventoryRecord[];
+}
+
+/** A deployer or stack as lists show it. `managedBy` says where it is edited. */
+export interface DeployerEntry {
+  readonly name: string;
+  readonly flavor: string;
+  readonly settings: JsonObject;
+  readonly serving: JsonObject;
+  readonly managedBy: "file" | "store" | "built in";
+}
+
+export interface StackEntry {
+  readonly name: string;
+  readonly deployer: string;
+  readonly active: boolean;
+  readonly managedBy: "file" | "store" | "built in";
+}
+
+export interface ConfigEntry {
+  readonly name: string;
+  readonly value: JsonValue;
+  /** `default`, the config file's path, or the environment variable. */
+  readonly origin: string;
+}
+
+/**
+ * Everything that Millrace does, as calls. The command line is a thin skin on it. Names of deployments and snapshots may
+ * be given as name, id or unique id prefix. All errors are MillraceError.
+ */
+export interface Client {
+  readonly snapshots: {
+    create(source: Exclude<Source, { snapshot: string }>, options?: CallOptions & {
+      readonly name?: string; readonly description?: string; readonly replace?: boolean;
+    }): Promise<SnapshotRecord>;
+    list(query?: PageQuery & { readonly pipeline?: string }): Promise<Page<SnapshotRecord>>;
+    get(idOrName: string): Promise<{ readonly snapshot: SnapshotRecord; readonly manifest: SnapshotManifest }>;
+    delete(idOrName: string): Promise<void>;
+  };
+  plan(source: Source, options?: DeployOptions): Promise<DeploymentPlan>;
+  deploy(source: Source, options?: DeployOptions): Promise<DeployResult>;
+  /** Runs the pipeline once as a batch run in a process of its own. */
+  run<P extends Pipeline>(source: P, parameters: ParametersOf<P>, options?: RunOptions): Promise<RunRecord>;
+  run(source: Source, parameters: JsonObject, options?: RunOptions): Promise<RunRecord>;
+  /** @throws MillraceError of class `pipeline` when a step failed, `usage` for wrong parameters, `unreachable` when nothing answers. */
+  invoke<P extends Pipeline>(deployment: string, parameters: ParametersOf<P>, options?: InvokeOptions): Promise<Invocation<OutputsOf<P>>>;
+  invoke(deployment: string, parameters: JsonObject, options?: InvokeOptions): Promise<Invocation>;
+  readonly deployments: {
+    list(filter?: DeploymentFilter & { readonly mine?: boolean }): Promise<Page<DeploymentSummary>>;
+    get(deployment: string, options?: { readonly showSecret?: boolean }): Promise<DeploymentDetails>;
+    /** Asks the platform and brings the record in line. */
+    refresh(deployment: string, options?: CallOptions & { readonly timeoutSeconds?: number }): Promise<DeploymentRecord>;
+    /** Brings the recorded snapshot, or another one, back into service. */
+    provision(deployment: string, options?: Omit<DeployOptions, "name" | "stack"> & { readonly snapshot?: string }): Promise<DeployResult>;
+    /** Removes every resource and keeps the record. */
+    deprovision(deployment: string, options?: CallOptions & { readonly timeoutSeconds?: number; readonly overtake?: boolean }): Promise<DeploymentRecord>;
+    /** Deprovisions and removes the record. `force` removes the record whatever the platform says, and tells what is left. */
+    delete(deployment: string, options?: CallOptions & { readonly force?: boolean; readonly timeoutSeconds?: number; readonly overtake?: boolean }): Promise<DeleteResult>;
+    /** Deploys the snapshot that served before, or the one named by `to`. */
+    rollback(deployment: string, options?: Omit<DeployOptions, "name" | "stack"> & { readonly to?: string }): Promise<DeployResult>;
+    /** Refreshes until the status is reached. @throws `WAIT_TIMEOUT`, and at once when it turns ERROR unless that is wanted. */
+    wait(deployment: string, options?: CallOptions & { readonly status?: DeploymentRecord["status"]; readonly timeoutSeconds?: number }): Promise<DeploymentRecord>;
+    history(deployment: string, query?: PageQuery): Promise<Page<OperationRecord>>;
+    logs(deployment: string, query?: LogQuery & { readonly signal?: AbortSignal }): AsyncIterable<LogLine>;
+  };
+  readonly runs: {
+    list(filter?: Omit<RunFilter, "deploymentId"> & { readonly deployment?: string }): Promise<Page<RunSummary>>;
+    get(idOrName: string): Promise<RunRecord>;
+  };
+  readonly deployers: {
+    flavors(): Promise<readonly Flavor[]>;
+    register(name: string, flavor: string, options?: { readonly settings?: JsonObject; readonly serving?: ServingSettingsInput }): Promise<DeployerEntry>;
+    list(): Promise<readonly DeployerEntry[]>;
+    get(name: string): Promise<{ readonly deployer: DeployerEntry; readonly flavor: Flavor; readonly effective: readonly EffectiveSetting[] }>;
+    /** @throws `DEPLOYER_IN_USE` while it has deployments that are not ABSENT. */
+    delete(name: string): Promise<void>;
+  };
+  readonly stacks: {
+    register(name: string, deployer: string): Promise<StackEntry>;
+    list(): Promise<readonly StackEntry[]>;
+    get(name: string): Promise<StackEntry>;
+    set(name: string): Promise<void>;
+    delete(name: string): Promise<void>;
+  };
+  readonly secrets: {
+    set(name: string, value: Secret): Promise<void>;
+    list(): Promise<readonly string[]>;
+    delete(name: string): Promise<void>;
+  };
+  readonly config: { show(): Promise<readonly ConfigEntry[]> };
+  /** Releases the store. Running deployments go on. */
+  close(): Promise<void>;
+}
+
+export interface RunOptions extends CallOptions {
+  readonly runName?: string;
+  readonly timeoutSeconds?: number;
+  /** Log lines of the pipeline's process. */
+  readonly onLog?: (line: LogLine) => void;
+}
+
+export interface ConnectOptions {
+  /** Where to look for millrace.config.ts, upwards. Default: the working directory. */
+  readonly directory?: string;
+  /** The config file itself. */
+  readonly configFile?: string;
+  /** The state folder. Default: MILLRACE_HOME, else `.millrace` beside the config file, else in `directory`. */
+  readonly home?: string;
+  /** Acting user. Default: MILLRACE_USER, else the operating system's user. */
+  readonly user?: string;
+  /** Flavors beside those of the configured plugins; used by tests and the conformance suite. */
+  readonly flavors?: readonly Flavor[];
+  /** Poll and retry times; for tests and platforms with scaled time. */
+  readonly timing?: Partial<Timing>;
+}
+
+/** Milliseconds. */
+export interface Timing {
+  /** First wait between two polls; grows by half up to `pollMaxMs`, with jitter. */
+  readonly pollMs: number;
+  readonly pollMaxMs: number;
+  readonly healthTimeoutMs: number;
+  readonly leaseTtlMs: number;
+}
+

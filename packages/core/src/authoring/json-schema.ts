@@ -1,0 +1,47 @@
+import { z } from "zod";
+import { MillraceError, messageOf } from "../errors.ts";
+import type { JsonSchema } from "../json.ts";
+
+/**
+ * The JSON Schema (draft 2020-12) of a zod schema: of what it accepts (`input`) or of what it yields (`output`).
+ * @throws MillraceError `SCHEMA_NOT_JSON` when it holds something that JSON cannot carry.
+ */
+export function jsonSchemaOf(schema: z.ZodType, io: "input" | "output", what: string): JsonSchema {
+  try {
+    const { $schema: _, ...document } = z.toJSONSchema(schema, { io });
+    return document;
+  } catch (cause) {
+    throw new MillraceError({
+      class: "pipeline",
+      code: "SCHEMA_NOT_JSON",
+      message: `${what} cannot be described as JSON: ${messageOf(cause)}.`,
+      action:
+        "Parameters and outputs travel as JSON. Use for example z.iso.datetime() for dates, arrays for sets, objects for maps; values between steps may be anything.",
+      cause,
+    });
+  }
+}
+
+/** True for z.object schemas of any copy of zod 4. */
+export function isObjectSchema(schema: unknown): schema is z.ZodObject {
+  if (typeof schema !== "object" || schema === null || !("_zod" in schema)) return false;
+  const { def } = schema._zod as { def?: { type?: string } };
+  return def?.type === "object";
+}
+
+/** The schema of a field inside a schema; `{}` (anything) where the path leads through unions or references. */
+export function fieldSchema(schema: JsonSchema, path: readonly (string | number)[]): JsonSchema {
+  let current = schema;
+  for (const part of path) {
+    const next = typeof part === "number" ? current["items"] : property(current["properties"], part);
+    if (typeof next !== "object" || next === null) return {};
+    current = next as JsonSchema;
+  }
+  return current;
+}
+
+function property(properties: unknown, name: string): unknown {
+  return typeof properties === "object" && properties !== null && Object.hasOwn(properties, name)
+    ? Reflect.get(properties, name)
+    : undefined;
+}

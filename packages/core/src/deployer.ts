@@ -1,0 +1,252 @@
+import type { z } from "zod";
+import type { MillraceError } from "./errors.ts";
+import type { JsonValue } from "./json.ts";
+import type { Secret } from "./secret.ts";
+import type { ServingSettings } from "./serving-settings.ts";
+
+/** What a deployer can do. Declared, and verified by the conformance suite in both directions. */
+export interface Capabilities {
+  /** What the deployer runs: a folder with the bundled pipeline, or a container image. */
+  readonly artefact: "bundle" | "image";
+  readonly logs: {
+    readonly tail: boolean;
+    readonly since: boolean;
+    readonly follow: boolean;
+    /** Lines say which replica wrote them. */
+    readonly replicas: boolean;
+  };
+  /** Secret values are kept out of the plain environment and of everything that the platform shows. */
+  readonly secrets: boolean;
+  /** An update loses no request. */
+  readonly zeroDowntime: boolean;
+  /** A failed update leaves the old revision serving. */
+  readonly keepsOldOnFailure: boolean;
+  readonly scaleToZero: boolean;
+  readonly trafficSplit: boolean;
+  /** The URL stays the same across updates, failures and a deprovision that is followed by a provision. */
+  readonly stableUrl: boolean;
+  readonly tls: boolean;
+}
+
+/** Which deployment a call is about. Resource names derive from `id`, which never changes; `name` may. */
+export interface DeploymentTarget {
+  readonly id: string;
+  readonly name: string;
+  readonly project: string;
+  /** Resources that earlier operations wrote to the journal and that are not known to be gone. */
+  readonly inventory: readonly InventoryResource[];
+  /** `metadata` of the last observation that was stored. */
+  readonly metadata: Readonly<Record<string, JsonValue>>;
+}
+
+/** The folder that a `bundle` deployer runs: `<node> <runtime> serve <directory>`. */
+export interface BundleArtefact {
+  readonly kind: "bundle";
+  /** Absolute path of the snapshot's folder. It is immutable and shared; copy nothing into it. */
+  readonly directory: string;
+  /** Absolute path of the server's entry module, to be run by Node. */
+  readonly runtime: string;
+}
+
+export interface ImageArtefact {
+  readonly kind: "image";
+  /** Repository with digest, pullable by the platform. */
+  readonly reference: string;
+}
+
+export type Artefact = BundleArtefact | ImageArtefact;
+
+/** What shall run. The same for plan and provision. */
+export interface DeploymentRequest<Settings = unknown> {
+  readonly deployment: DeploymentTarget;
+  /**
+   * Digest over everything that makes one revision differ from another: snapshot, settings, environment, and a keyed
+   * digest of the secrets. Store it on the platform (tag, label): equal revision and healthy means no-op.
+   */
+  readonly revision: string;
+  readonly snapshot: { readonly id: string; readonly name: string | null; readonly pipeline: string };
+  readonly artefact: Artefact;
+  /** The flavor's settings, parsed by its schema. */
+  readonly settings: Settings;
+  readonly serving: ServingSettings;
+  /** Environment of the service, to be set as it is. Holds no secret. PORT and HOST are the deployer's to set. */
+  readonly environment: Readonly<Record<string, string>>;
+  /**
+   * Values that the service needs and nobody may see. Hand them over as files (mode 0600) in a folder named by the
+   * environment variable MILLRACE_SECRETS_DIR, or by the platform's secret service.
+   */
+  readonly secrets: Readonly<Record<string, Secret>>;
+}
+
+export type ChangeAction = "create" | "update" | "replace" | "delete" | "no-op";
+
+export interface FieldChange {
+  readonly field: string;
+  readonly before?: JsonValue;
+  readonly after?: JsonValue;
+}
+
+export interface ResourceChange {
+  readonly action: ChangeAction;
+  readonly kind: string;
+  readonly name: string;
+  /** For update and replace: what differs. Secrets appear as their name with no value. */
+  readonly fields: readonly FieldChange[];
+}
+
+/** What provision would do now. Exact: provision does just this. */
+export interface Plan {
+  /** The strongest of the resources' actions. */
+  readonly action: Exclude<ChangeAction, "delete">;
+  readonly changes: readonly ResourceChange[];
+  /** True when requests fail or the URL changes while the plan is carried out. */
+  readonly interrupts: boolean;
+}
+
+/** A platform resource, by the kind and deterministic name that the deployer gave it. */
+export interface ResourceKey {
+  readonly kind: string;
+  readonly name: string;
+}
+
+export interface InventoryResource extends ResourceKey {
+  /** `intended`: written before the platform was asked to create it, so it may or may not exist. */
+  readonly state: "intended" | "present";
+  /** Id or location that the platform gave it, where it differs from the name. */
+  readonly platformId: string | null;
+}
+
+/** What the platform says of a deployment at one moment. */
+export interface Observation {
+  /**
+   * `running`: a revision takes requests. `progressing`: the platform is at work and nothing serves yet.
+   * `failed`: nothing serves and the platform will not mend that by itself. `absent`: no resource exists.
+   */
+  readonly state: "running" | "progressing" | "failed" | "absent";
+  /** Where the service answers; null while there is no such place. */
+  readonly url: string | null;
+  /** The revision that takes the requests now; null when none does. */
+  readonly serving: { readonly revision: string; readonly snapshotId: string } | null;
+  /** The newest roll-out, which may be another revision than the one that serves; null when there was none. */
+  readonly rollout: {
+    readonly revision: string;
+    readonly phase: "progressing" | "complete" | "failed";
+    /** For a failed phase: what went wrong, with the last log lines in `details.logs`. */
+    readonly error: MillraceError | null;
+  } | null;
+  /** For state `failed`: what went wrong, with the last log lines in `details.logs`. Null otherwise. */
+  readonly error: MillraceError | null;
+  /** All resources that exist now. Empty exactly when the state is `absent`. */
+  readonly resources: readonly (ResourceKey & { readonly platformId: string | null })[];
+  /** Facts worth showing (port, process id, ARN). Stored with the deployment and given back with the next call. */
+  readonly metadata: Readonly<Record<string, JsonValue>>;
+}
+
+export interface LogQuery {
+  /** Only the last so many lines. */
+  readonly tail?: number;
+  /** Only lines from this time on. */
+  readonly since?: Date;
+  /** Goes on with new lines until the signal aborts or the deployment is gone. Default false. */
+  readonly follow?: boolean;
+}
+
+export interface LogLine {
+  readonly time: Date | null;
+  /** Which process or container wrote it, where the platform tells. */
+  readonly replica: string | null;
+  readonly stream: "stdout" | "stderr";
+  readonly text: string;
+}
+
+/** Where a deployer writes what it is about to do, so that a crash at any point leaves nothing that cannot be found. */
+export interface Journal {
+  /** Call and await before the platform is asked to create the resource. */
+  intend(resource: ResourceKey): Promise<void>;
+  /** Call once the platform confirmed it. */
+  present(resource: ResourceKey, platformId?: string): Promise<void>;
+  /** Call once the platform confirmed that it is gone. */
+  gone(resource: ResourceKey): Promise<void>;
+}
+
+export interface Clock {
+  /** Milliseconds since the epoch. */
+  now(): number;
+  /** Waits; rejects with the signal's reason when it aborts. */
+  sleep(milliseconds: number, signal: AbortSignal): Promise<void>;
+}
+
+export interface DeployerContext {
+  /** Aborts at the operation's deadline, when the user interrupts, and when the lease is lost. */
+  readonly signal: AbortSignal;
+  readonly clock: Clock;
+  readonly journal: Journal;
+  /** Tells the user what is going on: one short present-tense sentence. */
+  progress(message: string): void;
+}
+
+/** A deployer's reads are made without a journal: they change nothing. */
+export type ReadContext = Omit<DeployerContext, "journal">;
+
+/**
+ * Owns the calls to one platform and nothing else: no records, locks, polling, deadlines or health checks.
+ *
+ * Errors: throw MillraceError. Class `unreachable` when the platform could not be asked (network, throttling, expired
+ * credentials; `retryable` when waiting can help); class `platform` when it refused. A missing resource is no error.
+ */
+export interface Deployer<Settings = unknown> {
+  /** What provision would change. Changes nothing. */
+  plan(request: DeploymentRequest<Settings>, context: ReadContext): Promise<Plan>;
+  /**
+   * Creates what is missing and updates the rest in place. Idempotent: called again with the same request, it goes on
+   * where it stood. May return before the service is ready; `inspect` is then polled.
+   */
+  provision(request: DeploymentRequest<Settings>, context: DeployerContext): Promise<Observation>;
+  /** What exists now. */
+  inspect(target: DeploymentTarget, context: ReadContext): Promise<Observation>;
+  /** Removes every resource. Idempotent. May return before all is gone; `inspect` is then polled. */
+  deprovision(target: DeploymentTarget, context: DeployerContext): Promise<Observation>;
+  /** Lines in order of time. Ends when there are no more, or with `follow` when the signal aborts. */
+  logs(target: DeploymentTarget, query: LogQuery, context: ReadContext): AsyncIterable<LogLine>;
+}
+
+/** What a deployer is made with. */
+export interface DeployerOptions {
+  /** Name of the deployer component in the stack config. */
+  readonly name: string;
+  /** Folder of Millrace's own state on this machine, for deployers that keep files. */
+  readonly stateDirectory: string;
+}
+
+/** A kind of deployer, as a plugin describes it. Importing it must load no platform SDK: `create` does that. */
+export interface Flavor<Settings = unknown> {
+  /** Lower-case letters, digits and `-`. */
+  readonly name: string;
+  readonly description: string;
+  readonly capabilities: Capabilities;
+  /** Every setting with a default or optional, a description in `meta`, and unknown keys refused (z.strictObject). */
+  readonly settings: z.ZodType<Settings>;
+  /** Rules over more than the settings, such as limits on names; checked before the first call to the platform. */
+  check?(request: Pick<DeploymentRequest<Settings>, "deployment" | "settings" | "serving">): readonly string[];
+  create(options: DeployerOptions): Promise<Deployer<Settings>>;
+}
+
+/** Keeps the settings' type while a flavor is written down. */
+export function defineFlavor<Settings>(flavor: Flavor<Settings>): Flavor<Settings> {
+  return flavor;
+}
+
+/** Version of the contract in this file. A plugin made for another one is refused. */
+export const CONTRACT_VERSION = 1;
+
+export interface Plugin {
+  /** The contract that the plugin was written for: `CONTRACT_VERSION`. */
+  readonly contract: number;
+  readonly name: string;
+  readonly flavors: readonly Flavor[];
+}
+
+/** The default export of a plugin package. */
+export function definePlugin(plugin: Omit<Plugin, "contract">): Plugin {
+  return { contract: CONTRACT_VERSION, ...plugin };
+}

@@ -1,0 +1,75 @@
+import { z } from "zod";
+import { type ErrorClass, type Issue, MillraceError } from "./errors.ts";
+import { suggest } from "./suggestion.ts";
+
+export interface ParseContext {
+  /** Names the input in the message: `Settings of deployer "prod"`. */
+  readonly what: string;
+  readonly code: string;
+  readonly class?: ErrorClass;
+  readonly action?: string;
+}
+
+/**
+ * Parses a value and turns what zod finds into one error: every issue with its path, and for an unknown key the key
+ * that was likely meant.
+ * @throws MillraceError with the code of the context.
+ */
+export function parse<T>(schema: z.ZodType<T>, value: unknown, context: ParseContext): T {
+  const result = schema.safeParse(value, { reportInput: false });
+  if (result.success) return result.data;
+  const issues = issuesOf(result.error, schema);
+  throw new MillraceError({
+    class: context.class ?? "usage",
+    code: context.code,
+    message: `${context.what} ${issues.length === 1 ? "is" : "has faults that are"} not valid: ${issues.map(formatIssue).join("; ")}.`,
+    action: context.action ?? "Correct what is named and try again.",
+    issues,
+  });
+}
+
+/** zod's issues in our form, one per unknown key. */
+export function issuesOf(error: z.ZodError, schema?: z.ZodType): Issue[] {
+  return error.issues.flatMap((issue): Issue[] => {
+    const path = issue.path.map((part) => (typeof part === "symbol" ? String(part) : part));
+    if (issue.code !== "unrecognized_keys") return [{ path, message: issue.message }];
+    const known = schema === undefined ? [] : keysAt(schema, path);
+    return issue.keys.map((key) => {
+      const meant = suggest(key, known);
+      const hint = meant === undefined ? known.length === 0 ? "" : `; known are ${known.join(", ")}` : `; did you mean "${meant}"?`;
+      return { path: [...path, key], message: `unknown key${hint}` };
+    });
+  });
+}
+
+export function formatIssue(issue: Issue): string {
+  return issue.path.length === 0 ? issue.message : `${formatPath(issue.path)}: ${issue.message}`;
+}
+
+/** `a.b[0].c` */
+export function formatPath(path: readonly (string | number)[]): string {
+  return path.map((part, i) => (typeof part === "number" ? `[${part}]` : i === 0 ? part : `.${part}`)).join("");
+}
+
+/** The keys that an object schema knows at a path, seen through optional, default and the like. */
+function keysAt(schema: z.ZodType, path: readonly (string | number)[]): string[] {
+  let current = unwrap(schema);
+  for (const part of path) {
+    if (current instanceof z.ZodObject) current = unwrap(current.shape[String(part)]);
+    else if (current instanceof z.ZodRecord) current = unwrap(current.valueType);
+    else if (current instanceof z.ZodArray) current = unwrap(current.element);
+    else return [];
+  }
+  return current instanceof z.ZodObject ? Object.keys(current.shape) : [];
+}
+
+function unwrap(schema: unknown): unknown {
+  let current = schema;
+  while (
+    current instanceof z.ZodOptional || current instanceof z.ZodNullable || current instanceof z.ZodDefault ||
+    current instanceof z.ZodPrefault || current instanceof z.ZodReadonly
+  ) {
+    current = current.unwrap();
+  }
+  return current;
+}
