@@ -13,7 +13,9 @@ type Opaque = Primitive | Date | RegExp | ArrayBufferView | ArrayBuffer | Map<ne
 type Fields<T, State> = [NonNullable<T>] extends [Opaque]
   ? unknown
   : NonNullable<T> extends readonly (infer Item)[]
-    ? { readonly [index: number]: Reference<Item | undefined, State> }
+    ? number extends NonNullable<T>["length"]
+      ? { readonly [index: number]: Reference<Item | undefined, State> }
+      : { readonly [K in keyof NonNullable<T> & `${number}`]: Reference<NonNullable<T>[K], State> }
     : {
         readonly [K in keyof NonNullable<T> & string]-?: Reference<
           undefined extends T ? NonNullable<T>[K] | undefined : null extends T ? NonNullable<T>[K] | undefined : NonNullable<T>[K],

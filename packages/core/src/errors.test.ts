@@ -1,0 +1,59 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { ERROR_CLASSES, errorFromSummary, isMillraceError, MillraceError, summarizeError, toMillraceError } from "./errors.ts";
+import { canonicalJson } from "./json.ts";
+
+describe("MillraceError", () => {
+  it("survives being stored and read back", () => {
+    const error = new MillraceError({
+      class: "platform",
+      code: "DEPLOY_FAILED",
+      message: "it failed",
+      action: "mend it",
+      retryable: true,
+      issues: [{ path: ["a", 0], message: "wrong" }],
+      details: { logs: ["line"] },
+      cause: new Error("below"),
+    });
+    const summary = summarizeError(error);
+    expect(JSON.parse(JSON.stringify(summary))).toEqual(summary);
+    expect(JSON.stringify(summary)).not.toContain("below");
+    expect(summarizeError(errorFromSummary(summary))).toEqual(summary);
+    expect((error.cause as Error).message).toBe("below");
+  });
+
+  it("takes in anything that can be thrown, with its cause", () => {
+    fc.assert(
+      fc.property(fc.anything(), (thrown) => {
+        const error = toMillraceError(thrown);
+        expect(isMillraceError(error)).toBe(true);
+        expect(error.class).toBe("internal");
+        expect(error.cause).toBe(thrown);
+      }),
+    );
+  });
+
+  it("has one exit code per class", () => {
+    const codes = Object.values(ERROR_CLASSES).map(({ exitCode }) => exitCode);
+    expect(new Set(codes).size).toBe(codes.length);
+    expect(codes).not.toContain(0);
+  });
+});
+
+describe("canonicalJson", () => {
+  it("gives equal text for equal values whatever the order of their keys", () => {
+    fc.assert(
+      fc.property(fc.jsonValue(), (value) => {
+        const text = canonicalJson(value);
+        expect(JSON.parse(text)).toEqual(JSON.parse(JSON.stringify(value)));
+        expect(canonicalJson(reversed(value))).toBe(text);
+      }),
+    );
+  });
+});
+
+function reversed(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(reversed);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(Object.entries(value).reverse().map(([key, member]) => [key, reversed(member)]));
+}

@@ -1,0 +1,58 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { configSchema } from "./config.ts";
+import type { MillraceError } from "./errors.ts";
+import { formatPath, parse } from "./parse.ts";
+import { servingSettingsInputSchema, servingSettingsSchema } from "./serving-settings.ts";
+
+function refused(value: unknown): MillraceError {
+  try {
+    parse(configSchema, value, { what: "millrace.config.ts", code: "CONFIG_INVALID" });
+  } catch (error) {
+    return error as MillraceError;
+  }
+  throw new Error("accepted");
+}
+
+describe("parse", () => {
+  it("names every fault with its path, and suggests the key that was meant", () => {
+    const error = refused({ plugin: [], deployers: { prod: { flavor: 1, serving: { drain_seconds: 5, tracking: { mod: "off" } } } } });
+    expect(error.code).toBe("CONFIG_INVALID");
+    expect(error.issues).toEqual(
+      expect.arrayContaining([
+        { path: ["plugin"], message: 'unknown key; did you mean "plugins"?' },
+        { path: ["deployers", "prod", "serving", "drain_seconds"], message: 'unknown key; did you mean "drainSeconds"?' },
+        { path: ["deployers", "prod", "serving", "tracking", "mod"], message: 'unknown key; did you mean "mode"?' },
+      ]),
+    );
+    expect(error.message).toContain("deployers.prod.flavor");
+  });
+
+  it("lists the known keys where no suggestion is close", () => {
+    expect(refused({ zzzzzzzz: 1 }).message).toMatch(/unknown key; known are project, plugins/);
+  });
+
+  it("never throws anything but its own error, whatever it is given", () => {
+    fc.assert(
+      fc.property(fc.anything(), (value) => {
+        try {
+          parse(configSchema, value, { what: "x", code: "CONFIG_INVALID" });
+        } catch (error) {
+          expect((error as MillraceError).code).toBe("CONFIG_INVALID");
+        }
+      }),
+    );
+  });
+
+  it("formats paths as code does", () => {
+    expect(formatPath(["a", "b", 0, "c"])).toBe("a.b[0].c");
+  });
+});
+
+describe("serving settings", () => {
+  it("stay as written until they are completed, so that layers can be merged", () => {
+    const written = { tracking: { mode: "sync" as const } };
+    expect(servingSettingsInputSchema.parse(written)).toEqual(written);
+    expect(servingSettingsSchema.parse(written).tracking).toMatchObject({ mode: "sync", retentionDays: 30 });
+  });
+});
