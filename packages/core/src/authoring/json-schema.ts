@@ -33,11 +33,16 @@ export function isObjectSchema(schema: unknown): schema is z.ZodObject {
 export function fieldSchema(schema: JsonSchema, path: readonly (string | number)[]): JsonSchema {
   let current = schema;
   for (const part of path) {
-    const next = typeof part === "number" ? current["items"] : property(current["properties"], part);
+    const next = typeof part === "number" ? item(current, part) : property(current["properties"], part);
     if (typeof next !== "object" || next === null) return {};
     current = next as JsonSchema;
   }
   return current;
+}
+
+function item(schema: JsonSchema, index: number): unknown {
+  const { prefixItems, items } = schema;
+  return Array.isArray(prefixItems) && index < prefixItems.length ? prefixItems[index] : items;
 }
 
 function property(properties: unknown, name: string): unknown {

@@ -74,7 +74,7 @@ describe("definePipeline", () => {
     });
     expect(outputSchema).toMatchObject({
       required: ["report", "advice", "first"],
-      properties: { advice: { type: "string" }, report: { type: "object" }, first: { type: "object" } },
+      properties: { advice: { type: "string" }, report: { type: "object" }, first: { properties: { at: { type: "string" } } } },
     });
   });
 
@@ -136,6 +136,25 @@ describe("definePipeline", () => {
 });
 
 describe("wrong wiring is a type error", () => {
+  it("for a result that breaks the output schema, while literals fit enums and tuples", () => {
+    const output = z.object({ level: z.enum(["low", "high"]), at: z.tuple([z.number()]), when: z.date(), tags: z.array(z.string()) });
+    const input = z.object({ n: z.number() });
+    defineStep({ name: "a", input, output, run: ({ n }) => ({ level: "high", at: [n], when: new Date(0), tags: ["x"] }) });
+    defineStep({
+      name: "b",
+      input,
+      output,
+      run: async ({ n }, context: StepContext<{ tags: string[] }>) =>
+        n > 1
+          ? { level: "low", at: [n], when: new Date(0), tags: context.state.tags }
+          : { level: "high", at: [2], when: new Date(1), tags: [] },
+    });
+    // @ts-expect-error no such level
+    defineStep({ name: "c", input, output, run: () => ({ level: "mid", at: [1], when: new Date(0), tags: [] }) });
+    // @ts-expect-error `at` is missing
+    defineStep({ name: "d", input, output, run: () => ({ level: "low", when: new Date(0), tags: [] }) });
+  });
+
   it("for a value of another type, an unknown field, a missing field, a field too many", () => {
     definePipeline({
       name: "wrong",

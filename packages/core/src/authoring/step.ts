@@ -7,7 +7,22 @@ import type { Reference, Wiring } from "./reference.ts";
 
 const STEP_NAME = /^[A-Za-z][A-Za-z0-9_]{0,63}$/;
 
-export interface StepOptions<Input extends z.ZodType, Output extends z.ZodType, State> {
+/**
+ * `T` with its arrays and objects readonly. A step's result is inferred as a constant, so that `{ level: "high" }` fits
+ * an enum; readonly arrays then have to be welcome. What is returned is only read.
+ */
+type Returned<T> = T extends (...args: never) => unknown
+  ? T
+  : T extends readonly unknown[] | Readonly<Record<string, unknown>>
+    ? { readonly [K in keyof T]: Returned<T[K]> }
+    : T;
+
+export interface StepOptions<
+  Input extends z.ZodType,
+  Output extends z.ZodType,
+  State,
+  Result extends Returned<z.input<Output>>,
+> {
   /** 1 to 64 characters: letters, digits and `_`, beginning with a letter. Names the step in runs, errors and metrics. */
   readonly name: string;
   readonly description?: string;
@@ -20,7 +35,7 @@ export interface StepOptions<Input extends z.ZodType, Output extends z.ZodType, 
   readonly run: (
     input: z.output<Input>,
     context: StepContext<State>,
-  ) => z.input<Output> | Promise<z.input<Output>>;
+  ) => Result | Promise<Result>;
   /** Repeats of a failed attempt: a number, or the policy. Default 0; delays from 100 ms, doubling, at most 10 s. */
   readonly retries?: number | Partial<RetryPolicy>;
   /** Deadline of one attempt, in seconds. Default: only the run's deadline. */
@@ -61,8 +76,13 @@ export interface Step<Input extends z.ZodType, Output extends z.ZodType, State> 
  * Defines a step.
  * @throws MillraceError `STEP_INVALID` when the name or an option is out of its range.
  */
-export function defineStep<Input extends z.ZodType, Output extends z.ZodType, State = unknown>(
-  options: StepOptions<Input, Output, State>,
+export function defineStep<
+  Input extends z.ZodType,
+  Output extends z.ZodType,
+  const Result extends Returned<z.input<Output>>,
+  State = unknown,
+>(
+  options: StepOptions<Input, Output, State, Result>,
 ): Step<Input, Output, State> {
   const definition: StepDefinition = {
     name: validName(options.name),
