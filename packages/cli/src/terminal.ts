@@ -1,0 +1,100 @@
+import { once } from "node:events";
+import { createInterface } from "node:readline/promises";
+import { Writable } from "node:stream";
+import { text } from "node:stream/consumers";
+
+/** One stream to write to. Writing never fails: what nobody reads any more is dropped. */
+export interface Screen {
+  readonly isTerminal: boolean;
+  /** Characters in a line; undefined when it is no terminal. */
+  readonly columns: number | undefined;
+  /** Aborts when the reader went away, as `head` does. */
+  readonly closed: AbortSignal;
+  write(text: string): void;
+}
+
+/** Everything of the outside world that the command touches beside the client. */
+export interface Terminal {
+  readonly stdout: Screen;
+  readonly stderr: Screen;
+  readonly stdin: {
+    readonly isTerminal: boolean;
+    /** Everything up to the end of the input. */
+    readAll(): Promise<string>;
+    /** One line. `hidden` shows nothing of what is typed. The signal ends the wait with its reason. */
+    ask(question: string, options: { readonly hidden: boolean; readonly signal: AbortSignal }): Promise<string>;
+  };
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly directory: string;
+  /** Calls back at each Ctrl-C or termination signal until the returned function is called. */
+  onInterrupt(handler: () => void): () => void;
+  /** Ends the process at once. */
+  exit(code: number): void;
+}
+
+/** The terminal of this process. */
+export function processTerminal(): Terminal {
+  return {
+    stdout: screenOf(process.stdout),
+    stderr: screenOf(process.stderr),
+    stdin: {
+      isTerminal: process.stdin.isTTY === true,
+      readAll: () => text(process.stdin),
+      ask,
+    },
+    environment: process.env,
+    directory: process.cwd(),
+    onInterrupt(handler) {
+      process.on("SIGINT", handler).on("SIGTERM", handler);
+      return () => {
+        process.off("SIGINT", handler).off("SIGTERM", handler);
+      };
+    },
+    exit: (code) => process.exit(code),
+  };
+}
+
+/** Waits until everything that was written has left the process, or nobody reads it any more. */
+export function flush(stream: NodeJS.WriteStream): Promise<void> {
+  return new Promise((done) => {
+    if (stream.destroyed) done();
+    else stream.write("", () => done());
+  });
+}
+
+function screenOf(stream: NodeJS.WriteStream): Screen {
+  const closed = new AbortController();
+  stream.on("error", (error) => {
+    ignoreBrokenPipe(error);
+    closed.abort();
+  });
+  return {
+    isTerminal: stream.isTTY === true,
+    columns: stream.isTTY ? stream.columns : undefined,
+    closed: closed.signal,
+    write(piece) {
+      if (!closed.signal.aborted) stream.write(piece);
+    },
+  };
+}
+
+function ignoreBrokenPipe(error: unknown): void {
+  if (!(error instanceof Error) || !("code" in error) || error.code !== "EPIPE") throw error;
+}
+
+async function ask(question: string, options: { readonly hidden: boolean; readonly signal: AbortSignal }): Promise<string> {
+  process.stderr.write(question);
+  // readline echoes to its output; for a hidden answer that is a stream which drops everything.
+  const output = options.hidden ? new Writable({ write: (_chunk, _encoding, done) => done() }) : process.stderr;
+  const lines = createInterface({ input: process.stdin, output, terminal: true });
+  // With `terminal` set, readline sees Ctrl-C as a key: hand it on as the signal that it stands for.
+  lines.on("SIGINT", () => process.kill(process.pid, "SIGINT"));
+  try {
+    return await Promise.race([lines.question("", { signal: options.signal }), once(lines, "close").then(() => "")]);
+  } catch (error) {
+    throw options.signal.aborted ? options.signal.reason : error;
+  } finally {
+    lines.close();
+    if (options.hidden) process.stderr.write("\n");
+  }
+}
