@@ -17,7 +17,8 @@ type Station = z.output<typeof stationSchema>;
 /** The cities that normals are known for. */
 export const cities = stations.map(({ city }) => city);
 
-const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
+const mean = (values: readonly number[]): number =>
+  values.reduce((sum, value) => sum + value, 0) / values.length;
 
 /** Monthly climate normals by city: means over a period of thirty years, as the weather services publish them. */
 export class ClimateNormals {
@@ -47,7 +48,10 @@ export class ClimateNormals {
 
   meanOfYear(city: string): { readonly celsius: number; readonly rainMillimetres: number } {
     const { highCelsius, lowCelsius, rainMillimetres } = this.#station(city);
-    return { celsius: (mean(highCelsius) + mean(lowCelsius)) / 2, rainMillimetres: mean(rainMillimetres) };
+    return {
+      celsius: (mean(highCelsius) + mean(lowCelsius)) / 2,
+      rainMillimetres: mean(rainMillimetres),
+    };
   }
 
   #station(city: string): Station {

@@ -53,9 +53,14 @@ const advise = defineStep({
   output: z.string(),
   run: ({ weather, warmerThanYear }) => {
     const clothes =
-      weather.highCelsius >= 25 ? "light clothes" : weather.highCelsius >= 15 ? "a jacket" : "a warm coat";
+      weather.highCelsius >= 25
+        ? "light clothes"
+        : weather.highCelsius >= 15
+          ? "a jacket"
+          : "a warm coat";
     const umbrella = weather.rainMillimetres >= 60 ? " and an umbrella" : "";
-    const season = warmerThanYear >= 3 ? "warm season" : warmerThanYear <= -3 ? "cold season" : "mild season";
+    const season =
+      warmerThanYear >= 3 ? "warm season" : warmerThanYear <= -3 ? "cold season" : "mild season";
     return `${weather.city} is in its ${season}: ${weather.lowCelsius} to ${weather.highCelsius} °C. Bring ${clothes}${umbrella}.`;
   },
 });

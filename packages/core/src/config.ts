@@ -10,9 +10,16 @@ function isPlugin(value: unknown): value is Plugin {
 
 /** The form of `millrace.config.ts`, `.js` or `.json`. Every key is optional. */
 export const configSchema = z.strictObject({
-  project: name.optional().meta({ description: "Project that everything belongs to. Default `default`." }),
+  project: name
+    .optional()
+    .meta({ description: "Project that everything belongs to. Default `default`." }),
   plugins: z
-    .array(z.union([z.string().min(1), z.custom<Plugin>(isPlugin, "must be a package name or a plugin object")]))
+    .array(
+      z.union([
+        z.string().min(1),
+        z.custom<Plugin>(isPlugin, "must be a package name or a plugin object"),
+      ]),
+    )
     .optional()
     .meta({ description: "npm packages that provide deployer flavors." }),
   deployers: z
@@ -25,7 +32,9 @@ export const configSchema = z.strictObject({
       }),
     )
     .optional()
-    .meta({ description: "Deployers by name: flavor, settings of the flavor, and how deployments serve." }),
+    .meta({
+      description: "Deployers by name: flavor, settings of the flavor, and how deployments serve.",
+    }),
   stacks: z
     .record(name, z.strictObject({ deployer: name }))
     .optional()
@@ -33,14 +42,34 @@ export const configSchema = z.strictObject({
   stack: name.optional().meta({ description: "The active stack. Default `default`." }),
   store: z
     .strictObject({
-      url: z.string().optional().meta({ description: "`file:` URL of an SQLite file. Default: millrace.db in the state folder." }),
-      artifacts: z.string().optional().meta({ description: "Folder of the snapshots. Default: artifacts in the state folder." }),
+      url: z
+        .string()
+        .optional()
+        .meta({
+          description: "`file:` URL of an SQLite file. Default: millrace.db in the state folder.",
+        }),
+      artifacts: z
+        .string()
+        .optional()
+        .meta({ description: "Folder of the snapshots. Default: artifacts in the state folder." }),
     })
     .optional(),
   secrets: z
     .strictObject({
-      file: z.string().optional().meta({ description: "Secret store: a file of mode 0600. Default: secrets.json in the state folder." }),
-      env: z.string().optional().meta({ description: "A .env file that is read for secret values. Default: .env beside the config file." }),
+      file: z
+        .string()
+        .optional()
+        .meta({
+          description:
+            "Secret store: a file of mode 0600. Default: secrets.json in the state folder.",
+        }),
+      env: z
+        .string()
+        .optional()
+        .meta({
+          description:
+            "A .env file that is read for secret values. Default: .env beside the config file.",
+        }),
     })
     .optional(),
 });

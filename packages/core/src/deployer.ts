@@ -64,7 +64,11 @@ export interface DeploymentRequest<Settings = unknown> {
    * digest of the secrets. Store it on the platform (tag, label): equal revision and healthy means no-op.
    */
   readonly revision: string;
-  readonly snapshot: { readonly id: string; readonly name: string | null; readonly pipeline: string };
+  readonly snapshot: {
+    readonly id: string;
+    readonly name: string | null;
+    readonly pipeline: string;
+  };
   readonly artefact: Artefact;
   /** The flavor's settings, parsed by its schema. */
   readonly settings: Settings;
@@ -227,7 +231,9 @@ export interface Flavor<Settings = unknown> {
   /** Every setting with a default or optional, a description in `meta`, and unknown keys refused (z.strictObject). */
   readonly settings: z.ZodType<Settings>;
   /** Rules over more than the settings, such as limits on names; checked before the first call to the platform. */
-  check?(request: Pick<DeploymentRequest<Settings>, "deployment" | "settings" | "serving">): readonly string[];
+  check?(
+    request: Pick<DeploymentRequest<Settings>, "deployment" | "settings" | "serving">,
+  ): readonly string[];
   create(options: DeployerOptions): Promise<Deployer<Settings>>;
 }
 

@@ -1,6 +1,13 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { ERROR_CLASSES, errorFromSummary, isMillraceError, MillraceError, summarizeError, toMillraceError } from "./errors.ts";
+import {
+  ERROR_CLASSES,
+  errorFromSummary,
+  isMillraceError,
+  MillraceError,
+  summarizeError,
+  toMillraceError,
+} from "./errors.ts";
 import { canonicalJson } from "./json.ts";
 
 describe("MillraceError", () => {
@@ -55,5 +62,9 @@ describe("canonicalJson", () => {
 function reversed(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(reversed);
   if (typeof value !== "object" || value === null) return value;
-  return Object.fromEntries(Object.entries(value).reverse().map(([key, member]) => [key, reversed(member)]));
+  return Object.fromEntries(
+    Object.entries(value)
+      .reverse()
+      .map(([key, member]) => [key, reversed(member)]),
+  );
 }

@@ -81,7 +81,8 @@ export function toMillraceError(thrown: unknown): MillraceError {
     class: "internal",
     code: "INTERNAL",
     message: messageOf(thrown),
-    action: "This is a fault of Millrace or of a plugin: please report it with the output of --debug.",
+    action:
+      "This is a fault of Millrace or of a plugin: please report it with the output of --debug.",
     cause: thrown,
   });
 }

@@ -1,6 +1,14 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { DEPLOYMENT_STATUSES, type DeploymentStatus, LIFECYCLE, LIFECYCLE_EVENTS, type LifecycleEvent, lifecycleDiagram, transition } from "./lifecycle.ts";
+import {
+  DEPLOYMENT_STATUSES,
+  type DeploymentStatus,
+  LIFECYCLE,
+  LIFECYCLE_EVENTS,
+  type LifecycleEvent,
+  lifecycleDiagram,
+  transition,
+} from "./lifecycle.ts";
 
 /**
  * The same rules said another way: what is known about the deployment instead of a table. A status is derived from
@@ -46,14 +54,17 @@ class Model {
 
   get status(): DeploymentStatus {
     if (this.#pending) return "PENDING";
-    return ({ nothing: "ABSENT", serving: "RUNNING", broken: "ERROR", unreachable: "UNKNOWN" } as const)[this.#seen];
+    return (
+      { nothing: "ABSENT", serving: "RUNNING", broken: "ERROR", unreachable: "UNKNOWN" } as const
+    )[this.#seen];
   }
 }
 
 describe("the lifecycle table", () => {
   it("has an entry for every event and status, and no other", () => {
     expect(Object.keys(LIFECYCLE)).toEqual([...LIFECYCLE_EVENTS]);
-    for (const event of LIFECYCLE_EVENTS) expect(Object.keys(LIFECYCLE[event])).toEqual([...DEPLOYMENT_STATUSES]);
+    for (const event of LIFECYCLE_EVENTS)
+      expect(Object.keys(LIFECYCLE[event])).toEqual([...DEPLOYMENT_STATUSES]);
   });
 
   it("follows the model for every sequence of events", () => {
@@ -63,7 +74,9 @@ describe("the lifecycle table", () => {
         let status: DeploymentStatus = "ABSENT";
         for (const event of events) {
           if (!model.accepts(event)) {
-            expect(() => transition(status, event)).toThrow(expect.objectContaining({ code: "LIFECYCLE_REFUSED" }));
+            expect(() => transition(status, event)).toThrow(
+              expect.objectContaining({ code: "LIFECYCLE_REFUSED" }),
+            );
             continue;
           }
           model.apply(event);
@@ -88,11 +101,14 @@ describe("the lifecycle table", () => {
   });
 
   it("never calls a deployment broken or absent because the platform could not be asked", () => {
-    for (const status of DEPLOYMENT_STATUSES) expect(transition(status, "observed.unreachable")).toBe("UNKNOWN");
+    for (const status of DEPLOYMENT_STATUSES)
+      expect(transition(status, "observed.unreachable")).toBe("UNKNOWN");
   });
 
   it("draws every arrow once", () => {
-    const arrows = lifecycleDiagram().split("\n").filter((line) => line.includes("-->"));
+    const arrows = lifecycleDiagram()
+      .split("\n")
+      .filter((line) => line.includes("-->"));
     expect(new Set(arrows.map((line) => line.split(":")[0])).size).toBe(arrows.length);
   });
 });

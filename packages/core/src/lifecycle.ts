@@ -49,16 +49,70 @@ type Row = Readonly<Record<DeploymentStatus, DeploymentStatus | typeof REFUSED>>
 
 /** The state machine: event, then status before, gives the status after. */
 export const LIFECYCLE: Readonly<Record<LifecycleEvent, Row>> = {
-  "operation.started": { ABSENT: "PENDING", PENDING: "PENDING", RUNNING: "PENDING", ERROR: "PENDING", UNKNOWN: "PENDING" },
-  "operation.timed_out": { ABSENT: REFUSED, PENDING: "PENDING", RUNNING: REFUSED, ERROR: REFUSED, UNKNOWN: REFUSED },
-  "observed.serving": { ABSENT: "RUNNING", PENDING: "RUNNING", RUNNING: "RUNNING", ERROR: "RUNNING", UNKNOWN: "RUNNING" },
-  "observed.progressing": { ABSENT: "PENDING", PENDING: "PENDING", RUNNING: "PENDING", ERROR: "PENDING", UNKNOWN: "PENDING" },
+  "operation.started": {
+    ABSENT: "PENDING",
+    PENDING: "PENDING",
+    RUNNING: "PENDING",
+    ERROR: "PENDING",
+    UNKNOWN: "PENDING",
+  },
+  "operation.timed_out": {
+    ABSENT: REFUSED,
+    PENDING: "PENDING",
+    RUNNING: REFUSED,
+    ERROR: REFUSED,
+    UNKNOWN: REFUSED,
+  },
+  "observed.serving": {
+    ABSENT: "RUNNING",
+    PENDING: "RUNNING",
+    RUNNING: "RUNNING",
+    ERROR: "RUNNING",
+    UNKNOWN: "RUNNING",
+  },
+  "observed.progressing": {
+    ABSENT: "PENDING",
+    PENDING: "PENDING",
+    RUNNING: "PENDING",
+    ERROR: "PENDING",
+    UNKNOWN: "PENDING",
+  },
   // A service that is still starting does not answer yet: only one that had settled is broken.
-  "observed.unhealthy": { ABSENT: "PENDING", PENDING: "PENDING", RUNNING: "ERROR", ERROR: "ERROR", UNKNOWN: "ERROR" },
-  "observed.drifted": { ABSENT: "ERROR", PENDING: "ERROR", RUNNING: "ERROR", ERROR: "ERROR", UNKNOWN: "ERROR" },
-  "observed.failed": { ABSENT: "ERROR", PENDING: "ERROR", RUNNING: "ERROR", ERROR: "ERROR", UNKNOWN: "ERROR" },
-  "observed.absent": { ABSENT: "ABSENT", PENDING: "ABSENT", RUNNING: "ABSENT", ERROR: "ABSENT", UNKNOWN: "ABSENT" },
-  "observed.unreachable": { ABSENT: "UNKNOWN", PENDING: "UNKNOWN", RUNNING: "UNKNOWN", ERROR: "UNKNOWN", UNKNOWN: "UNKNOWN" },
+  "observed.unhealthy": {
+    ABSENT: "PENDING",
+    PENDING: "PENDING",
+    RUNNING: "ERROR",
+    ERROR: "ERROR",
+    UNKNOWN: "ERROR",
+  },
+  "observed.drifted": {
+    ABSENT: "ERROR",
+    PENDING: "ERROR",
+    RUNNING: "ERROR",
+    ERROR: "ERROR",
+    UNKNOWN: "ERROR",
+  },
+  "observed.failed": {
+    ABSENT: "ERROR",
+    PENDING: "ERROR",
+    RUNNING: "ERROR",
+    ERROR: "ERROR",
+    UNKNOWN: "ERROR",
+  },
+  "observed.absent": {
+    ABSENT: "ABSENT",
+    PENDING: "ABSENT",
+    RUNNING: "ABSENT",
+    ERROR: "ABSENT",
+    UNKNOWN: "ABSENT",
+  },
+  "observed.unreachable": {
+    ABSENT: "UNKNOWN",
+    PENDING: "UNKNOWN",
+    RUNNING: "UNKNOWN",
+    ERROR: "UNKNOWN",
+    UNKNOWN: "UNKNOWN",
+  },
 };
 
 /**

@@ -16,13 +16,22 @@ function refused(value: unknown): MillraceError {
 
 describe("parse", () => {
   it("names every fault with its path, and suggests the key that was meant", () => {
-    const error = refused({ plugin: [], deployers: { prod: { flavor: 1, serving: { drain_seconds: 5, tracking: { mod: "off" } } } } });
+    const error = refused({
+      plugin: [],
+      deployers: { prod: { flavor: 1, serving: { drain_seconds: 5, tracking: { mod: "off" } } } },
+    });
     expect(error.code).toBe("CONFIG_INVALID");
     expect(error.issues).toEqual(
       expect.arrayContaining([
         { path: ["plugin"], message: 'unknown key; did you mean "plugins"?' },
-        { path: ["deployers", "prod", "serving", "drain_seconds"], message: 'unknown key; did you mean "drainSeconds"?' },
-        { path: ["deployers", "prod", "serving", "tracking", "mod"], message: 'unknown key; did you mean "mode"?' },
+        {
+          path: ["deployers", "prod", "serving", "drain_seconds"],
+          message: 'unknown key; did you mean "drainSeconds"?',
+        },
+        {
+          path: ["deployers", "prod", "serving", "tracking", "mod"],
+          message: 'unknown key; did you mean "mode"?',
+        },
       ]),
     );
     expect(error.message).toContain("deployers.prod.flavor");
@@ -53,6 +62,9 @@ describe("serving settings", () => {
   it("stay as written until they are completed, so that layers can be merged", () => {
     const written = { tracking: { mode: "sync" as const } };
     expect(servingSettingsInputSchema.parse(written)).toEqual(written);
-    expect(servingSettingsSchema.parse(written).tracking).toMatchObject({ mode: "sync", retentionDays: 30 });
+    expect(servingSettingsSchema.parse(written).tracking).toMatchObject({
+      mode: "sync",
+      retentionDays: 30,
+    });
   });
 });

@@ -36,7 +36,12 @@ export function issuesOf(error: z.ZodError, schema?: z.ZodType): Issue[] {
     const known = schema === undefined ? [] : keysAt(schema, path);
     return issue.keys.map((key) => {
       const meant = suggest(key, known);
-      const hint = meant === undefined ? known.length === 0 ? "" : `; known are ${known.join(", ")}` : `; did you mean "${meant}"?`;
+      const hint =
+        meant === undefined
+          ? known.length === 0
+            ? ""
+            : `; known are ${known.join(", ")}`
+          : `; did you mean "${meant}"?`;
       return { path: [...path, key], message: `unknown key${hint}` };
     });
   });
@@ -48,7 +53,9 @@ export function formatIssue(issue: Issue): string {
 
 /** `a.b[0].c` */
 export function formatPath(path: readonly (string | number)[]): string {
-  return path.map((part, i) => (typeof part === "number" ? `[${part}]` : i === 0 ? part : `.${part}`)).join("");
+  return path
+    .map((part, i) => (typeof part === "number" ? `[${part}]` : i === 0 ? part : `.${part}`))
+    .join("");
 }
 
 /** The keys that an object schema knows at a path, seen through optional, default and the like. */
@@ -66,8 +73,11 @@ function keysAt(schema: z.ZodType, path: readonly (string | number)[]): string[]
 function unwrap(schema: unknown): unknown {
   let current = schema;
   while (
-    current instanceof z.ZodOptional || current instanceof z.ZodNullable || current instanceof z.ZodDefault ||
-    current instanceof z.ZodPrefault || current instanceof z.ZodReadonly
+    current instanceof z.ZodOptional ||
+    current instanceof z.ZodNullable ||
+    current instanceof z.ZodDefault ||
+    current instanceof z.ZodPrefault ||
+    current instanceof z.ZodReadonly
   ) {
     current = current.unwrap();
   }

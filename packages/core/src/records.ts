@@ -1,5 +1,5 @@
-import type { ErrorSummary } from "./errors.ts";
 import type { ResourceKey } from "./deployer.ts";
+import type { ErrorSummary } from "./errors.ts";
 import type { JsonObject, JsonValue } from "./json.ts";
 import type { DeploymentStatus } from "./lifecycle.ts";
 
@@ -89,7 +89,14 @@ export interface DeploymentRecord {
 export const OPERATION_KINDS = ["provision", "deprovision", "refresh", "delete"] as const;
 export type OperationKind = (typeof OPERATION_KINDS)[number];
 
-export const OPERATION_OUTCOMES = ["running", "succeeded", "failed", "timed_out", "aborted", "abandoned"] as const;
+export const OPERATION_OUTCOMES = [
+  "running",
+  "succeeded",
+  "failed",
+  "timed_out",
+  "aborted",
+  "abandoned",
+] as const;
 /** `abandoned`: its process died; a later operation found it so. */
 export type OperationOutcome = (typeof OPERATION_OUTCOMES)[number];
 
@@ -119,7 +126,14 @@ export interface InventoryRecord extends ResourceKey {
   readonly updatedAt: Timestamp;
 }
 
-export const RUN_STATUSES = ["running", "completed", "failed", "cancelled", "timed_out", "interrupted"] as const;
+export const RUN_STATUSES = [
+  "running",
+  "completed",
+  "failed",
+  "cancelled",
+  "timed_out",
+  "interrupted",
+] as const;
 /** `interrupted`: its process died before the run ended. */
 export type RunStatus = (typeof RUN_STATUSES)[number];
 

@@ -3,7 +3,10 @@ import { describe, expect, it } from "vitest";
 import { resourceName, validName } from "./resource-name.ts";
 
 describe("resourceName", () => {
-  const name = fc.oneof(fc.string({ maxLength: 300 }), fc.string({ unit: "grapheme", maxLength: 300 }));
+  const name = fc.oneof(
+    fc.string({ maxLength: 300 }),
+    fc.string({ unit: "grapheme", maxLength: 300 }),
+  );
 
   it("obeys the platform's rule for any name", () => {
     fc.assert(
@@ -20,18 +23,26 @@ describe("resourceName", () => {
     fc.assert(
       fc.property(fc.uuid(), fc.uuid(), name, (a, b, text) => {
         fc.pre(a !== b);
-        expect(resourceName({ id: a, name: text }, { maxLength: 40 })).not.toBe(resourceName({ id: b, name: text.toUpperCase() }, { maxLength: 40 }));
+        expect(resourceName({ id: a, name: text }, { maxLength: 40 })).not.toBe(
+          resourceName({ id: b, name: text.toUpperCase() }, { maxLength: 40 }),
+        );
       }),
     );
   });
 
   it("keeps as much of the readable name as fits", () => {
-    expect(resourceName({ id: "1", name: "Weather Service" }, { maxLength: 63 })).toMatch(/^millrace-weather-service-[0-9a-f]{12}$/);
-    expect(resourceName({ id: "1", name: "été" }, { maxLength: 63, prefix: "p" })).toMatch(/^p-e-te-[0-9a-f]{12}$/);
+    expect(resourceName({ id: "1", name: "Weather Service" }, { maxLength: 63 })).toMatch(
+      /^millrace-weather-service-[0-9a-f]{12}$/,
+    );
+    expect(resourceName({ id: "1", name: "été" }, { maxLength: 63, prefix: "p" })).toMatch(
+      /^p-e-te-[0-9a-f]{12}$/,
+    );
   });
 
   it("refuses a prefix that leaves no room", () => {
-    expect(() => resourceName({ id: "1", name: "x" }, { maxLength: 16, prefix: "long-prefix" })).toThrow(/leaves no room/);
+    expect(() =>
+      resourceName({ id: "1", name: "x" }, { maxLength: 16, prefix: "long-prefix" }),
+    ).toThrow(/leaves no room/);
   });
 });
 
@@ -49,7 +60,12 @@ describe("validName", () => {
     );
   });
 
-  it.each(["my service", "a/b", "ünïcode", "-a", "a-", "", "x".repeat(300), "a\u0000b", ".."])("refuses %j", (text) => {
-    expect(() => validName("deployment", text)).toThrow(expect.objectContaining({ code: "NAME_INVALID" }));
-  });
+  it.each(["my service", "a/b", "ünïcode", "-a", "a-", "", "x".repeat(300), "a\u0000b", ".."])(
+    "refuses %j",
+    (text) => {
+      expect(() => validName("deployment", text)).toThrow(
+        expect.objectContaining({ code: "NAME_INVALID" }),
+      );
+    },
+  );
 });

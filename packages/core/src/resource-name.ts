@@ -15,7 +15,10 @@ export interface NameRule {
  * of the deployment's id. Deterministic, lower-case, begins with a letter, ends with a hexadecimal digit; two
  * deployments never share one although their names may fold to the same text.
  */
-export function resourceName(deployment: { readonly id: string; readonly name: string }, rule: NameRule): string {
+export function resourceName(
+  deployment: { readonly id: string; readonly name: string },
+  rule: NameRule,
+): string {
   const prefix = rule.prefix ?? "millrace";
   const id = createHash("sha256").update(deployment.id).digest("hex").slice(0, 12);
   const room = rule.maxLength - prefix.length - id.length - 2;
@@ -27,7 +30,9 @@ export function resourceName(deployment: { readonly id: string; readonly name: s
       action: "Choose a shorter prefix.",
     });
   }
-  const readable = fold(deployment.name, rule.extra ?? "").slice(0, Math.max(0, room)).replace(/^-+|-+$/g, "");
+  const readable = fold(deployment.name, rule.extra ?? "")
+    .slice(0, Math.max(0, room))
+    .replace(/^-+|-+$/g, "");
   return [prefix, readable, id].filter((part) => part !== "").join("-");
 }
 

@@ -10,16 +10,28 @@ export const STORE_URL_SECRET = "MILLRACE_STORE_URL";
 
 /** Everything that a deployment's process must know beside its snapshot. Made by control, passed on by the deployer. */
 export const serviceConfigSchema = z.strictObject({
-  deployment: z.strictObject({ id: z.string(), name: z.string(), project: z.string(), projectId: z.string() }),
+  deployment: z.strictObject({
+    id: z.string(),
+    name: z.string(),
+    project: z.string(),
+    projectId: z.string(),
+  }),
   snapshot: z.strictObject({ id: z.string(), name: z.string().nullable() }),
   revision: z.string(),
   serving: servingSettingsSchema.omit({ authKey: true, generateAuthKey: true }),
   /** SHA-256 of the key, hexadecimal; null serves without a key. */
-  authKeyHash: z.string().regex(/^[0-9a-f]{64}$/).nullable(),
+  authKeyHash: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/)
+    .nullable(),
   /** Where runs are recorded; null writes them as structured log lines. */
   store: z.union([
     z.strictObject({ kind: z.literal("sqlite"), file: z.string(), spoolDirectory: z.string() }),
-    z.strictObject({ kind: z.literal("postgres"), urlSecret: z.string(), spoolDirectory: z.string() }),
+    z.strictObject({
+      kind: z.literal("postgres"),
+      urlSecret: z.string(),
+      spoolDirectory: z.string(),
+    }),
     z.null(),
   ]),
 });

@@ -27,7 +27,12 @@ const graphSchema: z.ZodType<Graph> = z.object({
       name: z.string(),
       input: wireSchema,
       after: z.array(z.string()),
-      retries: z.object({ limit: z.int(), delayMs: z.number(), factor: z.number(), maxDelayMs: z.number() }),
+      retries: z.object({
+        limit: z.int(),
+        delayMs: z.number(),
+        factor: z.number(),
+        maxDelayMs: z.number(),
+      }),
       timeoutSeconds: z.number().nullable(),
       cache: z.object({ ttlSeconds: z.number() }).nullable(),
     }),

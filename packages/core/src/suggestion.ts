@@ -8,5 +8,7 @@ export function suggest(word: string, candidates: Iterable<string>): string | un
     const d = distance(plain(word), plain(candidate));
     if (best === undefined || d < best.distance) best = { candidate, distance: d };
   }
-  return best !== undefined && best.distance <= Math.max(1, Math.floor(word.length / 3)) ? best.candidate : undefined;
+  return best !== undefined && best.distance <= Math.max(1, Math.floor(word.length / 3))
+    ? best.candidate
+    : undefined;
 }

@@ -21,22 +21,36 @@ export class GraphBuild {
     const after = [...new Set([...stepsOf(wire), ...waitsFor])];
     for (const step of after) this.#mustKnow(step, id);
     if (this.#steps.size >= MAX_STEPS) {
-      throw wiringError(`Pipeline "${this.pipeline}" has more than ${MAX_STEPS} steps.`, "Move loops over data into a step.");
+      throw wiringError(
+        `Pipeline "${this.pipeline}" has more than ${MAX_STEPS} steps.`,
+        "Move loops over data into a step.",
+      );
     }
     const { name, retries, timeoutSeconds, cache } = definition;
-    this.#steps.set(id, { definition, node: { id, name, input: wire, after, retries, timeoutSeconds, cache } });
+    this.#steps.set(id, {
+      definition,
+      node: { id, name, input: wire, after, retries, timeoutSeconds, cache },
+    });
     return makeReference({ from: "step", step: id, path: [] });
   }
 
   finish(outputs: unknown): { graph: Graph; definitions: ReadonlyMap<string, StepDefinition> } {
-    if (typeof outputs !== "object" || outputs === null || Array.isArray(outputs) || sourceOf(outputs) !== undefined) {
+    if (
+      typeof outputs !== "object" ||
+      outputs === null ||
+      Array.isArray(outputs) ||
+      sourceOf(outputs) !== undefined
+    ) {
       throw wiringError(
         `build of pipeline "${this.pipeline}" must return an object of named outputs.`,
         "Return for example { weather, advice }.",
       );
     }
-    const wires = Object.entries(outputs).map(([name, value]) => [name, toWire(value, `output "${name}"`)] as const);
-    for (const [name, wire] of wires) for (const step of stepsOf(wire)) this.#mustKnow(step, `output "${name}"`);
+    const wires = Object.entries(outputs).map(
+      ([name, value]) => [name, toWire(value, `output "${name}"`)] as const,
+    );
+    for (const [name, wire] of wires)
+      for (const step of stepsOf(wire)) this.#mustKnow(step, `output "${name}"`);
     const steps = [...this.#steps.values()];
     return {
       graph: { steps: steps.map(({ node }) => node), outputs: Object.fromEntries(wires) },
@@ -47,10 +61,16 @@ export class GraphBuild {
   #freeId(name: string, wanted: string | undefined): string {
     if (wanted !== undefined) {
       if (!/^[A-Za-z][A-Za-z0-9_]{0,63}$/.test(wanted)) {
-        throw wiringError(`The step id ${JSON.stringify(wanted)} is not usable.`, "Use 1 to 64 letters, digits and _, beginning with a letter.");
+        throw wiringError(
+          `The step id ${JSON.stringify(wanted)} is not usable.`,
+          "Use 1 to 64 letters, digits and _, beginning with a letter.",
+        );
       }
       if (this.#steps.has(wanted)) {
-        throw wiringError(`Pipeline "${this.pipeline}" has two steps with the id "${wanted}".`, "Give each use its own id.");
+        throw wiringError(
+          `Pipeline "${this.pipeline}" has two steps with the id "${wanted}".`,
+          "Give each use its own id.",
+        );
       }
       return wanted;
     }
@@ -62,7 +82,10 @@ export class GraphBuild {
   #stepBehind(reference: unknown, id: string): string {
     const source = sourceOf(reference);
     if (source?.from === "step") return source.step;
-    throw wiringError(`${id}: \`after\` takes outputs of steps.`, "Pass what another step returned.");
+    throw wiringError(
+      `${id}: \`after\` takes outputs of steps.`,
+      "Pass what another step returned.",
+    );
   }
 
   #mustKnow(step: string, user: string): void {
@@ -90,7 +113,10 @@ export function currentBuild(caller: string): GraphBuild {
 /** Runs `build` with the given collector as the current one. */
 export function collect<T>(build: GraphBuild, run: () => T): T {
   if (current !== undefined) {
-    throw wiringError(`Pipeline "${build.pipeline}" was built inside the build of another one.`, "Share steps, not pipelines.");
+    throw wiringError(
+      `Pipeline "${build.pipeline}" was built inside the build of another one.`,
+      "Share steps, not pipelines.",
+    );
   }
   current = build;
   try {

@@ -33,7 +33,8 @@ export function isObjectSchema(schema: unknown): schema is z.ZodObject {
 export function fieldSchema(schema: JsonSchema, path: readonly (string | number)[]): JsonSchema {
   let current = schema;
   for (const part of path) {
-    const next = typeof part === "number" ? item(current, part) : property(current["properties"], part);
+    const next =
+      typeof part === "number" ? item(current, part) : property(current["properties"], part);
     if (typeof next !== "object" || next === null) return {};
     current = next as JsonSchema;
   }

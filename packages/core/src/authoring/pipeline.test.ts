@@ -62,7 +62,11 @@ describe("definePipeline", () => {
       from: "object",
       fields: { celsius: { from: "step", step: "fetch_weather", path: ["celsius"] } },
     });
-    expect(graph.outputs["first"]).toEqual({ from: "step", step: "fetch_weather", path: ["hours", 0] });
+    expect(graph.outputs["first"]).toEqual({
+      from: "step",
+      step: "fetch_weather",
+      path: ["hours", 0],
+    });
   });
 
   it("describes input and outputs as JSON Schema", () => {
@@ -74,7 +78,11 @@ describe("definePipeline", () => {
     });
     expect(outputSchema).toMatchObject({
       required: ["report", "advice", "first"],
-      properties: { advice: { type: "string" }, report: { type: "object" }, first: { properties: { at: { type: "string" } } } },
+      properties: {
+        advice: { type: "string" },
+        report: { type: "object" },
+        first: { properties: { at: { type: "string" } } },
+      },
     });
   });
 
@@ -137,9 +145,19 @@ describe("definePipeline", () => {
 
 describe("wrong wiring is a type error", () => {
   it("for a result that breaks the output schema, while literals fit enums and tuples", () => {
-    const output = z.object({ level: z.enum(["low", "high"]), at: z.tuple([z.number()]), when: z.date(), tags: z.array(z.string()) });
+    const output = z.object({
+      level: z.enum(["low", "high"]),
+      at: z.tuple([z.number()]),
+      when: z.date(),
+      tags: z.array(z.string()),
+    });
     const input = z.object({ n: z.number() });
-    defineStep({ name: "a", input, output, run: ({ n }) => ({ level: "high", at: [n], when: new Date(0), tags: ["x"] }) });
+    defineStep({
+      name: "a",
+      input,
+      output,
+      run: ({ n }) => ({ level: "high", at: [n], when: new Date(0), tags: ["x"] }),
+    });
     defineStep({
       name: "b",
       input,
@@ -150,9 +168,19 @@ describe("wrong wiring is a type error", () => {
           : { level: "high", at: [2], when: new Date(1), tags: [] },
     });
     // @ts-expect-error no such level
-    defineStep({ name: "c", input, output, run: () => ({ level: "mid", at: [1], when: new Date(0), tags: [] }) });
+    defineStep({
+      name: "c",
+      input,
+      output,
+      run: () => ({ level: "mid", at: [1], when: new Date(0), tags: [] }),
+    });
     // @ts-expect-error `at` is missing
-    defineStep({ name: "d", input, output, run: () => ({ level: "low", when: new Date(0), tags: [] }) });
+    defineStep({
+      name: "d",
+      input,
+      output,
+      run: () => ({ level: "low", when: new Date(0), tags: [] }),
+    });
   });
 
   it("for a value of another type, an unknown field, a missing field, a field too many", () => {
@@ -191,7 +219,11 @@ describe("wrong wiring is a type error", () => {
 describe("wrong wiring at run time", () => {
   it.each([
     ["reading a value", (city: unknown) => `${city}`, /input\.city was read|value of input\.city/],
-    ["spreading a reference", (city: unknown) => ({ ...(city as object) }), /input\.city was spread/],
+    [
+      "spreading a reference",
+      (city: unknown) => ({ ...(city as object) }),
+      /input\.city was spread/,
+    ],
     ["a function as input", () => () => 1, /input\.celsius is a function/],
     ["a class instance as input", () => new Date(0), /input\.celsius is an instance of Date/],
     ["an infinite number", () => Number.POSITIVE_INFINITY, /input\.celsius is the number Infinity/],
@@ -208,13 +240,31 @@ describe("wrong wiring at run time", () => {
   });
 
   it("refuses an async build, a missing output object, and a reference of another pipeline", () => {
-    const asynchronous = definePipeline({ name: "a", input: parameterless, build: (async () => ({})) as never });
+    const asynchronous = definePipeline({
+      name: "a",
+      input: parameterless,
+      build: (async () => ({})) as never,
+    });
     expect(errorOf(() => asynchronous.compile()).message).toMatch(/is async/);
-    const nothing = definePipeline({ name: "a", input: parameterless, build: (() => undefined) as never });
-    expect(errorOf(() => nothing.compile()).message).toMatch(/must return an object of named outputs/);
+    const nothing = definePipeline({
+      name: "a",
+      input: parameterless,
+      build: (() => undefined) as never,
+    });
+    expect(errorOf(() => nothing.compile()).message).toMatch(
+      /must return an object of named outputs/,
+    );
     let stolen: unknown;
-    definePipeline({ name: "a", input: parameterless, build: () => ({ out: (stolen = advise({ celsius: 1 })) as never }) }).compile();
-    const thief = definePipeline({ name: "b", input: parameterless, build: () => ({ out: stolen as never }) });
+    definePipeline({
+      name: "a",
+      input: parameterless,
+      build: () => ({ out: (stolen = advise({ celsius: 1 })) as never }),
+    }).compile();
+    const thief = definePipeline({
+      name: "b",
+      input: parameterless,
+      build: () => ({ out: stolen as never }),
+    });
     expect(errorOf(() => thief.compile()).message).toMatch(/belongs to another pipeline/);
   });
 
@@ -231,8 +281,17 @@ describe("wrong wiring at run time", () => {
   });
 
   it("refuses outputs that JSON cannot carry, and says which", () => {
-    const dated = defineStep({ name: "dated", input: parameterless, output: z.date(), run: () => new Date(0) });
-    const pipeline = definePipeline({ name: "a", input: parameterless, build: () => ({ when: dated({}) }) });
+    const dated = defineStep({
+      name: "dated",
+      input: parameterless,
+      output: z.date(),
+      run: () => new Date(0),
+    });
+    const pipeline = definePipeline({
+      name: "a",
+      input: parameterless,
+      build: () => ({ when: dated({}) }),
+    });
     const error = errorOf(() => pipeline.compile());
     expect(error.code).toBe("SCHEMA_NOT_JSON");
     expect(error.message).toContain("when");
@@ -240,7 +299,9 @@ describe("wrong wiring at run time", () => {
   });
 
   it.each(["", "1a", "a b", "ü", "a/b", "x".repeat(65)])("refuses the pipeline name %j", (name) => {
-    expect(errorOf(() => definePipeline({ name, input: parameterless, build: () => ({}) })).code).toBe("PIPELINE_INVALID");
+    expect(
+      errorOf(() => definePipeline({ name, input: parameterless, build: () => ({}) })).code,
+    ).toBe("PIPELINE_INVALID");
   });
 });
 
@@ -254,12 +315,26 @@ describe("defineStep", () => {
     [{ timeout: Number.NaN }],
     [{ cache: { ttlSeconds: -1 } }],
   ])("refuses %j", (option) => {
-    const make = () => defineStep({ name: "ok", input: parameterless, output: z.string(), run: () => "", ...option });
+    const make = () =>
+      defineStep({
+        name: "ok",
+        input: parameterless,
+        output: z.string(),
+        run: () => "",
+        ...option,
+      });
     expect(errorOf(make).code).toBe("STEP_INVALID");
   });
 
   it("fills in the policies", () => {
-    const step = defineStep({ name: "ok", input: parameterless, output: z.string(), run: () => "", retries: 2, cache: true });
+    const step = defineStep({
+      name: "ok",
+      input: parameterless,
+      output: z.string(),
+      run: () => "",
+      retries: 2,
+      cache: true,
+    });
     expect(step.definition).toMatchObject({
       retries: { limit: 2, delayMs: 100, factor: 2, maxDelayMs: 10_000 },
       cache: { ttlSeconds: 3600 },

@@ -6,8 +6,8 @@ import type { ServingSettingsInput } from "../serving-settings.ts";
 import { collect, GraphBuild } from "./build.ts";
 import type { ProcessContext } from "./context.ts";
 import type { Graph, Wire } from "./graph.ts";
-import { makeReference, type Reference, wiringError } from "./reference.ts";
 import { fieldSchema, isObjectSchema, jsonSchemaOf } from "./json-schema.ts";
+import { makeReference, type Reference, wiringError } from "./reference.ts";
 import type { StepDefinition } from "./step.ts";
 
 const PIPELINE_NAME = /^[A-Za-z][A-Za-z0-9_-]{0,63}$/;
@@ -72,9 +72,16 @@ export interface Pipeline<Parameters = unknown, Outputs = unknown> {
 /** What an invocation of a pipeline takes. */
 export type ParametersOf<P> = P extends Pipeline<infer Parameters, unknown> ? Parameters : never;
 /** What an invocation of a pipeline returns, by output name. */
-export type OutputsOf<P> = P extends Pipeline<never, infer Outputs> ? Outputs : P extends Pipeline<infer _, infer Outputs> ? Outputs : never;
+export type OutputsOf<P> =
+  P extends Pipeline<never, infer Outputs>
+    ? Outputs
+    : P extends Pipeline<infer _, infer Outputs>
+      ? Outputs
+      : never;
 
-type ValuesOf<Outputs> = { readonly [K in keyof Outputs]: Outputs[K] extends Reference<infer T, never> ? T : never };
+type ValuesOf<Outputs> = {
+  readonly [K in keyof Outputs]: Outputs[K] extends Reference<infer T, never> ? T : never;
+};
 
 /**
  * Defines a pipeline: a graph of steps with a typed input and named outputs. Export it as the module's default.
@@ -84,9 +91,7 @@ export function definePipeline<
   Input extends z.ZodObject,
   Outputs extends Readonly<Record<string, Reference<unknown, State>>>,
   State = unknown,
->(
-  options: PipelineOptions<Input, State, Outputs>,
-): Pipeline<z.input<Input>, ValuesOf<Outputs>> {
+>(options: PipelineOptions<Input, State, Outputs>): Pipeline<z.input<Input>, ValuesOf<Outputs>> {
   if (typeof options.name !== "string" || !PIPELINE_NAME.test(options.name)) {
     throw invalid(
       `The pipeline name ${JSON.stringify(options.name)} is not usable.`,
@@ -94,11 +99,17 @@ export function definePipeline<
     );
   }
   if (!isObjectSchema(options.input)) {
-    throw invalid(`The input of pipeline "${options.name}" must be a z.object({…}).`, "Wrap the parameters in z.object.");
+    throw invalid(
+      `The input of pipeline "${options.name}" must be a z.object({…}).`,
+      "Wrap the parameters in z.object.",
+    );
   }
   for (const secret of options.secrets ?? []) {
     if (!SECRET_NAME.test(secret)) {
-      throw invalid(`The secret name ${JSON.stringify(secret)} is not usable.`, "Use letters, digits and _, as for environment variables.");
+      throw invalid(
+        `The secret name ${JSON.stringify(secret)} is not usable.`,
+        "Use letters, digits and _, as for environment variables.",
+      );
     }
   }
   let compiled: CompiledPipeline | undefined;
@@ -127,7 +138,9 @@ interface ErasedPipelineOptions {
   readonly build: (input: never) => unknown;
 }
 
-type CompiledPipelineSettings = NonNullable<PipelineOptions<z.ZodObject, unknown, never>["settings"]>;
+type CompiledPipelineSettings = NonNullable<
+  PipelineOptions<z.ZodObject, unknown, never>["settings"]
+>;
 
 function compile(options: ErasedPipelineOptions): CompiledPipeline {
   const input = options.input.strict();
@@ -174,7 +187,10 @@ function outputSchemaOf(
       case "object":
         return objectSchema(wire.fields, where);
       case "array":
-        return { type: "array", prefixItems: wire.items.map((item, i) => schemaOfWire(item, `${where}[${i}]`)) };
+        return {
+          type: "array",
+          prefixItems: wire.items.map((item, i) => schemaOfWire(item, `${where}[${i}]`)),
+        };
       case "input":
         return fieldSchema(jsonSchemaOf(input, "output", where), wire.path);
       case "step": {

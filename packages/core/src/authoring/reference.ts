@@ -1,13 +1,21 @@
-import { isSecret } from "../secret.ts";
 import { MillraceError } from "../errors.ts";
 import type { JsonValue } from "../json.ts";
+import { isSecret } from "../secret.ts";
 import type { Wire } from "./graph.ts";
 
 declare const referenced: unique symbol;
 declare const requiredState: unique symbol;
 
 type Primitive = string | number | boolean | bigint | symbol | null | undefined;
-type Opaque = Primitive | Date | RegExp | ArrayBufferView | ArrayBuffer | Map<never, never> | Set<never> | ((...args: never) => unknown);
+type Opaque =
+  | Primitive
+  | Date
+  | RegExp
+  | ArrayBufferView
+  | ArrayBuffer
+  | Map<never, never>
+  | Set<never>
+  | ((...args: never) => unknown);
 
 /** Members of `T` that a reference offers as fields; a field of a value that may be missing may be missing too. */
 type Fields<T, State> = [NonNullable<T>] extends [Opaque]
@@ -18,7 +26,11 @@ type Fields<T, State> = [NonNullable<T>] extends [Opaque]
       : { readonly [K in keyof NonNullable<T> & `${number}`]: Reference<NonNullable<T>[K], State> }
     : {
         readonly [K in keyof NonNullable<T> & string]-?: Reference<
-          undefined extends T ? NonNullable<T>[K] | undefined : null extends T ? NonNullable<T>[K] | undefined : NonNullable<T>[K],
+          undefined extends T
+            ? NonNullable<T>[K] | undefined
+            : null extends T
+              ? NonNullable<T>[K] | undefined
+              : NonNullable<T>[K],
           State
         >;
       };
@@ -54,7 +66,12 @@ export function makeReference(source: Source): object {
   return new Proxy(Object.freeze({}), {
     get(_target, key) {
       if (key === WIRE) return source;
-      if (key === Symbol.toPrimitive || key === "toString" || key === "valueOf" || key === "toJSON") {
+      if (
+        key === Symbol.toPrimitive ||
+        key === "toString" ||
+        key === "valueOf" ||
+        key === "toJSON"
+      ) {
         throw wiringError(
           `The value of ${describeSource(source)} was read while the graph is wired; it exists only when the pipeline runs.`,
           "Pass the reference on to a step and read the value there: invocation parameters cannot change the graph.",
@@ -78,7 +95,10 @@ export function makeReference(source: Source): object {
       );
     },
     set() {
-      throw wiringError(`${describeSource(source)} cannot be changed: it is a reference.`, "Compute the new value in a step.");
+      throw wiringError(
+        `${describeSource(source)} cannot be changed: it is a reference.`,
+        "Compute the new value in a step.",
+      );
     },
   });
 }
@@ -97,7 +117,8 @@ export function sourceOf(value: unknown): Source | undefined {
 export function toWire(value: unknown, where: string): Wire {
   const source = sourceOf(value);
   if (source !== undefined) return source;
-  if (value === null || typeof value === "string" || typeof value === "boolean") return { from: "value", value };
+  if (value === null || typeof value === "string" || typeof value === "boolean")
+    return { from: "value", value };
   if (typeof value === "number" && Number.isFinite(value)) return { from: "value", value };
   if (Array.isArray(value)) {
     const items = value.map((item, index) => toWire(item, `${where}[${index}]`));
@@ -122,14 +143,17 @@ export function toWire(value: unknown, where: string): Wire {
 
 function literalOf(fields: Readonly<Record<string, Wire>>): JsonValue {
   const literal: Record<string, JsonValue> = {};
-  for (const [key, field] of Object.entries(fields)) if (field.from === "value") literal[key] = field.value;
+  for (const [key, field] of Object.entries(fields))
+    if (field.from === "value") literal[key] = field.value;
   return literal;
 }
 
 function describeValue(value: unknown): string {
   if (value === undefined) return "undefined";
-  if (typeof value === "function") return `a function${value.name === "" ? "" : ` (${value.name})`}`;
-  if (typeof value === "object" && value !== null) return `an instance of ${value.constructor?.name ?? "a class"}`;
+  if (typeof value === "function")
+    return `a function${value.name === "" ? "" : ` (${value.name})`}`;
+  if (typeof value === "object" && value !== null)
+    return `an instance of ${value.constructor?.name ?? "a class"}`;
   return `the ${typeof value} ${String(value)}`;
 }
 

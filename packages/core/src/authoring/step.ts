@@ -1,7 +1,7 @@
 import type { z } from "zod";
 import { MillraceError } from "../errors.ts";
-import type { StepContext } from "./context.ts";
 import { currentBuild } from "./build.ts";
+import type { StepContext } from "./context.ts";
 import type { CachePolicy, RetryPolicy } from "./graph.ts";
 import type { Reference, Wiring } from "./reference.ts";
 
@@ -32,10 +32,7 @@ export interface StepOptions<
    * The work. Annotate the second parameter as `StepContext<MyState>` to use the pipeline's state with its type;
    * `definePipeline` then checks that `onInit` provides it.
    */
-  readonly run: (
-    input: z.output<Input>,
-    context: StepContext<State>,
-  ) => Result | Promise<Result>;
+  readonly run: (input: z.output<Input>, context: StepContext<State>) => Result | Promise<Result>;
   /** Repeats of a failed attempt: a number, or the policy. Default 0; delays from 100 ms, doubling, at most 10 s. */
   readonly retries?: number | Partial<RetryPolicy>;
   /** Deadline of one attempt, in seconds. Default: only the run's deadline. */
@@ -81,9 +78,7 @@ export function defineStep<
   Output extends z.ZodType,
   const Result extends Returned<z.input<Output>>,
   State = unknown,
->(
-  options: StepOptions<Input, Output, State, Result>,
-): Step<Input, Output, State> {
+>(options: StepOptions<Input, Output, State, Result>): Step<Input, Output, State> {
   const definition: StepDefinition = {
     name: validName(options.name),
     description: options.description,
@@ -111,7 +106,10 @@ function retryPolicy(step: string, option: number | Partial<RetryPolicy> | undef
   const given = typeof option === "number" ? { limit: option } : (option ?? {});
   const policy = { limit: 0, delayMs: 100, factor: 2, maxDelayMs: 10_000, ...given };
   if (!Number.isInteger(policy.limit) || policy.limit < 0 || policy.limit > 100) {
-    throw invalid(`Step "${step}": retries must be a whole number from 0 to 100.`, "Correct the option `retries`.");
+    throw invalid(
+      `Step "${step}": retries must be a whole number from 0 to 100.`,
+      "Correct the option `retries`.",
+    );
   }
   if (!(policy.delayMs >= 0 && policy.factor >= 1 && policy.maxDelayMs >= policy.delayMs)) {
     throw invalid(
@@ -122,7 +120,10 @@ function retryPolicy(step: string, option: number | Partial<RetryPolicy> | undef
   return policy;
 }
 
-function cachePolicy(step: string, option: boolean | Partial<CachePolicy> | undefined): CachePolicy | null {
+function cachePolicy(
+  step: string,
+  option: boolean | Partial<CachePolicy> | undefined,
+): CachePolicy | null {
   if (option === undefined || option === false) return null;
   const policy = { ttlSeconds: 3600, ...(option === true ? {} : option) };
   positive(step, "cache.ttlSeconds", policy.ttlSeconds);
@@ -131,7 +132,10 @@ function cachePolicy(step: string, option: boolean | Partial<CachePolicy> | unde
 
 function positive(step: string, option: string, value: number | null): number | null {
   if (value === null || (Number.isFinite(value) && value > 0 && value <= 2_000_000)) return value;
-  throw invalid(`Step "${step}": ${option} must be more than 0 and at most 2,000,000 seconds.`, `Correct the option \`${option}\`.`);
+  throw invalid(
+    `Step "${step}": ${option} must be more than 0 and at most 2,000,000 seconds.`,
+    `Correct the option \`${option}\`.`,
+  );
 }
 
 function invalid(message: string, action: string): MillraceError {
