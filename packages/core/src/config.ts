@@ -42,12 +42,9 @@ export const configSchema = z.strictObject({
   stack: name.optional().meta({ description: "The active stack. Default `default`." }),
   store: z
     .strictObject({
-      url: z
-        .string()
-        .optional()
-        .meta({
-          description: "`file:` URL of an SQLite file. Default: millrace.db in the state folder.",
-        }),
+      url: z.string().optional().meta({
+        description: "`file:` URL of an SQLite file. Default: millrace.db in the state folder.",
+      }),
       artifacts: z
         .string()
         .optional()
@@ -56,20 +53,14 @@ export const configSchema = z.strictObject({
     .optional(),
   secrets: z
     .strictObject({
-      file: z
-        .string()
-        .optional()
-        .meta({
-          description:
-            "Secret store: a file of mode 0600. Default: secrets.json in the state folder.",
-        }),
-      env: z
-        .string()
-        .optional()
-        .meta({
-          description:
-            "A .env file that is read for secret values. Default: .env beside the config file.",
-        }),
+      file: z.string().optional().meta({
+        description:
+          "Secret store: a file of mode 0600. Default: secrets.json in the state folder.",
+      }),
+      env: z.string().optional().meta({
+        description:
+          "A .env file that is read for secret values. Default: .env beside the config file.",
+      }),
     })
     .optional(),
 });

@@ -36,14 +36,18 @@ class Model {
         else this.#settle("broken");
         return;
       case "observed.serving":
-        return this.#settle("serving");
+        this.#settle("serving");
+        return;
       case "observed.absent":
-        return this.#settle("nothing");
+        this.#settle("nothing");
+        return;
       case "observed.unreachable":
-        return this.#settle("unreachable");
+        this.#settle("unreachable");
+        return;
       case "observed.failed":
       case "observed.drifted":
-        return this.#settle("broken");
+        this.#settle("broken");
+        return;
     }
   }
 

@@ -6,15 +6,10 @@ import { issuesOf } from "./parse.ts";
  * of growing precedence.
  */
 export const servingSettingsSchema = z.strictObject({
-  authKey: z
-    .string()
-    .min(16, "must have at least 16 characters")
-    .max(256)
-    .optional()
-    .meta({
-      description:
-        "Key that requests must carry. Better: `generateAuthKey`, or the secret AUTH_KEY in the secret store.",
-    }),
+  authKey: z.string().min(16, "must have at least 16 characters").max(256).optional().meta({
+    description:
+      "Key that requests must carry. Better: `generateAuthKey`, or the secret AUTH_KEY in the secret store.",
+  }),
   generateAuthKey: z
     .boolean()
     .default(false)
@@ -73,52 +68,28 @@ export const servingSettingsSchema = z.strictObject({
     .enum(["debug", "info", "warn", "error"])
     .default("info")
     .meta({ description: "Least level that is logged." }),
-  corsOrigins: z
-    .array(z.string())
-    .default([])
-    .meta({
-      description: "Origins whose pages may call the deployment from a browser; `*` for any.",
-    }),
+  corsOrigins: z.array(z.string()).default([]).meta({
+    description: "Origins whose pages may call the deployment from a browser; `*` for any.",
+  }),
   tracking: z
     .strictObject({
-      mode: z
-        .enum(["async", "sync", "sampled", "off"])
-        .default("async")
-        .meta({
-          description:
-            "When a run is recorded: within 50 ms, before the response, for a sample, or never.",
-        }),
-      sampleRate: z
-        .number()
-        .min(0)
-        .max(1)
-        .default(0.1)
-        .meta({
-          description: "Share of runs that `sampled` records. Failed runs are always recorded.",
-        }),
-      durability: z
-        .enum(["process", "machine"])
-        .default("process")
-        .meta({
-          description:
-            "What a run recorded by `sync` survives: the death of the process, or of the machine.",
-        }),
-      maxPayloadBytes: z
-        .int()
-        .min(0)
-        .max(16_777_216)
-        .default(65_536)
-        .meta({
-          description: "Inputs or outputs larger than this are recorded by size and digest only.",
-        }),
-      spoolBytes: z
-        .int()
-        .min(0)
-        .max(17_179_869_184)
-        .default(268_435_456)
-        .meta({
-          description: "Size of the file that keeps runs while the store cannot be reached.",
-        }),
+      mode: z.enum(["async", "sync", "sampled", "off"]).default("async").meta({
+        description:
+          "When a run is recorded: within 50 ms, before the response, for a sample, or never.",
+      }),
+      sampleRate: z.number().min(0).max(1).default(0.1).meta({
+        description: "Share of runs that `sampled` records. Failed runs are always recorded.",
+      }),
+      durability: z.enum(["process", "machine"]).default("process").meta({
+        description:
+          "What a run recorded by `sync` survives: the death of the process, or of the machine.",
+      }),
+      maxPayloadBytes: z.int().min(0).max(16_777_216).default(65_536).meta({
+        description: "Inputs or outputs larger than this are recorded by size and digest only.",
+      }),
+      spoolBytes: z.int().min(0).max(17_179_869_184).default(268_435_456).meta({
+        description: "Size of the file that keeps runs while the store cannot be reached.",
+      }),
       retentionDays: z
         .number()
         .positive()
