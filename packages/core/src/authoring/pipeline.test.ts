@@ -258,7 +258,11 @@ describe("wrong wiring at run time", () => {
     definePipeline({
       name: "a",
       input: parameterless,
-      build: () => ({ out: (stolen = advise({ celsius: 1 })) as never }),
+      build: () => {
+        const out = advise({ celsius: 1 });
+        stolen = out;
+        return { out };
+      },
     }).compile();
     const thief = definePipeline({
       name: "b",
