@@ -1,1 +1,1 @@
-export {};
+export type { ParentMessage, WorkerMessage } from "./worker-protocol.ts";
