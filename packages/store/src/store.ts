@@ -73,7 +73,9 @@ export interface Lease {
 }
 
 /** The outcome of asking for a lease. */
-export type LeaseAttempt = { readonly acquired: true; readonly lease: Lease } | { readonly acquired: false; readonly current: Lease };
+export type LeaseAttempt =
+  | { readonly acquired: true; readonly lease: Lease }
+  | { readonly acquired: false; readonly current: Lease };
 
 export interface LeaseStore {
   /** Takes the lease when it is free or expired; otherwise tells who holds it. */
@@ -89,8 +91,17 @@ export interface LeaseStore {
 export type DeploymentPatch = Partial<
   Pick<
     DeploymentRecord,
-    | "name" | "snapshotId" | "revision" | "status" | "statusReason" | "observedAt" | "url" | "authKeyHash" | "metadata"
-    | "deployerSettings" | "userId"
+    | "name"
+    | "snapshotId"
+    | "revision"
+    | "status"
+    | "statusReason"
+    | "observedAt"
+    | "url"
+    | "authKeyHash"
+    | "metadata"
+    | "deployerSettings"
+    | "userId"
   >
 >;
 
@@ -128,17 +139,26 @@ export interface Store {
      * Records a snapshot; one that exists already keeps its record, and takes the name when one is given.
      * @throws MillraceError `SNAPSHOT_NAME_TAKEN` unless `replaceName`, which takes the name from the other one.
      */
-    ensure(snapshot: Omit<SnapshotRecord, "createdAt">, options?: { readonly replaceName?: boolean }): Promise<SnapshotRecord>;
+    ensure(
+      snapshot: Omit<SnapshotRecord, "createdAt">,
+      options?: { readonly replaceName?: boolean },
+    ): Promise<SnapshotRecord>;
     /** By id, by a unique prefix of it (with or without `sha256:`, 8 digits or more), or by name. @throws `SNAPSHOT_AMBIGUOUS` */
     find(projectId: string, idOrName: string): Promise<SnapshotRecord | null>;
-    list(projectId: string, query?: PageQuery & { readonly pipeline?: string }): Promise<Page<SnapshotRecord>>;
+    list(
+      projectId: string,
+      query?: PageQuery & { readonly pipeline?: string },
+    ): Promise<Page<SnapshotRecord>>;
     /** @throws MillraceError `SNAPSHOT_IN_USE` while a deployment or a run refers to it. */
     delete(projectId: string, id: string): Promise<boolean>;
   };
   readonly deployments: {
     /** New records are ABSENT. @throws MillraceError `DEPLOYMENT_EXISTS` */
     create(
-      deployment: Pick<DeploymentRecord, "projectId" | "name" | "userId" | "stack" | "deployer" | "flavor" | "deployerSettings">,
+      deployment: Pick<
+        DeploymentRecord,
+        "projectId" | "name" | "userId" | "stack" | "deployer" | "flavor" | "deployerSettings"
+      >,
     ): Promise<DeploymentRecord>;
     /** By id, unique id prefix (8 or more) or name. @throws `DEPLOYMENT_AMBIGUOUS` */
     find(projectId: string, idOrName: string): Promise<DeploymentRecord | null>;
@@ -156,14 +176,26 @@ export interface Store {
      * applies the patch to the deployment. @throws `LEASE_LOST`
      */
     begin(
-      operation: Pick<OperationRecord, "deploymentId" | "kind" | "userName" | "snapshotId" | "revision" | "previousSnapshotId" | "overrides">,
+      operation: Pick<
+        OperationRecord,
+        | "deploymentId"
+        | "kind"
+        | "userName"
+        | "snapshotId"
+        | "revision"
+        | "previousSnapshotId"
+        | "overrides"
+      >,
       patch: DeploymentPatch,
       lease: Lease,
     ): Promise<OperationRecord>;
     /** Ends an operation and applies the patch in one transaction. @throws `LEASE_LOST` */
     end(
       id: string,
-      end: { readonly outcome: Exclude<OperationOutcome, "running">; readonly error: ErrorSummary | null },
+      end: {
+        readonly outcome: Exclude<OperationOutcome, "running">;
+        readonly error: ErrorSummary | null;
+      },
       patch: DeploymentPatch,
       lease: Lease,
     ): Promise<OperationRecord>;
@@ -172,7 +204,11 @@ export interface Store {
   readonly inventory: {
     list(deploymentId: string): Promise<readonly InventoryRecord[]>;
     /** Adds or changes an entry. @throws `LEASE_LOST` */
-    put(deploymentId: string, entry: Pick<InventoryRecord, "kind" | "name" | "state" | "platformId">, lease: Lease): Promise<void>;
+    put(
+      deploymentId: string,
+      entry: Pick<InventoryRecord, "kind" | "name" | "state" | "platformId">,
+      lease: Lease,
+    ): Promise<void>;
     /** @throws `LEASE_LOST` */
     remove(deploymentId: string, key: ResourceKey, lease: Lease): Promise<void>;
   };
