@@ -25,7 +25,10 @@ type ValueOf<I> = I extends Input<infer T> ? T : never;
 export type ValuesOf<I extends Inputs> = {
   readonly [K in keyof I as undefined extends ValueOf<I[K]> ? never : K]: ValueOf<I[K]>;
 } & {
-  readonly [K in keyof I as undefined extends ValueOf<I[K]> ? K : never]?: Exclude<ValueOf<I[K]>, undefined>;
+  readonly [K in keyof I as undefined extends ValueOf<I[K]> ? K : never]?: Exclude<
+    ValueOf<I[K]>,
+    undefined
+  >;
 };
 
 /** What a command prints when it has done its work. */
@@ -41,8 +44,12 @@ export interface Result {
 /** What a command works with. */
 export interface CommandContext {
   readonly terminal: Terminal;
+  /** Version of Millrace. */
+  readonly version: string;
   /** Paints text for standard output. */
   readonly style: Style;
+  /** Paints text for standard error. */
+  readonly sideStyle: Style;
   readonly json: boolean;
   /** The `--yes` option. */
   readonly yes: boolean;
@@ -53,10 +60,10 @@ export interface CommandContext {
   /** Shows progress on standard error while the work goes on. */
   during<T>(message: string, work: (call: Required<CallOptions>) => Promise<T>): Promise<T>;
   /**
-   * Asks a question that `--yes` answers.
+   * Shows what it is about and asks a question that `--yes` answers.
    * @throws MillraceError `CONFIRMATION_NEEDED` when nobody is there to answer.
    */
-  confirm(question: string): Promise<boolean>;
+  confirm(question: string, about: string): Promise<boolean>;
   /** Tells people something beside the result, on standard error. Silent with `--quiet`. */
   tell(text: string): void;
   /** Writes a piece of a stream (logs) to standard output at once. */
@@ -99,7 +106,9 @@ export function defineCommand<const I extends Inputs>(options: CommandOptions<I>
 }
 
 function readAll<I extends Inputs>(inputs: I, raw: ReadonlyMap<string, Raw>): ValuesOf<I> {
-  const values = Object.entries(inputs).map(([key, input]) => [key, input.read(raw.get(key))] as const);
+  const values = Object.entries(inputs).map(
+    ([key, input]) => [key, input.read(raw.get(key))] as const,
+  );
   // The mapped type says of each key what its own `read` returns; Object.fromEntries cannot follow that.
   return Object.fromEntries(values.filter(([, value]) => value !== undefined)) as ValuesOf<I>;
 }

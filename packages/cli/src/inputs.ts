@@ -2,7 +2,13 @@ import { type JsonObject, type JsonValue, MillraceError, suggest } from "@millra
 import type { Input, Raw } from "./command.ts";
 import { parseDuration } from "./time.ts";
 
-function input<T>(kind: Input["kind"], flags: string, description: string, read: (raw: Raw) => T, more: Partial<Input> = {}): Input<T> {
+function input<T>(
+  kind: Input["kind"],
+  flags: string,
+  description: string,
+  read: (raw: Raw) => T,
+  more: Partial<Input> = {},
+): Input<T> {
   return { kind, flags, description, repeatable: false, choices: [], ...more, read };
 }
 
@@ -20,12 +26,18 @@ export function argument(flags: `<${string}>`, description: string): Input<strin
 }
 
 /** An argument that may be missing; `[name]`. */
-export function optionalArgument(flags: `[${string}]`, description: string): Input<string | undefined> {
+export function optionalArgument(
+  flags: `[${string}]`,
+  description: string,
+): Input<string | undefined> {
   return input("argument", flags, description, textOf);
 }
 
 /** Any number of arguments; `[names...]`. */
-export function argumentList(flags: `[${string}...]`, description: string): Input<readonly string[]> {
+export function argumentList(
+  flags: `[${string}...]`,
+  description: string,
+): Input<readonly string[]> {
   return input("argument", flags, description, listOf);
 }
 
@@ -52,7 +64,11 @@ export function flag(flags: string, description: string): Input<boolean> {
   return input("option", flags, description, (raw) => raw === true);
 }
 
-export function choice<const T extends string>(flags: string, choices: readonly T[], description: string): Input<T | undefined> {
+export function choice<const T extends string>(
+  flags: string,
+  choices: readonly T[],
+  description: string,
+): Input<T | undefined> {
   const read = (raw: Raw): T | undefined => {
     const word = textOf(raw);
     if (word === undefined) return undefined;
@@ -69,16 +85,31 @@ export function choice<const T extends string>(flags: string, choices: readonly 
 }
 
 /** A positive number, or an integer from `min` on. */
-export function number(flags: string, description: string, limits: { readonly integer: boolean; readonly min: number; readonly max?: number }): Input<number | undefined> {
+export function number(
+  flags: string,
+  description: string,
+  limits: { readonly integer: boolean; readonly min: number; readonly max?: number },
+): Input<number | undefined> {
   return input("option", flags, description, (raw) => {
     const word = textOf(raw);
     if (word === undefined) return undefined;
     const value = word.trim() === "" ? Number.NaN : Number(word);
     const max = limits.max ?? Number.MAX_SAFE_INTEGER;
-    if (Number.isFinite(value) && value >= limits.min && value <= max && (!limits.integer || Number.isInteger(value))) return value;
+    if (
+      Number.isFinite(value) &&
+      value >= limits.min &&
+      value <= max &&
+      (!limits.integer || Number.isInteger(value))
+    )
+      return value;
     const kind = limits.integer ? "a whole number" : "a number";
-    const range = limits.max === undefined ? `from ${limits.min} on` : `from ${limits.min} to ${limits.max}`;
-    throw usage("OPTION_INVALID", `${longName(flags)} cannot be ${JSON.stringify(word)}.`, `Use ${kind} ${range}.`);
+    const range =
+      limits.max === undefined ? `from ${limits.min} on` : `from ${limits.min} to ${limits.max}`;
+    throw usage(
+      "OPTION_INVALID",
+      `${longName(flags)} cannot be ${JSON.stringify(word)}.`,
+      `Use ${kind} ${range}.`,
+    );
   });
 }
 
@@ -89,7 +120,11 @@ export function seconds(flags: string, description: string): Input<number | unde
     if (word === undefined) return undefined;
     const milliseconds = parseDuration(word);
     if (milliseconds !== undefined && milliseconds > 0) return milliseconds / 1000;
-    throw usage("OPTION_INVALID", `${longName(flags)} cannot be ${JSON.stringify(word)}.`, "Use seconds, or a time such as 90s, 10m or 1h.");
+    throw usage(
+      "OPTION_INVALID",
+      `${longName(flags)} cannot be ${JSON.stringify(word)}.`,
+      "Use seconds, or a time such as 90s, 10m or 1h.",
+    );
   });
 }
 
@@ -100,7 +135,8 @@ export function moment(flags: string, description: string): Input<Date | undefin
     if (word === undefined) return undefined;
     const ago = /[a-z]$/.test(word) ? parseDuration(word) : undefined;
     const date = ago === undefined ? new Date(word) : new Date(Date.now() - ago);
-    if (!Number.isNaN(date.getTime()) && (ago !== undefined || /^\d{4}-\d{2}-\d{2}/.test(word))) return date;
+    if (!Number.isNaN(date.getTime()) && (ago !== undefined || /^\d{4}-\d{2}-\d{2}/.test(word)))
+      return date;
     throw usage(
       "OPTION_INVALID",
       `${longName(flags)} cannot be ${JSON.stringify(word)}.`,
@@ -110,7 +146,10 @@ export function moment(flags: string, description: string): Input<Date | undefin
 }
 
 /** Repeated `key=value`, as text: environment variables. Undefined when not given. */
-export function variables(flags: string, description: string): Input<Readonly<Record<string, string>> | undefined> {
+export function variables(
+  flags: string,
+  description: string,
+): Input<Readonly<Record<string, string>> | undefined> {
   const read = (raw: Raw): Readonly<Record<string, string>> | undefined => {
     const pairs = listOf(raw).map((pair) => split(pair, longName(flags)));
     return pairs.length === 0 ? undefined : Object.fromEntries(pairs);
@@ -122,20 +161,38 @@ export function variables(flags: string, description: string): Input<Readonly<Re
 export function assignments(flags: string, description: string): Input<JsonObject | undefined> {
   const read = (raw: Raw): JsonObject | undefined => {
     const pairs = listOf(raw).map((pair) => split(pair, longName(flags)));
-    return pairs.length === 0 ? undefined : pairs.reduce<JsonObject>((object, [key, value]) => assign(object, key.split("."), jsonOrText(value)), {});
+    return pairs.length === 0
+      ? undefined
+      : pairs.reduce<JsonObject>(
+          (object, [key, value]) => assign(object, key.split("."), jsonOrText(value)),
+          {},
+        );
   };
   return input("option", flags, description, read, { repeatable: true });
 }
 
 /** Repeated `key=value`, kept in pairs. */
-export function pairs(flags: string, description: string): Input<readonly (readonly [string, string])[]> {
-  return input("option", flags, description, (raw) => listOf(raw).map((pair) => split(pair, longName(flags))), { repeatable: true });
+export function pairs(
+  flags: string,
+  description: string,
+): Input<readonly (readonly [string, string])[]> {
+  return input(
+    "option",
+    flags,
+    description,
+    (raw) => listOf(raw).map((pair) => split(pair, longName(flags))),
+    { repeatable: true },
+  );
 }
 
 function split(pair: string, option: string): readonly [string, string] {
   const at = pair.indexOf("=");
   if (at > 0) return [pair.slice(0, at), pair.slice(at + 1)];
-  throw usage("OPTION_INVALID", `${option} cannot be ${JSON.stringify(pair)}.`, `Write ${option} key=value.`);
+  throw usage(
+    "OPTION_INVALID",
+    `${option} cannot be ${JSON.stringify(pair)}.`,
+    `Write ${option} key=value.`,
+  );
 }
 
 /** JSON where the text is JSON, else the text itself. */
@@ -153,9 +210,13 @@ export function assign(object: JsonObject, path: readonly string[], value: JsonV
   const [key, ...below] = path;
   if (key === undefined) return object;
   const inner = Object.hasOwn(object, key) ? object[key] : undefined;
-  const member = below.length === 0 ? value : assign(isJsonObject(inner) ? inner : {}, below, value);
+  const member =
+    below.length === 0 ? value : assign(isJsonObject(inner) ? inner : {}, below, value);
   // Built from entries so that a key named __proto__ is a key like any other.
-  return Object.fromEntries([...Object.entries(object).filter(([name]) => name !== key), [key, member]]);
+  return Object.fromEntries([
+    ...Object.entries(object).filter(([name]) => name !== key),
+    [key, member],
+  ]);
 }
 
 export function isJsonObject(value: unknown): value is JsonObject {

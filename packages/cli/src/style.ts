@@ -13,7 +13,10 @@ const coloured: Style = (format, text) => styleText(format, text, { validateStre
  * The style for a stream: colours on a terminal, unless NO_COLOR or `TERM=dumb` say otherwise; FORCE_COLOR wins over
  * the kind of stream. An empty variable counts as not set.
  */
-export function styleFor(isTerminal: boolean, environment: Readonly<Record<string, string | undefined>>): Style {
+export function styleFor(
+  isTerminal: boolean,
+  environment: Readonly<Record<string, string | undefined>>,
+): Style {
   const isSet = (name: string): boolean => (environment[name] ?? "") !== "";
   if (isSet("NO_COLOR")) return plain;
   if (isSet("FORCE_COLOR")) return environment["FORCE_COLOR"] === "0" ? plain : coloured;

@@ -2,18 +2,30 @@ import stringWidth from "fast-string-width";
 import type { Style } from "./style.ts";
 
 /** Rows under bold headers, each column as wide as its widest cell. Cells may carry colours. */
-export function formatTable(headers: readonly string[], rows: readonly (readonly string[])[], style: Style): string {
+export function formatTable(
+  headers: readonly string[],
+  rows: readonly (readonly string[])[],
+  style: Style,
+): string {
   const cells = rows.map((row) => row.map(oneLine));
-  const widths = headers.map((header, column) => Math.max(stringWidth(header), ...cells.map((row) => stringWidth(row[column] ?? ""))));
-  const head = formatRow(headers.map((header, column) => style("bold", column === headers.length - 1 ? header : pad(header, widths[column]))), []);
-  return [head, ...cells.map((row) => formatRow(row, widths))].join("\n");
+  const widths = headers.map((header, column) =>
+    Math.max(stringWidth(header), ...cells.map((row) => stringWidth(row[column] ?? ""))),
+  );
+  const head = headers.map((header) => style("bold", header));
+  return [head, ...cells].map((row) => formatRow(row, widths)).join("\n");
 }
 
 /** Labels and values in two columns. A value of several lines is aligned under its first one. */
-export function formatFields(fields: readonly (readonly [label: string, value: string])[], style: Style): string {
+export function formatFields(
+  fields: readonly (readonly [label: string, value: string])[],
+  style: Style,
+): string {
   const width = Math.max(0, ...fields.map(([label]) => stringWidth(label)));
   return fields
-    .map(([label, value]) => `${style("dim", pad(label, width))}  ${value.replaceAll("\n", `\n${" ".repeat(width + 2)}`)}`)
+    .map(
+      ([label, value]) =>
+        `${style("dim", pad(label, width))}  ${value.replaceAll("\n", `\n${" ".repeat(width + 2)}`)}`,
+    )
     .join("\n");
 }
 

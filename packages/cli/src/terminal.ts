@@ -22,7 +22,10 @@ export interface Terminal {
     /** Everything up to the end of the input. */
     readAll(): Promise<string>;
     /** One line. `hidden` shows nothing of what is typed. The signal ends the wait with its reason. */
-    ask(question: string, options: { readonly hidden: boolean; readonly signal: AbortSignal }): Promise<string>;
+    ask(
+      question: string,
+      options: { readonly hidden: boolean; readonly signal: AbortSignal },
+    ): Promise<string>;
   };
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly directory: string;
@@ -82,15 +85,23 @@ function ignoreBrokenPipe(error: unknown): void {
   if (!(error instanceof Error) || !("code" in error) || error.code !== "EPIPE") throw error;
 }
 
-async function ask(question: string, options: { readonly hidden: boolean; readonly signal: AbortSignal }): Promise<string> {
+async function ask(
+  question: string,
+  options: { readonly hidden: boolean; readonly signal: AbortSignal },
+): Promise<string> {
   process.stderr.write(question);
   // readline echoes to its output; for a hidden answer that is a stream which drops everything.
-  const output = options.hidden ? new Writable({ write: (_chunk, _encoding, done) => done() }) : process.stderr;
+  const output = options.hidden
+    ? new Writable({ write: (_chunk, _encoding, done) => done() })
+    : process.stderr;
   const lines = createInterface({ input: process.stdin, output, terminal: true });
   // With `terminal` set, readline sees Ctrl-C as a key: hand it on as the signal that it stands for.
   lines.on("SIGINT", () => process.kill(process.pid, "SIGINT"));
   try {
-    return await Promise.race([lines.question("", { signal: options.signal }), once(lines, "close").then(() => "")]);
+    return await Promise.race([
+      lines.question("", { signal: options.signal }),
+      once(lines, "close").then(() => ""),
+    ]);
   } catch (error) {
     throw options.signal.aborted ? options.signal.reason : error;
   } finally {

@@ -1,4 +1,10 @@
-const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+const UNIT_MS: Readonly<Record<string, number>> = {
+  ms: 1,
+  s: 1000,
+  m: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+};
 
 /** Milliseconds of `90` (seconds), `500ms`, `90s`, `10m`, `1.5h` or `2d`; undefined when it is none of these. */
 export function parseDuration(word: string): number | undefined {

@@ -1,0 +1,142 @@
+import type { CallOptions, Client } from "@millrace/control";
+import {
+  type DeploymentRecord,
+  ERROR_CLASSES,
+  type ErrorSummary,
+  summarizeError,
+} from "@millrace/core";
+import { agree } from "./agree.ts";
+import type { CommandContext, Result } from "./command.ts";
+import { argumentList, flag, usage } from "./inputs.ts";
+import { allItems } from "./page.ts";
+import { paintStatus } from "./style.ts";
+import { formatTable } from "./table.ts";
+
+/** How commands that take several deployments are told which. */
+export const bulkInputs = {
+  deployments: argumentList("[deployments...]", "Names, ids or unique beginnings of ids."),
+  all: flag("--all", "Every deployment of the project."),
+  mine: flag("--mine", "With --all: only one's own."),
+} as const;
+
+interface Selection {
+  readonly deployments: readonly string[];
+  readonly all: boolean;
+  readonly mine: boolean;
+}
+
+interface Action<T> {
+  /** Asked before anything happens: `Delete`. Null asks nothing. */
+  readonly question: string | null;
+  /** Present participle for progress: `Deleting`. */
+  readonly doing: string;
+  readonly work: (client: Client, id: string, call: CallOptions) => Promise<T>;
+  /** One or more lines for people. */
+  readonly done: (name: string, value: T) => string;
+}
+
+type Target = Pick<DeploymentRecord, "id" | "name" | "status" | "stack" | "userName">;
+
+type Outcome<T> =
+  | { readonly deployment: string; readonly ok: true; readonly value: T }
+  | { readonly deployment: string; readonly ok: false; readonly error: ErrorSummary };
+
+/**
+ * Does the same with one deployment after the other. One that fails does not keep the others from being done; the exit
+ * code is then that of the first failure.
+ */
+export async function bulk<T>(
+  context: CommandContext,
+  selection: Selection,
+  action: Action<T>,
+): Promise<Result> {
+  const client = await context.client();
+  const { targets, failures } = await select(client, selection);
+  if (targets.length > 0 && action.question !== null) {
+    const what =
+      targets.length === 1
+        ? `deployment ${targets[0]?.name}`
+        : `these ${targets.length} deployments`;
+    await agree(context, `${action.question} ${what}?`, formatTargets(targets, context));
+  }
+  const outcomes: Outcome<T>[] = [...failures];
+  for (const target of targets) {
+    if (context.signal.aborted) throw context.signal.reason;
+    outcomes.push(await attempt(context, client, target, action));
+  }
+  return resultOf(outcomes, action, context);
+}
+
+async function attempt<T>(
+  context: CommandContext,
+  client: Client,
+  target: Target,
+  action: Action<T>,
+): Promise<Outcome<T>> {
+  try {
+    const value = await context.during(`${action.doing} ${target.name}`, (call) =>
+      action.work(client, target.id, call),
+    );
+    return { deployment: target.name, ok: true, value };
+  } catch (error) {
+    if (context.signal.aborted) throw error;
+    return { deployment: target.name, ok: false, error: summarizeError(error) };
+  }
+}
+
+async function select(
+  client: Client,
+  { deployments, all, mine }: Selection,
+): Promise<{ targets: Target[]; failures: Outcome<never>[] }> {
+  if (all === deployments.length > 0) {
+    throw usage(
+      "TARGET_MISSING",
+      all ? "Both names and --all were given." : "No deployment was named.",
+      "Name deployments, or use --all.",
+    );
+  }
+  if (all) {
+    const targets = await allItems((query) => client.deployments.list({ ...query, mine }));
+    return { targets, failures: [] };
+  }
+  const targets = new Map<string, Target>();
+  const failures: Outcome<never>[] = [];
+  for (const name of deployments) {
+    try {
+      const { deployment } = await client.deployments.get(name);
+      targets.set(deployment.id, deployment);
+    } catch (error) {
+      if (deployments.length === 1) throw error;
+      failures.push({ deployment: name, ok: false, error: summarizeError(error) });
+    }
+  }
+  return { targets: [...targets.values()], failures };
+}
+
+function formatTargets(targets: readonly Target[], { sideStyle }: CommandContext): string {
+  const rows = targets.map((target) => [
+    target.name,
+    paintStatus(target.status, sideStyle),
+    target.stack,
+    target.userName,
+  ]);
+  return formatTable(["NAME", "STATUS", "STACK", "OWNER"], rows, sideStyle);
+}
+
+function resultOf<T>(
+  outcomes: readonly Outcome<T>[],
+  action: Action<T>,
+  { style }: CommandContext,
+): Result {
+  const [firstFailure] = outcomes.filter((outcome) => !outcome.ok);
+  const lines = outcomes.map((outcome) =>
+    outcome.ok
+      ? action.done(outcome.deployment, outcome.value)
+      : `${style("red", "failed")} ${outcome.deployment}: ${outcome.error.code}: ${outcome.error.message} ${outcome.error.action ?? ""}`.trimEnd(),
+  );
+  return {
+    json: { items: outcomes },
+    text: () => (lines.length === 0 ? "No deployments." : lines.join("\n")),
+    exitCode: firstFailure === undefined ? 0 : ERROR_CLASSES[firstFailure.error.class].exitCode,
+  };
+}

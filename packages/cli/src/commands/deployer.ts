@@ -1,0 +1,170 @@
+import type { Flavor } from "@millrace/core";
+import { agree } from "../agree.ts";
+import { defineCommand } from "../command.ts";
+import { servingSettings } from "../deploying.ts";
+import { argument, assignments, requiredText } from "../inputs.ts";
+import { formatSettings } from "../settings-text.ts";
+import type { Style } from "../style.ts";
+import { formatFields, formatSection, formatTable, indent } from "../table.ts";
+
+const deployer = argument("<deployer>", "Name of the deployer.");
+
+const flavors = defineCommand({
+  name: "flavors",
+  summary: "List the kinds of deployers that the configured plugins provide",
+  inputs: {},
+  examples: ["deployer flavors"],
+  run: async (context) => {
+    const client = await context.client();
+    const items = (await client.deployers.flavors()).map(({ name, description, capabilities }) => ({
+      name,
+      description,
+      capabilities,
+    }));
+    return {
+      json: { items, cursor: null },
+      text: () =>
+        formatTable(
+          ["FLAVOR", "RUNS", "CAPABILITIES", "DESCRIPTION"],
+          items.map((item) => [
+            item.name,
+            item.capabilities.artefact,
+            capabilitiesOf(item),
+            item.description,
+          ]),
+          context.style,
+        ),
+    };
+  },
+});
+
+const register = defineCommand({
+  name: "register",
+  summary: "Add a deployer",
+  inputs: {
+    deployer,
+    flavor: requiredText(
+      "-f, --flavor <name>",
+      "Its flavor; `millrace deployer flavors` lists them.",
+    ),
+    settings: assignments(
+      "--set <key=value>",
+      "Setting of the flavor; repeatable. Dots nest. The value is read as JSON, else as text.",
+    ),
+    serving: assignments(
+      "--serving <key=value>",
+      "How its deployments serve, such as tracking.mode=sync; repeatable.",
+    ),
+  },
+  examples: ["deployer register second --flavor local --set portRange.first=9000"],
+  run: async (context, { deployer: name, flavor, settings, serving }) => {
+    const client = await context.client();
+    const entry = await client.deployers.register(name, flavor, {
+      ...(settings === undefined ? {} : { settings }),
+      ...(serving === undefined ? {} : { serving: servingSettings(serving) }),
+    });
+    const next = `millrace stack register ${entry.name} --deployer ${entry.name}`;
+    return {
+      json: entry,
+      text: () =>
+        `Deployer ${context.style("bold", entry.name)} of flavor ${entry.flavor}\n\n${formatSection("Use it", next, context.style)}`,
+    };
+  },
+});
+
+const list = defineCommand({
+  name: "list",
+  summary: "List deployers",
+  inputs: {},
+  examples: ["deployer list"],
+  run: async (context) => {
+    const client = await context.client();
+    const items = await client.deployers.list();
+    return {
+      json: { items, cursor: null },
+      text: () =>
+        formatTable(
+          ["NAME", "FLAVOR", "MANAGED BY"],
+          items.map((item) => [item.name, item.flavor, item.managedBy]),
+          context.style,
+        ),
+    };
+  },
+});
+
+const describe = defineCommand({
+  name: "describe",
+  summary: "Show a deployer: its flavor, capabilities and effective settings",
+  inputs: { deployer },
+  examples: ["deployer describe default"],
+  run: async (context, values) => {
+    const client = await context.client();
+    const { deployer: entry, flavor, effective } = await client.deployers.get(values.deployer);
+    const { style } = context;
+    return {
+      json: {
+        deployer: entry,
+        flavor: {
+          name: flavor.name,
+          description: flavor.description,
+          capabilities: flavor.capabilities,
+        },
+        effective,
+      },
+      text: () =>
+        [
+          style("bold", entry.name),
+          indent(
+            formatFields(
+              [
+                ["Flavor", `${flavor.name}: ${flavor.description}`],
+                ["Managed by", entry.managedBy],
+              ],
+              style,
+            ),
+          ),
+          formatSection("Capabilities", formatCapabilities(flavor, style), style),
+          formatSection("Settings", formatSettings(effective, style), style),
+        ].join("\n\n"),
+    };
+  },
+});
+
+const remove = defineCommand({
+  name: "delete",
+  summary: "Delete a deployer that no deployment needs any more",
+  inputs: { deployer },
+  examples: ["deployer delete second --yes"],
+  run: async (context, values) => {
+    const client = await context.client();
+    const { deployer: entry } = await client.deployers.get(values.deployer);
+    await agree(context, "Delete this deployer?", `${entry.name}  of flavor ${entry.flavor}`);
+    await client.deployers.delete(entry.name);
+    return { json: { deleted: entry.name }, text: () => `${entry.name}  deleted` };
+  },
+});
+
+function capabilitiesOf({ capabilities }: Pick<Flavor, "capabilities">): string {
+  const { artefact: _, logs, ...others } = capabilities;
+  const names = Object.entries({
+    "logs.tail": logs.tail,
+    "logs.since": logs.since,
+    "logs.follow": logs.follow,
+    ...others,
+  });
+  return names.flatMap(([name, has]) => (has ? [name] : [])).join(", ");
+}
+
+function formatCapabilities({ capabilities }: Flavor, style: Style): string {
+  const { artefact, logs, ...others } = capabilities;
+  const flags = [
+    ...Object.entries(logs).map(([name, has]) => [`logs.${name}`, has] as const),
+    ...Object.entries(others),
+  ];
+  return formatFields(
+    [["artefact", artefact], ...flags.map(([name, has]) => [name, has ? "yes" : "no"] as const)],
+    style,
+  );
+}
+
+export const deployerCommands = [flavors, register, list, describe, remove] as const;

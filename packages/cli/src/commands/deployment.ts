@@ -1,0 +1,282 @@
+import { DEPLOYMENT_STATUSES } from "@millrace/core";
+import { bulk, bulkInputs } from "../bulk.ts";
+import { defineCommand } from "../command.ts";
+import { carryOut, deployInputs, deployOptions } from "../deploying.ts";
+import { formatDetails, formatInventory } from "../deployment-text.ts";
+import { argument, choice, flag, moment, number, seconds, text } from "../inputs.ts";
+import { streamLogs } from "../log-text.ts";
+import { listResult, pageInputs } from "../page.ts";
+import { shortId } from "../plan-text.ts";
+import { paintStatus } from "../style.ts";
+import { indent } from "../table.ts";
+import { formatAgo, formatDuration } from "../time.ts";
+import { invoke } from "./invoke.ts";
+
+const deployment = argument("<deployment>", "Name, id or unique beginning of the id.");
+const timeoutSeconds = seconds(
+  "--timeout <time>",
+  "How long it may take: seconds, or 90s, 10m. Default 10m.",
+);
+const overtake = flag("--overtake", "Does it although the deployment belongs to another user.");
+
+const list = defineCommand({
+  name: "list",
+  summary: "List deployments, newest first",
+  inputs: {
+    status: choice("--status <status>", DEPLOYMENT_STATUSES, "Only deployments with this status."),
+    pipeline: text("-p, --pipeline <name>", "Only deployments of this pipeline."),
+    deployer: text("-d, --deployer <name>", "Only deployments made by this deployer."),
+    mine: flag("--mine", "Only one's own."),
+    ...pageInputs,
+  },
+  examples: [
+    "deployment list",
+    "deployment list --status ERROR --mine",
+    "deployment list --all-pages --output json",
+  ],
+  run: async (context, { limit, cursor, allPages, ...filter }) => {
+    const client = await context.client();
+    const paging = {
+      allPages,
+      ...(limit === undefined ? {} : { limit }),
+      ...(cursor === undefined ? {} : { cursor }),
+    };
+    return listResult(context, paging, {
+      fetch: (query) => client.deployments.list({ ...filter, ...query }),
+      headers: ["NAME", "STATUS", "PIPELINE", "SNAPSHOT", "STACK", "OWNER", "OBSERVED", "URL"],
+      row: (found, now) => [
+        found.name,
+        paintStatus(found.status, context.style),
+        found.pipelineName ?? "",
+        found.snapshotName ?? (found.snapshotId === null ? "" : shortId(found.snapshotId)),
+        found.stack,
+        found.userName,
+        found.observedAt === null ? "never" : formatAgo(found.observedAt, now),
+        found.url ?? "",
+      ],
+      none: "No deployments. Make one: millrace deploy pipeline.ts",
+    });
+  },
+});
+
+const describe = defineCommand({
+  name: "describe",
+  summary: "Show a deployment: state, address, how to call it, schemas, inventory",
+  inputs: {
+    deployment,
+    showSecret: flag("--show-secret", "Prints the key that callers must carry."),
+    schema: flag("--schema", "Prints the full JSON Schemas."),
+  },
+  examples: [
+    "deployment describe weather",
+    "deployment describe weather --show-secret --output json",
+  ],
+  run: async (context, { deployment: name, showSecret, schema }) => {
+    const client = await context.client();
+    const details = await client.deployments.get(name, { showSecret });
+    return {
+      json: { ...details, authKey: details.authKey?.reveal() ?? null },
+      text: () =>
+        formatDetails(details, { style: context.style, now: Date.now(), fullSchema: schema }),
+    };
+  },
+});
+
+const logs = defineCommand({
+  name: "logs",
+  summary: "Print the log lines of a deployment",
+  description: "With --output json each line is one JSON object.",
+  inputs: {
+    deployment,
+    follow: flag("-f, --follow", "Goes on with new lines until Ctrl-C."),
+    tail: number("-t, --tail <count>", "Only the last so many lines.", { integer: true, min: 0 }),
+    since: moment(
+      "--since <time>",
+      "Only lines from this time on: 10m, 2h, 1d, or a date and time.",
+    ),
+  },
+  examples: ["deployment logs weather --tail 100", "deployment logs weather --follow --since 10m"],
+  run: async (context, { deployment: name, ...query }) => {
+    const client = await context.client();
+    await streamLogs(context, (signal) => client.deployments.logs(name, { ...query, signal }));
+    return undefined;
+  },
+});
+
+const refresh = defineCommand({
+  name: "refresh",
+  summary: "Ask the platform about deployments and bring their records in line",
+  inputs: { ...bulkInputs, timeoutSeconds },
+  examples: ["deployment refresh weather", "deployment refresh --all"],
+  run: (context, { timeoutSeconds: limit, ...selection }) =>
+    bulk(context, selection, {
+      question: null,
+      doing: "Refreshing",
+      work: (client, id, call) =>
+        client.deployments.refresh(id, {
+          ...call,
+          ...(limit === undefined ? {} : { timeoutSeconds: limit }),
+        }),
+      done: (name, record) =>
+        `${name}  ${paintStatus(record.status, context.style)}${record.statusReason === null ? "" : `  ${record.statusReason}`}`,
+    }),
+});
+
+const provision = defineCommand({
+  name: "provision",
+  summary: "Bring a deployment's snapshot, or another one, back into service",
+  inputs: {
+    deployment,
+    snapshot: text("--snapshot <name>", "Snapshot to serve. Default: the recorded one."),
+    ...deployInputs,
+  },
+  examples: [
+    "deployment provision weather",
+    "deployment provision weather --snapshot weather-v2 --yes",
+  ],
+  run: async (context, { deployment: name, snapshot, ...values }) => {
+    const client = await context.client();
+    const options = { ...deployOptions(values), ...(snapshot === undefined ? {} : { snapshot }) };
+    return carryOut(
+      context,
+      `Provisioning ${name}`,
+      (call) => client.deployments.provision(name, { ...options, ...call }),
+      { attach: false },
+    );
+  },
+});
+
+const rollback = defineCommand({
+  name: "rollback",
+  summary: "Deploy the snapshot that served before",
+  inputs: {
+    deployment,
+    to: text("--to <snapshot>", "Snapshot to go back to. Default: the one that served before."),
+    timeoutSeconds,
+    overtake,
+  },
+  examples: ["deployment rollback weather", "deployment rollback weather --to 3f2a9c81 --yes"],
+  run: async (context, { deployment: name, ...options }) => {
+    const client = await context.client();
+    return carryOut(
+      context,
+      `Rolling ${name} back`,
+      (call) => client.deployments.rollback(name, { ...options, ...call }),
+      { attach: false },
+    );
+  },
+});
+
+const deprovision = defineCommand({
+  name: "deprovision",
+  summary: "Remove every resource of deployments and keep their records",
+  inputs: { ...bulkInputs, timeoutSeconds, overtake },
+  examples: ["deployment deprovision weather", "deployment deprovision --all --mine --yes"],
+  run: (context, { timeoutSeconds: limit, overtake: force, ...selection }) =>
+    bulk(context, selection, {
+      question: "Deprovision",
+      doing: "Deprovisioning",
+      work: (client, id, call) =>
+        client.deployments.deprovision(id, {
+          ...call,
+          overtake: force,
+          ...(limit === undefined ? {} : { timeoutSeconds: limit }),
+        }),
+      done: (name, record) => `${name}  ${paintStatus(record.status, context.style)}`,
+    }),
+});
+
+const remove = defineCommand({
+  name: "delete",
+  summary: "Deprovision deployments and remove their records",
+  inputs: {
+    ...bulkInputs,
+    force: flag(
+      "--force",
+      "Removes the record whatever the platform says, and prints what is left behind.",
+    ),
+    timeoutSeconds,
+    overtake,
+  },
+  examples: ["deployment delete weather", "deployment delete weather --force --yes"],
+  run: (context, { timeoutSeconds: limit, overtake: others, force, ...selection }) =>
+    bulk(context, selection, {
+      question: "Delete",
+      doing: "Deleting",
+      work: (client, id, call) =>
+        client.deployments.delete(id, {
+          ...call,
+          force,
+          overtake: others,
+          ...(limit === undefined ? {} : { timeoutSeconds: limit }),
+        }),
+      done: (name, { leftBehind }) =>
+        leftBehind.length === 0
+          ? `${name}  deleted`
+          : `${name}  deleted; left behind:\n${indent(formatInventory(leftBehind, context.style))}`,
+    }),
+});
+
+const history = defineCommand({
+  name: "history",
+  summary: "List the operations on a deployment, newest first",
+  inputs: { deployment, ...pageInputs },
+  examples: ["deployment history weather"],
+  run: async (context, { deployment: name, ...paging }) => {
+    const client = await context.client();
+    return listResult(context, paging, {
+      fetch: (query) => client.deployments.history(name, query),
+      headers: ["STARTED", "OPERATION", "OUTCOME", "SNAPSHOT", "BEFORE", "BY", "DURATION", "ERROR"],
+      row: (operation, now) => [
+        formatAgo(operation.startedAt, now),
+        operation.kind,
+        paintStatus(operation.outcome, context.style),
+        operation.snapshotId === null ? "" : shortId(operation.snapshotId),
+        operation.previousSnapshotId === null ? "" : shortId(operation.previousSnapshotId),
+        operation.userName,
+        operation.endedAt === null ? "" : formatDuration(operation.endedAt - operation.startedAt),
+        operation.error?.code ?? "",
+      ],
+      none: "No operations.",
+    });
+  },
+});
+
+const wait = defineCommand({
+  name: "wait",
+  summary: "Wait until a deployment has a status",
+  inputs: {
+    deployment,
+    status: choice(
+      "--status <status>",
+      DEPLOYMENT_STATUSES,
+      "Status to wait for. Default RUNNING.",
+    ),
+    timeoutSeconds,
+  },
+  examples: ["deployment wait weather", "deployment wait weather --status ABSENT --timeout 2m"],
+  run: async (context, { deployment: name, ...options }) => {
+    const client = await context.client();
+    const record = await context.during(`Waiting for ${name}`, (call) =>
+      client.deployments.wait(name, { ...options, ...call }),
+    );
+    return {
+      json: record,
+      text: () => `${record.name}  ${paintStatus(record.status, context.style)}`,
+    };
+  },
+});
+
+export const deploymentCommands = [
+  list,
+  describe,
+  invoke,
+  logs,
+  refresh,
+  provision,
+  deprovision,
+  remove,
+  history,
+  rollback,
+  wait,
+] as const;

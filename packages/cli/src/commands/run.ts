@@ -1,0 +1,157 @@
+import { existsSync } from "node:fs";
+import { extname, resolve } from "node:path";
+import { ERROR_CLASSES, RUN_STATUSES, type RunRecord, suggest } from "@millrace/core";
+import { defineCommand } from "../command.ts";
+import {
+  argument,
+  choice,
+  moment,
+  optionalArgument,
+  rest,
+  seconds,
+  text,
+  usage,
+} from "../inputs.ts";
+import { formatLogLine } from "../log-text.ts";
+import { listResult, pageInputs } from "../page.ts";
+import { parameterInputs, parametersFor } from "../parameter-inputs.ts";
+import { formatRun } from "../run-text.ts";
+import { paintStatus } from "../style.ts";
+import { formatAgo, formatDuration } from "../time.ts";
+import { sourceOf } from "./deploy.ts";
+
+export const run = defineCommand({
+  name: "run",
+  summary: "Run a pipeline once as a batch run; list and show recorded runs",
+  description:
+    "A source is a path or a file that exists: `run list` lists runs, `run ./list` runs the module list.\n" +
+    "Parameters are given as with `millrace invoke`.",
+  inputs: {
+    source: optionalArgument(
+      "[source]",
+      "Module of the pipeline: pipeline.ts, or pipeline.ts#name for a named export.",
+    ),
+    parameters: rest("Parameters of the pipeline: --name value."),
+    ...parameterInputs,
+    snapshot: text("--snapshot <name>", "Takes this snapshot in place of a source."),
+    runName: text("--run-name <name>", "Name of the run that is recorded."),
+    timeoutSeconds: seconds("--timeout <time>", "Deadline of the run: seconds, or 90s, 10m."),
+  },
+  examples: [
+    "run pipeline.ts --city Lisbon",
+    "run --snapshot weather-v2 --city Lisbon",
+    "run list --status failed",
+    "run show 0190a6e2",
+  ],
+  run: async (
+    context,
+    { source, snapshot, parameters: words, runName, timeoutSeconds, ...sources },
+  ) => {
+    const from = sourceOf({
+      ...(source === undefined ? {} : { source }),
+      ...(snapshot === undefined ? {} : { snapshot }),
+    });
+    if (typeof from === "string") checkSource(from, context.terminal.directory);
+    const client = await context.client();
+    const record = await context.during("Making the snapshot", async (call) => {
+      const made = snapshot ?? (await client.snapshots.create(source ?? "", call)).id;
+      const { snapshot: found, manifest } = await client.snapshots.get(made);
+      const parameters = await parametersFor(
+        context,
+        { words, ...sources },
+        manifest.pipeline.inputSchema,
+      );
+      call.onProgress({
+        at: Date.now(),
+        deployment: null,
+        message: `Running ${manifest.pipeline.name}`,
+      });
+      return client.run({ snapshot: found.id }, parameters, {
+        ...call,
+        ...(runName === undefined ? {} : { runName }),
+        ...(timeoutSeconds === undefined ? {} : { timeoutSeconds }),
+        onLog: (line) => context.tell(formatLogLine(line, context.sideStyle)),
+      });
+    });
+    return {
+      json: record,
+      text: () => formatRun(record, { style: context.style, now: Date.now() }),
+      exitCode: exitCodeOf(record),
+    };
+  },
+});
+
+export const runList = defineCommand({
+  name: "list",
+  summary: "List recorded runs, newest first",
+  inputs: {
+    deployment: text("-d, --deployment <name>", "Only runs of this deployment."),
+    pipeline: text("-p, --pipeline <name>", "Only runs of this pipeline."),
+    status: choice("--status <status>", RUN_STATUSES, "Only runs with this status."),
+    since: moment(
+      "--since <time>",
+      "Only runs that began after this: 10m, 2h, 1d, or a date and time.",
+    ),
+    ...pageInputs,
+  },
+  examples: [
+    "run list",
+    "run list --deployment weather --status failed --since 1h",
+    "run list --all-pages --output json",
+  ],
+  run: async (context, { limit, cursor, allPages, since, ...filter }) => {
+    const client = await context.client();
+    const from = since === undefined ? {} : { since: since.getTime() };
+    const paging = {
+      allPages,
+      ...(limit === undefined ? {} : { limit }),
+      ...(cursor === undefined ? {} : { cursor }),
+    };
+    return listResult(context, paging, {
+      fetch: (query) => client.runs.list({ ...filter, ...from, ...query }),
+      headers: ["ID", "NAME", "PIPELINE", "STATUS", "STARTED", "DURATION", "ERROR"],
+      row: (record, now) => [
+        record.id,
+        record.name,
+        record.pipelineName,
+        paintStatus(record.status, context.style),
+        formatAgo(record.startedAt, now),
+        record.durationMs === null ? "" : formatDuration(record.durationMs),
+        record.error?.code ?? "",
+      ],
+      none: "No runs.",
+    });
+  },
+});
+
+export const runShow = defineCommand({
+  name: "show",
+  summary: "Show a recorded run with its inputs, outputs and steps",
+  inputs: { run: argument("<run>", "Id, unique beginning of it, or name of the run.") },
+  examples: ["run show 0190a6e2-7b3c", "run show weather-42 --output json"],
+  run: async (context, values) => {
+    const client = await context.client();
+    const record = await client.runs.get(values.run);
+    return {
+      json: record,
+      text: () => formatRun(record, { style: context.style, now: Date.now() }),
+    };
+  },
+});
+
+/** A word that cannot be a module is most likely a mistyped subcommand. */
+function checkSource(source: string, directory: string): void {
+  const file = source.replace(/#[^#/\\]*$/, "");
+  if (/[/\\]/.test(file) || extname(file) !== "" || existsSync(resolve(directory, file))) return;
+  const meant = suggest(source, ["list", "show"]);
+  throw usage(
+    "SOURCE_UNKNOWN",
+    `${JSON.stringify(source)} is neither a subcommand of run nor a file.`,
+    `${meant === undefined ? "" : `Did you mean "run ${meant}"? `}Name the pipeline's module, such as pipeline.ts.`,
+  );
+}
+
+function exitCodeOf(record: RunRecord): number {
+  if (record.status === "completed") return 0;
+  return ERROR_CLASSES[record.error?.class ?? "pipeline"].exitCode;
+}

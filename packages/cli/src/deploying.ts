@@ -1,0 +1,97 @@
+import type { DeployOptions, DeployResult } from "@millrace/control";
+import {
+  type JsonObject,
+  parse,
+  type ServingSettingsInput,
+  servingSettingsInputSchema,
+} from "@millrace/core";
+import type { CommandContext, Result } from "./command.ts";
+import { formatCard } from "./deployment-text.ts";
+import { assignments, flag, seconds, variables } from "./inputs.ts";
+import { streamLogs } from "./log-text.ts";
+import { formatPlan } from "./plan-text.ts";
+
+/** The options of everything that makes a snapshot serve. */
+export const deployInputs = {
+  settings: assignments(
+    "--set <key=value>",
+    "Setting of the deployer; repeatable. Dots nest. The value is read as JSON, else as text.",
+  ),
+  serving: assignments(
+    "--serving <key=value>",
+    "Setting of how it serves, such as tracking.mode=sync; repeatable.",
+  ),
+  environment: variables(
+    "--env <name=value>",
+    "Environment variable of the service; repeatable. Not for secrets.",
+  ),
+  generateAuthKey: flag(
+    "--generate-auth-key",
+    "Makes a random key that callers must carry, and keeps it over updates.",
+  ),
+  timeoutSeconds: seconds(
+    "--timeout <time>",
+    "How long it may take: seconds, or 90s, 10m. Default 10m.",
+  ),
+  overtake: flag("--overtake", "Updates a deployment although it belongs to another user."),
+} as const;
+
+interface DeployValues {
+  readonly settings?: JsonObject;
+  readonly serving?: JsonObject;
+  readonly environment?: Readonly<Record<string, string>>;
+  readonly generateAuthKey: boolean;
+  readonly timeoutSeconds?: number;
+  readonly overtake: boolean;
+}
+
+/** Options for the client from those of the command line, without the question before a change. */
+export function deployOptions(values: DeployValues): DeployOptions {
+  const { serving, generateAuthKey, settings, environment, timeoutSeconds, overtake } = values;
+  const effective = generateAuthKey ? { ...serving, generateAuthKey } : serving;
+  return {
+    overtake,
+    ...(settings === undefined ? {} : { settings }),
+    ...(environment === undefined ? {} : { environment }),
+    ...(timeoutSeconds === undefined ? {} : { timeoutSeconds }),
+    ...(effective === undefined ? {} : { serving: servingSettings(effective) }),
+  };
+}
+
+/** @throws MillraceError `SERVING_SETTINGS_INVALID` */
+export function servingSettings(given: JsonObject): ServingSettingsInput {
+  return parse(servingSettingsInputSchema, given, {
+    what: "What --serving says",
+    code: "SERVING_SETTINGS_INVALID",
+  });
+}
+
+/** Deploys with progress, shows the plan, asks before an existing deployment changes, and prints its card. */
+export async function carryOut(
+  context: CommandContext,
+  message: string,
+  start: (
+    options: Pick<DeployOptions, "signal" | "onProgress" | "confirm">,
+  ) => Promise<DeployResult>,
+  options: { readonly attach: boolean },
+): Promise<Result | undefined> {
+  const confirm: DeployOptions["confirm"] = (plan) => {
+    if (plan.action === "no-op") return true;
+    const about = formatPlan(plan, context.sideStyle);
+    if (plan.exists && plan.action !== "create")
+      return context.confirm(`Update deployment ${plan.deployment}?`, about);
+    context.tell(about);
+    return true;
+  };
+  const result = await context.during(message, (call) => start({ ...call, confirm }));
+  const client = await context.client();
+  const details = await client.deployments.get(result.deployment.id);
+  const done = result.operation === null ? "Nothing to do: it serves this already.\n\n" : "";
+  const text = () => done + formatCard(details, { style: context.style, now: Date.now() });
+  if (!options.attach) return { json: result, text };
+  context.emit(`${context.json ? JSON.stringify(result) : text()}\n`);
+  await streamLogs(context, (signal) =>
+    client.deployments.logs(result.deployment.id, { follow: true, tail: 0, signal }),
+  );
+  return undefined;
+}

@@ -1,0 +1,224 @@
+import type { DeploymentDetails } from "@millrace/control";
+import type {
+  DeploymentRecord,
+  InventoryRecord,
+  JsonObject,
+  JsonSchema,
+  OperationRecord,
+} from "@millrace/core";
+import { formatValue, shortId } from "./plan-text.ts";
+import { describeType, exampleParameters, properties } from "./schema.ts";
+import { paintStatus, type Style } from "./style.ts";
+import { formatFields, formatSection, formatTable, indent } from "./table.ts";
+import { formatAgo, formatDuration } from "./time.ts";
+
+interface View {
+  readonly style: Style;
+  readonly now: number;
+}
+
+/** What one needs to know right after a deploy: state, address, how to call it, how to look after it. */
+export function formatCard(details: DeploymentDetails, view: View): string {
+  const { deployment } = details;
+  return [
+    formatTitle(deployment, view.style),
+    indent(formatFields([...address(details), ["Snapshot", snapshotLine(details)]], view.style)),
+    ...callSections(details, view.style),
+    manageSection(deployment, view.style),
+  ].join("\n\n");
+}
+
+/** Everything about a deployment. `fullSchema` prints the JSON Schemas in place of their tables. */
+export function formatDetails(
+  details: DeploymentDetails,
+  view: View & { readonly fullSchema: boolean },
+): string {
+  const { deployment, lastOperation } = details;
+  const { style, now } = view;
+  const freshness =
+    deployment.observedAt === null
+      ? "never observed"
+      : `observed ${formatAgo(deployment.observedAt, now)}`;
+  const fields: [string, string][] = [
+    ["State", `${paintStatus(deployment.status, style)} (${freshness})`],
+    ...(deployment.statusReason === null
+      ? []
+      : [["Reason", deployment.statusReason] as [string, string]]),
+    ...address(details),
+    ["Snapshot", snapshotLine(details)],
+    ["Pipeline", details.snapshot?.pipelineName ?? "none yet"],
+    ["Stack", deployment.stack],
+    ["Deployer", `${deployment.deployer} (${deployment.flavor})`],
+    ["Owner", deployment.userName],
+    ["Id", deployment.id],
+    ["Created", formatAgo(deployment.createdAt, now)],
+    ...(lastOperation === null
+      ? []
+      : [["Last operation", operationLine(lastOperation, view)] as [string, string]]),
+  ];
+  return [
+    formatTitle(deployment, style),
+    indent(formatFields(fields, style)),
+    ...callSections(details, style),
+    ...schemaSections(details, view),
+    ...(details.inventory.length === 0
+      ? []
+      : [formatSection("Inventory", formatInventory(details.inventory, style), style)]),
+    ...metadataSection(deployment.metadata, style),
+    manageSection(deployment, style),
+  ].join("\n\n");
+}
+
+export function formatInventory(inventory: readonly InventoryRecord[], style: Style): string {
+  const rows = inventory.map((resource) => [
+    resource.kind,
+    resource.name,
+    paintStatus(resource.state, style),
+    resource.platformId ?? "",
+  ]);
+  return formatTable(["KIND", "NAME", "STATE", "PLATFORM ID"], rows, style);
+}
+
+/** `deploy succeeded 3 min ago, in 1.2 s, by ada` */
+export function operationLine(operation: OperationRecord, { style, now }: View): string {
+  const length =
+    operation.endedAt === null
+      ? ""
+      : `, in ${formatDuration(operation.endedAt - operation.startedAt)}`;
+  const error =
+    operation.error === null ? "" : `\n${operation.error.code}: ${operation.error.message}`;
+  return `${operation.kind} ${paintStatus(operation.outcome, style)} ${formatAgo(operation.startedAt, now)}${length}, by ${operation.userName}${error}`;
+}
+
+function formatTitle(deployment: DeploymentRecord, style: Style): string {
+  return `${style("bold", deployment.name)}  ${paintStatus(deployment.status, style)}`;
+}
+
+function address({ deployment, hasAuthKey, authKey }: DeploymentDetails): [string, string][] {
+  const key =
+    authKey?.reveal() ??
+    `•••••••• (shown by: millrace deployment describe ${deployment.name} --show-secret)`;
+  return [
+    ["URL", deployment.url ?? "none"],
+    ...(deployment.url === null ? [] : [["Docs", `${deployment.url}/docs`] as [string, string]]),
+    ...(hasAuthKey ? [["Key", key] as [string, string]] : []),
+  ];
+}
+
+function snapshotLine({ deployment, snapshot }: DeploymentDetails): string {
+  if (deployment.snapshotId === null) return "none yet";
+  const name = snapshot?.name ?? snapshot?.pipelineName;
+  return `${shortId(deployment.snapshotId)}${name === undefined ? "" : ` (${name})`}`;
+}
+
+function callSections(details: DeploymentDetails, style: Style): string[] {
+  const { deployment, manifest } = details;
+  if (manifest === null) return [];
+  const parameters = exampleParameters(manifest.pipeline.inputSchema);
+  const lines = [invokeCommand(deployment.name, parameters)];
+  if (deployment.url !== null) {
+    const key = details.hasAuthKey ? (details.authKey?.reveal() ?? "<key>") : undefined;
+    lines.push(curlCommand(deployment.url, parameters, key));
+  }
+  return [formatSection("Call it", lines.join("\n"), style)];
+}
+
+/** The command line that invokes a deployment with these parameters. */
+export function invokeCommand(deployment: string, parameters: JsonObject): string {
+  const words = Object.entries(parameters).map(
+    ([name, value]) => `--${name} ${shellQuote(formatValue(value))}`,
+  );
+  return ["millrace invoke", shellQuote(deployment), ...words].join(" ");
+}
+
+/** The same as an HTTP request. */
+export function curlCommand(url: string, parameters: JsonObject, key: string | undefined): string {
+  const authorization =
+    key === undefined ? [] : [`-H ${shellQuote(`Authorization: Bearer ${key}`)}`];
+  return [
+    "curl",
+    shellQuote(`${url}/invoke`),
+    "-H 'Content-Type: application/json'",
+    ...authorization,
+    `-d ${shellQuote(JSON.stringify({ parameters }))}`,
+  ].join(" ");
+}
+
+function shellQuote(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
+}
+
+function schemaSections(
+  { manifest }: DeploymentDetails,
+  view: View & { readonly fullSchema: boolean },
+): string[] {
+  if (manifest === null) return [];
+  const { inputSchema, outputSchema } = manifest.pipeline;
+  const body = (schema: JsonSchema) =>
+    view.fullSchema ? JSON.stringify(schema, null, 2) : formatSchema(schema, view.style);
+  return [
+    formatSection("Input", body(inputSchema), view.style),
+    formatSection("Output", body(outputSchema), view.style),
+  ];
+}
+
+/** The members of an object schema as a table. */
+export function formatSchema(schema: JsonSchema, style: Style): string {
+  const rows = schemaRows(schema, schema, "", 0);
+  if (rows.length === 0) return "nothing";
+  const used = [0, 1, 2, 3].filter(
+    (column) => column < 2 || rows.some((row) => row[column] !== ""),
+  );
+  const headers = ["NAME", "TYPE", "DEFAULT", "DESCRIPTION"];
+  return formatTable(
+    used.map((column) => headers[column] ?? ""),
+    rows.map((row) => used.map((column) => row[column] ?? "")),
+    style,
+  );
+}
+
+function schemaRows(
+  schema: JsonSchema,
+  document: JsonSchema,
+  prefix: string,
+  depth: number,
+): string[][] {
+  return properties(schema, document).flatMap((property) => {
+    const name = `${prefix}${property.name}`;
+    const fallback = Object.hasOwn(property.schema, "default")
+      ? JSON.stringify(property.schema["default"])
+      : property.required
+        ? ""
+        : "optional";
+    const { description } = property.schema;
+    const row = [
+      name,
+      describeType(property.schema, document),
+      fallback,
+      typeof description === "string" ? description : "",
+    ];
+    return [
+      row,
+      ...(depth < 3 ? schemaRows(property.schema, document, `${name}.`, depth + 1) : []),
+    ];
+  });
+}
+
+function metadataSection(metadata: JsonObject, style: Style): string[] {
+  const fields = Object.entries(metadata).map(
+    ([name, value]) => [name, formatValue(value)] as const,
+  );
+  return fields.length === 0 ? [] : [formatSection("Platform", formatFields(fields, style), style)];
+}
+
+function manageSection({ name }: DeploymentRecord, style: Style): string {
+  const commands = [
+    `millrace deployment describe ${name}`,
+    `millrace deployment logs ${name} --follow`,
+    `millrace deployment history ${name}`,
+    `millrace deployment rollback ${name}`,
+    `millrace deployment deprovision ${name}`,
+    `millrace deployment delete ${name}`,
+  ];
+  return formatSection("Look after it", commands.join("\n"), style);
+}

@@ -1,0 +1,800 @@
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { DeployOptions } from "@millrace/control";
+import {
+  ERROR_CLASSES,
+  type ErrorClass,
+  MillraceError,
+  type OperationRecord,
+  Secret,
+} from "@millrace/core";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import {
+  deploymentPlan,
+  deploymentRecord,
+  details,
+  inputSchema,
+  manifest,
+  runCommand,
+  SNAPSHOT_ID,
+  snapshotRecord,
+} from "./test-host.ts";
+
+const operation: OperationRecord = {
+  id: "operation",
+  deploymentId: "d",
+  kind: "provision",
+  outcome: "succeeded",
+  userName: "ada",
+  snapshotId: SNAPSHOT_ID,
+  revision: "r2",
+  previousSnapshotId: null,
+  overrides: {},
+  error: null,
+  startedAt: 1000,
+  endedAt: 2500,
+};
+
+function fault(kind: ErrorClass, code = "SOME_CODE"): MillraceError {
+  return new MillraceError({ class: kind, code, message: "It went wrong.", action: "Do that." });
+}
+
+describe("the command line", () => {
+  test("help lists every command and every exit code", async () => {
+    const { code, stdout } = await runCommand(["--help"]);
+    expect(code).toBe(0);
+    for (const word of [
+      "init",
+      "dev",
+      "run",
+      "deploy",
+      "plan",
+      "invoke",
+      "snapshot",
+      "deployment",
+      "deployer",
+      "stack",
+      "secret",
+      "config",
+    ]) {
+      expect(stdout).toMatch(new RegExp(`^  ${word} `, "m"));
+    }
+    for (const { exitCode, meaning } of Object.values(ERROR_CLASSES))
+      expect(stdout).toContain(`${exitCode}  ${meaning}`);
+  });
+
+  test.each([
+    ["init"],
+    ["dev"],
+    ["run"],
+    ["run", "list"],
+    ["run", "show"],
+    ["deploy"],
+    ["plan"],
+    ["invoke"],
+    ...[
+      "list",
+      "describe",
+      "invoke",
+      "logs",
+      "refresh",
+      "provision",
+      "deprovision",
+      "delete",
+      "history",
+      "rollback",
+      "wait",
+    ].map((name) => ["deployment", name]),
+    ...["create", "list", "show", "deploy", "delete"].map((name) => ["snapshot", name]),
+    ...["flavors", "register", "list", "describe", "delete"].map((name) => ["deployer", name]),
+    ...["register", "list", "describe", "set", "delete"].map((name) => ["stack", name]),
+    ...["set", "list", "delete"].map((name) => ["secret", name]),
+    ["config", "show"],
+  ])("%s %s has help with an example", async (...words) => {
+    const { code, stdout } = await runCommand([...words, "--help"]);
+    expect(code).toBe(0);
+    expect(stdout).toContain(`Usage: millrace ${words.join(" ")}`);
+    expect(stdout).toMatch(/Examples:\n {2}\$ millrace /);
+    expect(stdout).toContain("--output <format>");
+  });
+
+  test("`help deploy` is `deploy --help`", async () => {
+    expect((await runCommand(["help", "deploy"])).stdout).toBe(
+      (await runCommand(["deploy", "--help"])).stdout,
+    );
+  });
+
+  test("--version prints the version", async () => {
+    expect(await runCommand(["--version"])).toMatchObject({ code: 0, stdout: "1.2.3\n" });
+  });
+
+  test.each([
+    [["deploiment", "list"], "COMMAND_UNKNOWN", "Did you mean deployment?"],
+    [["deployment", "lst"], "COMMAND_UNKNOWN", "Did you mean list?"],
+    [["deployment", "list", "--pipelin", "x"], "OPTION_UNKNOWN", "Did you mean --pipeline?"],
+    [["deployment", "list", "--status", "RUNING"], "OPTION_INVALID", 'Did you mean "RUNNING"?'],
+    [["deployment", "describe"], "ARGUMENT_MISSING", "See millrace deployment describe --help."],
+    [
+      ["deployment", "describe", "a", "b"],
+      "ARGUMENT_EXCESS",
+      "See millrace deployment describe --help.",
+    ],
+    [
+      ["deployment", "logs", "a", "--tail", "-1"],
+      "OPTION_INVALID",
+      "Use a whole number from 0 on.",
+    ],
+    [
+      ["deployment", "logs", "a", "--since", "yesterday"],
+      "OPTION_INVALID",
+      "Use a time ago such as 10m",
+    ],
+    [
+      ["deployment", "wait", "a", "--timeout", "soon"],
+      "OPTION_INVALID",
+      "Use seconds, or a time such as 90s",
+    ],
+    [["deployment", "list", "--output", "yaml"], "OPTION_INVALID", "Use table or json."],
+    [["deploy"], "SOURCE_MISSING", "Name either the pipeline's module"],
+    [["deploy", "a.ts", "--snapshot", "b"], "SOURCE_MISSING", "Name either the pipeline's module"],
+    [["deploy", "a.ts", "--set", "port"], "OPTION_INVALID", "Write --set key=value."],
+    [
+      ["deploy", "a.ts", "--serving", "maxQueu=1"],
+      "SERVING_SETTINGS_INVALID",
+      'did you mean "maxQueue"?',
+    ],
+    [["run", "lst"], "SOURCE_UNKNOWN", 'Did you mean "run list"?'],
+    [["invoke", "--city", "Lisbon"], "ARGUMENT_MISSING", "See millrace invoke --help."],
+    [["deployer", "register", "x"], "OPTION_MISSING", "Add -f, --flavor <name>."],
+    [["deployment", "delete"], "TARGET_MISSING", "Name deployments, or use --all."],
+  ])("%j ends with %s and says what to do", async (argv, code, advice) => {
+    const finished = await runCommand(argv);
+    expect(finished.code).toBe(2);
+    expect(finished.stdout).toBe("");
+    expect(finished.stderr).toContain(`error ${code}: `);
+    expect(finished.stderr).toContain(advice);
+  });
+
+  test("a group without a subcommand prints its help and is a usage error", async () => {
+    const { code, stderr } = await runCommand(["deployment"]);
+    expect(code).toBe(2);
+    expect(stderr).toContain("Usage: millrace deployment");
+  });
+});
+
+describe("errors", () => {
+  test.each(Object.entries(ERROR_CLASSES))(
+    "class %s gives its exit code",
+    async (kind, { exitCode }) => {
+      const list = async () => {
+        throw fault(kind as ErrorClass);
+      };
+      const finished = await runCommand(["deployment", "list"], {
+        calls: { deployments: { list } },
+      });
+      expect(finished.code).toBe(exitCode);
+      expect(finished.stderr).toBe("error SOME_CODE: It went wrong.\nDo that.\n");
+    },
+  );
+
+  test("with --output json standard output carries the error as an object", async () => {
+    const list = async () => {
+      throw fault("unreachable");
+    };
+    const { stdout, stderr } = await runCommand(["deployment", "list", "-o", "json"], {
+      calls: { deployments: { list } },
+    });
+    expect(JSON.parse(stdout)).toEqual({
+      error: {
+        class: "unreachable",
+        code: "SOME_CODE",
+        message: "It went wrong.",
+        action: "Do that.",
+        retryable: false,
+      },
+    });
+    expect(stderr).toContain("error SOME_CODE");
+  });
+
+  test("issues are printed one per line", async () => {
+    const list = async () => {
+      throw new MillraceError({
+        class: "usage",
+        code: "X",
+        message: "Two faults.",
+        issues: [
+          { path: ["a", 0], message: "is wrong" },
+          { path: [], message: "is odd" },
+        ],
+      });
+    };
+    const { stderr } = await runCommand(["deployment", "list"], {
+      calls: { deployments: { list } },
+    });
+    expect(stderr).toBe("error X: Two faults.\n  a[0]: is wrong\n  is odd\n");
+  });
+
+  test("--debug prints stack and causes", async () => {
+    const list = async () => {
+      throw new MillraceError({
+        class: "platform",
+        code: "X",
+        message: "Outer.",
+        cause: new Error("the inner cause"),
+      });
+    };
+    const calls = { deployments: { list } };
+    expect((await runCommand(["deployment", "list", "--debug"], { calls })).stderr).toContain(
+      "the inner cause",
+    );
+    expect((await runCommand(["deployment", "list"], { calls })).stderr).not.toContain(
+      "the inner cause",
+    );
+  });
+});
+
+describe("lists", () => {
+  const page = {
+    items: [{ ...deploymentRecord(), pipelineName: "weather", snapshotName: null }],
+    cursor: "next",
+  };
+
+  test("one page is shown, and that there is more", async () => {
+    const asked: unknown[] = [];
+    const list = async (query: unknown) => {
+      asked.push(query);
+      return page;
+    };
+    const { stdout } = await runCommand(["deployment", "list", "--status", "running"], {
+      calls: { deployments: { list } },
+    });
+    expect(asked).toEqual([{ status: "RUNNING", mine: false, limit: 50 }]);
+    expect(stdout).toMatch(/^NAME +STATUS +PIPELINE +SNAPSHOT/);
+    expect(stdout).toMatch(
+      /^weather +RUNNING +weather +3f2a9c813f2a +default +ada +just now +http:\/\/127\.0\.0\.1:8000$/m,
+    );
+    expect(stdout).toContain("There is more: --cursor next, or --all-pages.");
+  });
+
+  test("JSON carries items and cursor", async () => {
+    const { stdout } = await runCommand(["deployment", "list", "--output", "json"], {
+      calls: { deployments: { list: async () => page } },
+    });
+    expect(JSON.parse(stdout)).toEqual(page);
+  });
+
+  test("--all-pages fetches every page", async () => {
+    const list = async ({ cursor }: { cursor?: string } = {}) =>
+      cursor === undefined ? page : { ...page, cursor: null };
+    const { stdout } = await runCommand(["deployment", "list", "--all-pages", "-o", "json"], {
+      calls: { deployments: { list } },
+    });
+    expect(JSON.parse(stdout)).toMatchObject({
+      items: [{ name: "weather" }, { name: "weather" }],
+      cursor: null,
+    });
+  });
+});
+
+describe("deploy", () => {
+  function deployment(plan = deploymentPlan()) {
+    const given: DeployOptions[] = [];
+    const deploy = async (_source: unknown, options: DeployOptions = {}) => {
+      given.push(options);
+      options.onProgress?.({ at: 0, deployment: "weather", message: "Starting the worker" });
+      if ((await options.confirm?.(plan)) === false) throw fault("aborted", "DEPLOY_DECLINED");
+      return { deployment: deploymentRecord(), operation, plan };
+    };
+    return { given, calls: { deploy, deployments: { get: async () => details() } } };
+  }
+
+  test("hands settings, serving and environment over as typed values", async () => {
+    const { given, calls } = deployment();
+    const argv = [
+      "deploy",
+      "pipeline.ts",
+      "--name",
+      "w",
+      "--yes",
+      "--set",
+      "port=8080",
+      "--set",
+      "range.first=9000",
+      "--set",
+      "label=8a",
+    ];
+    const { code } = await runCommand(
+      [
+        ...argv,
+        "--serving",
+        "tracking.mode=sync",
+        "--generate-auth-key",
+        "--env",
+        "A=1=2",
+        "--timeout",
+        "90s",
+        "--no-update",
+        "--overtake",
+      ],
+      { calls },
+    );
+    expect(code).toBe(0);
+    expect(given[0]).toMatchObject({
+      name: "w",
+      settings: { port: 8080, range: { first: 9000 }, label: "8a" },
+      serving: { tracking: { mode: "sync" }, generateAuthKey: true },
+      environment: { A: "1=2" },
+      timeoutSeconds: 90,
+      update: false,
+      overtake: true,
+    });
+  });
+
+  test("prints a card that says how to call it", async () => {
+    const { stdout, stderr } = await runCommand(["deploy", "pipeline.ts", "--yes"], deployment());
+    expect(stdout).toContain("weather  RUNNING");
+    expect(stdout).toContain("http://127.0.0.1:8000/docs");
+    expect(stdout).toContain("millrace invoke weather --city text --days 3");
+    expect(stdout).toContain(
+      `curl http://127.0.0.1:8000/invoke -H 'Content-Type: application/json' -d '{"parameters":{"city":"text","days":3}}'`,
+    );
+    expect(stdout).toContain("millrace deployment rollback weather");
+    expect(stderr).toContain("~ port: 8000 → 8080");
+    expect(stderr).toContain("Starting the worker");
+  });
+
+  test("asks before an existing deployment changes, and a no stops it", async () => {
+    const yes = await runCommand(["deploy", "pipeline.ts"], { ...deployment(), answers: ["y"] });
+    expect(yes.code).toBe(0);
+    expect(yes.stderr).toContain("Update deployment weather? [y/N]");
+    const no = await runCommand(["deploy", "pipeline.ts"], { ...deployment(), answers: [""] });
+    expect(no.code).toBe(130);
+    expect(no.stderr).toContain("error DEPLOY_DECLINED");
+  });
+
+  test("where nobody can answer, a change is refused and a creation is not", async () => {
+    const change = await runCommand(["deploy", "pipeline.ts"], deployment());
+    expect(change.code).toBe(2);
+    expect(change.stderr).toContain("error CONFIRMATION_NEEDED");
+    expect(change.stderr).toContain("--yes");
+    const creation = await runCommand(
+      ["deploy", "pipeline.ts"],
+      deployment(deploymentPlan({ action: "create", exists: false })),
+    );
+    expect(creation.code).toBe(0);
+  });
+
+  test("the key is masked in the card", async () => {
+    const calls = {
+      ...deployment().calls,
+      deployments: { get: async () => details({ hasAuthKey: true }) },
+    };
+    const { stdout } = await runCommand(["deploy", "pipeline.ts", "-y"], { calls });
+    expect(stdout).toContain("••••••••");
+    expect(stdout).toContain("-H 'Authorization: Bearer <key>'");
+  });
+
+  test("--quiet prints no progress and no plan", async () => {
+    const { stderr } = await runCommand(["deploy", "pipeline.ts", "-y", "-q"], deployment());
+    expect(stderr).toBe("");
+  });
+});
+
+describe("plan", () => {
+  test("prints what would change, one line per resource and field", async () => {
+    const plan = async () => deploymentPlan({ interrupts: true });
+    const { code, stdout } = await runCommand(["plan", "pipeline.ts"], { calls: { plan } });
+    expect(code).toBe(0);
+    expect(stdout).toBe(
+      [
+        "Deployment weather will be updated in place.",
+        "Snapshot 3f2a9c813f2a",
+        "  ~ process millrace-weather",
+        "    ~ port: 8000 → 8080",
+        "Requests will fail, or the URL will change, while this is carried out.",
+        "",
+      ].join("\n"),
+    );
+  });
+
+  test("says so when nothing would change", async () => {
+    const plan = async () => deploymentPlan({ action: "no-op", changes: [] });
+    const { stdout } = await runCommand(["plan", "pipeline.ts"], { calls: { plan } });
+    expect(stdout).toContain("Deployment weather has no changes.");
+  });
+
+  test("--detailed-exit-code tells changes from none", async () => {
+    const code = async (action: "update" | "no-op") =>
+      (
+        await runCommand(["plan", "p.ts", "--detailed-exit-code"], {
+          calls: { plan: async () => deploymentPlan({ action }) },
+        })
+      ).code;
+    expect(await code("update")).toBe(10);
+    expect(await code("no-op")).toBe(0);
+  });
+});
+
+describe("describe", () => {
+  test("masks the key unless it is asked for", async () => {
+    const get = async (_name: string, options?: { showSecret?: boolean }) =>
+      details({
+        hasAuthKey: true,
+        authKey: options?.showSecret === true ? new Secret("the-clear-key") : null,
+      });
+    const masked = await runCommand(["deployment", "describe", "weather"], {
+      calls: { deployments: { get } },
+    });
+    expect(masked.stdout).toContain("••••••••");
+    const shown = await runCommand(["deployment", "describe", "weather", "--show-secret"], {
+      calls: { deployments: { get } },
+    });
+    expect(shown.stdout).toContain("Authorization: Bearer the-clear-key");
+    const json = await runCommand(
+      ["deployment", "describe", "weather", "--show-secret", "-o", "json"],
+      { calls: { deployments: { get } } },
+    );
+    expect(JSON.parse(json.stdout)).toMatchObject({ authKey: "the-clear-key" });
+  });
+
+  test("shows state, freshness, schemas and how to call it", async () => {
+    const found = details({
+      deployment: deploymentRecord({
+        observedAt: Date.now() - 61_000,
+        statusReason: "It is fine.",
+      }),
+      lastOperation: operation,
+    });
+    const { stdout } = await runCommand(["deployment", "describe", "weather"], {
+      calls: { deployments: { get: async () => found } },
+    });
+    expect(stdout).toMatch(/State +RUNNING \(observed 1 min ago\)/);
+    expect(stdout).toMatch(/Reason +It is fine\./);
+    expect(stdout).toMatch(/Last operation +provision succeeded .* in 1\.5 s, by ada/);
+    expect(stdout).toMatch(/^ {2}city +string +Name of the city$/m);
+    expect(stdout).toMatch(/^ {2}flags\.x +boolean +optional$/m);
+  });
+});
+
+describe("invoke", () => {
+  function deployed() {
+    const given: unknown[] = [];
+    const invoke = async (_name: string, parameters: unknown) => {
+      given.push(parameters);
+      return {
+        success: true as const,
+        outputs: { advice: "Bring a jacket." },
+        execution_time: 0.0012,
+        metadata: {
+          deployment_id: "d",
+          deployment_name: "weather",
+          snapshot_id: SNAPSHOT_ID,
+          snapshot_name: null,
+          pipeline_name: "weather",
+          run_id: "r",
+          run_name: "weather-1",
+          parameters_used: {},
+        },
+        error: null,
+      };
+    };
+    return { given, calls: { invoke, deployments: { get: async () => details() } } };
+  }
+
+  test("types the parameters by the schema and prints the outputs", async () => {
+    const { given, calls } = deployed();
+    const argv = [
+      "invoke",
+      "weather",
+      "--city",
+      "7",
+      "--days",
+      "2",
+      "--fast",
+      "--tags",
+      "a",
+      "--tags",
+      "b",
+      "--flags.x",
+      "true",
+      "--flags.level=1.5",
+    ];
+    const { code, stdout, stderr } = await runCommand(argv, { calls });
+    expect(code).toBe(0);
+    expect(given).toEqual([
+      { city: "7", days: 2, fast: true, tags: ["a", "b"], flags: { x: true, level: 1.5 } },
+    ]);
+    expect(JSON.parse(stdout)).toEqual({ advice: "Bring a jacket." });
+    expect(stderr).toContain("Run weather-1 took 1.2 ms.");
+  });
+
+  test("with --output json prints the whole answer", async () => {
+    const { stdout } = await runCommand(
+      ["deployment", "invoke", "weather", "--city", "x", "-o", "json"],
+      deployed(),
+    );
+    expect(JSON.parse(stdout)).toMatchObject({
+      success: true,
+      metadata: { run_name: "weather-1" },
+    });
+  });
+
+  test("takes parameters from JSON, a file, standard input and --param, in growing precedence", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "millrace-cli-"));
+    try {
+      await writeFile(join(folder, "request.json"), '{"city": "Lisbon", "days": 9}');
+      const { given, calls } = deployed();
+      const run = (argv: string[], stdin = "") =>
+        runCommand(["invoke", "weather", ...argv], { calls, stdin, directory: folder });
+      await run(["--parameters", "@request.json", "--param", "days=5"]);
+      await run(["--parameters", "-", "--days", "4"], '{"city": "Porto"}');
+      await run(["--parameters", '{"city": "Faro"}']);
+      expect(given).toEqual([
+        { city: "Lisbon", days: 5 },
+        { city: "Porto", days: 4 },
+        { city: "Faro" },
+      ]);
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+
+  test("a parameter named like an option goes after -- or by --param", async () => {
+    const { given, calls } = deployed();
+    const schema = { ...inputSchema, properties: { timeout: { type: "integer" } }, required: [] };
+    const get = async () =>
+      details({
+        manifest: { ...manifest, pipeline: { ...manifest.pipeline, inputSchema: schema } },
+      });
+    const all = { calls: { ...calls, deployments: { get } } };
+    await runCommand(["invoke", "weather", "--", "--timeout", "5"], all);
+    await runCommand(["invoke", "weather", "--param", "timeout=6"], all);
+    expect(given).toEqual([{ timeout: 5 }, { timeout: 6 }]);
+  });
+
+  test("every fault is named with its path", async () => {
+    const { code, stderr } = await runCommand(
+      ["invoke", "weather", "--days", "many", "--tag", "a"],
+      deployed(),
+    );
+    expect(code).toBe(2);
+    expect(stderr).toContain("error PARAMETERS_INVALID");
+    expect(stderr).toContain('days: expected integer 1.., got "many"');
+    expect(stderr).toContain('tag: unknown parameter; did you mean "tags"?');
+    expect(stderr).toContain("city: is required (string)");
+  });
+});
+
+describe("logs", () => {
+  async function* lines() {
+    yield {
+      time: null,
+      replica: "w1",
+      stream: "stdout" as const,
+      text: '{"level":"info","time":0,"msg":"run completed","run":"r1"}',
+    };
+    yield { time: null, replica: null, stream: "stderr" as const, text: "plain text" };
+  }
+
+  test("makes structured lines readable and leaves others as they are", async () => {
+    const { stdout } = await runCommand(["deployment", "logs", "weather"], {
+      calls: { deployments: { logs: lines } },
+    });
+    expect(stdout).toBe("w1 1970-01-01T00:00:00.000Z info  run completed run=r1\nplain text\n");
+  });
+
+  test("with --output json prints one object per line", async () => {
+    const { stdout } = await runCommand(["deployment", "logs", "weather", "-o", "json"], {
+      calls: { deployments: { logs: lines } },
+    });
+    expect(
+      stdout
+        .trim()
+        .split("\n")
+        .map((line) => JSON.parse(line).text),
+    ).toHaveLength(2);
+  });
+
+  test("Ctrl-C ends following without an error", async () => {
+    let interrupt = () => {};
+    async function* follow(_name: string, query: { signal?: AbortSignal } = {}) {
+      yield { time: null, replica: null, stream: "stdout" as const, text: "first" };
+      queueMicrotask(interrupt);
+      await new Promise((_, reject) =>
+        query.signal?.addEventListener("abort", () => reject(query.signal?.reason)),
+      );
+    }
+    const finished = await runCommand(["deployment", "logs", "weather", "-f"], {
+      calls: { deployments: { logs: follow } },
+      onStart: (press) => {
+        interrupt = press;
+      },
+    });
+    expect(finished).toMatchObject({ code: 0, stdout: "first\n", exits: [] });
+  });
+});
+
+describe("interruption", () => {
+  test("the first Ctrl-C aborts the call, the second one leaves at once", async () => {
+    let press = () => {};
+    const wait = async (_name: string, { signal }: { signal?: AbortSignal } = {}) => {
+      queueMicrotask(press);
+      await new Promise((done) => signal?.addEventListener("abort", done));
+      press();
+      throw signal?.reason;
+    };
+    const finished = await runCommand(["deployment", "wait", "weather"], {
+      calls: { deployments: { wait } },
+      onStart: (interrupt) => {
+        press = interrupt;
+      },
+    });
+    expect(finished.code).toBe(130);
+    expect(finished.exits).toEqual([130]);
+    expect(finished.stderr).toContain("error INTERRUPTED");
+  });
+});
+
+describe("several deployments", () => {
+  const records = ["a", "b", "c"].map((name) => deploymentRecord({ id: `id-${name}`, name }));
+  const get = async (name: string) => {
+    const deployment = records.find((record) => record.name === name);
+    if (deployment === undefined) throw fault("not_found", "DEPLOYMENT_NOT_FOUND");
+    return details({ deployment });
+  };
+  const list = async ({ cursor }: { cursor?: string } = {}) => {
+    const index = Number(cursor ?? 0);
+    const items = records
+      .slice(index, index + 1)
+      .map((record) => ({ ...record, pipelineName: null, snapshotName: null }));
+    return { items, cursor: index + 1 < records.length ? String(index + 1) : null };
+  };
+
+  test("each failure is told and the others are done", async () => {
+    const done: string[] = [];
+    const deprovision = async (id: string) => {
+      if (id === "id-b") throw fault("platform");
+      done.push(id);
+      return deploymentRecord({ status: "ABSENT" });
+    };
+    const { code, stdout } = await runCommand(["deployment", "deprovision", "--all", "--yes"], {
+      calls: { deployments: { list, deprovision } },
+    });
+    expect(done).toEqual(["id-a", "id-c"]);
+    expect(code).toBe(ERROR_CLASSES.platform.exitCode);
+    expect(stdout).toContain("a  ABSENT");
+    expect(stdout).toContain("failed b: SOME_CODE: It went wrong. Do that.");
+  });
+
+  test("a name that is not there does not keep the others from being deleted", async () => {
+    const remove = async () => ({ leftBehind: [] });
+    const argv = ["deployment", "delete", "a", "nope", "-y", "-o", "json"];
+    const { code, stdout } = await runCommand(argv, {
+      calls: { deployments: { get, delete: remove } },
+    });
+    expect(code).toBe(3);
+    expect(JSON.parse(stdout).items).toEqual([
+      {
+        deployment: "nope",
+        ok: false,
+        error: expect.objectContaining({ code: "DEPLOYMENT_NOT_FOUND" }),
+      },
+      { deployment: "a", ok: true, value: { leftBehind: [] } },
+    ]);
+  });
+
+  test("the targets are shown and the answer no touches nothing", async () => {
+    const { code, stderr } = await runCommand(["deployment", "delete", "a", "b"], {
+      calls: { deployments: { get } },
+      answers: ["n"],
+    });
+    expect(code).toBe(130);
+    expect(stderr).toMatch(/^a +RUNNING +default +ada$/m);
+    expect(stderr).toContain("Delete these 2 deployments? [y/N]");
+    expect(stderr).toContain("error DECLINED");
+  });
+
+  test("a forced delete prints what it leaves behind", async () => {
+    const leftBehind = [
+      {
+        deploymentId: "id-a",
+        kind: "process",
+        name: "millrace-a",
+        state: "present" as const,
+        platformId: "42",
+        updatedAt: 0,
+      },
+    ];
+    const calls = { deployments: { get, delete: async () => ({ leftBehind }) } };
+    const { stdout } = await runCommand(["deployment", "delete", "a", "--force", "-y"], { calls });
+    expect(stdout).toMatch(
+      /a {2}deleted; left behind:\n {2}KIND .*\n {2}process +millrace-a +present +42/,
+    );
+  });
+});
+
+describe("run", () => {
+  test("types parameters by the snapshot that it makes, and the pipeline's failure is the exit code", async () => {
+    const given: unknown[] = [];
+    const calls = {
+      snapshots: {
+        create: async () => snapshotRecord,
+        get: async () => ({ snapshot: snapshotRecord, manifest }),
+      },
+      run: async (source: unknown, parameters: unknown) => {
+        given.push(source, parameters);
+        return {
+          id: "r1",
+          name: "weather-1",
+          projectId: "p",
+          pipelineName: "weather",
+          snapshotId: SNAPSHOT_ID,
+          deploymentId: null,
+          status: "failed" as const,
+          startedAt: 0,
+          durationMs: 12,
+          inputs: {},
+          outputs: null,
+          steps: [],
+          error: {
+            class: "pipeline" as const,
+            code: "STEP_FAILED",
+            message: "fetch failed.",
+            retryable: false,
+          },
+        };
+      },
+    };
+    const { code, stdout } = await runCommand(
+      ["run", "./pipeline.ts", "--city", "Lisbon", "--days", "2"],
+      { calls },
+    );
+    expect(given).toEqual([{ snapshot: SNAPSHOT_ID }, { city: "Lisbon", days: 2 }]);
+    expect(code).toBe(ERROR_CLASSES.pipeline.exitCode);
+    expect(stdout).toContain("STEP_FAILED: fetch failed.");
+  });
+});
+
+describe("secret set", () => {
+  test("takes the value from standard input without the last line break", async () => {
+    const kept: string[] = [];
+    const set = async (name: string, value: Secret) => {
+      kept.push(name, value.reveal());
+    };
+    await runCommand(["secret", "set", "TOKEN"], {
+      calls: { secrets: { set } },
+      stdin: "s3cret\n",
+    });
+    await runCommand(["secret", "set", "TOKEN"], {
+      calls: { secrets: { set } },
+      answers: ["typed"],
+    });
+    expect(kept).toEqual(["TOKEN", "s3cret", "TOKEN", "typed"]);
+  });
+
+  test("refuses an empty value and never takes one as an argument", async () => {
+    expect((await runCommand(["secret", "set", "TOKEN"])).stderr).toContain("error SECRET_EMPTY");
+    expect((await runCommand(["secret", "set", "TOKEN", "value"])).stderr).toContain(
+      "error ARGUMENT_EXCESS",
+    );
+  });
+});
+
+describe("init", () => {
+  let folder = "";
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), "millrace-init-"));
+  });
+  afterEach(() => rm(folder, { recursive: true }));
+
+  test("writes a first project and leaves what exists", async () => {
+    await writeFile(join(folder, "package.json"), "{}");
+    const { code, stdout } = await runCommand(["init"], { directory: folder });
+    expect(code).toBe(0);
+    expect(await readFile(join(folder, "package.json"), "utf8")).toBe("{}");
+    expect(await readFile(join(folder, "pipeline.ts"), "utf8")).toContain("definePipeline");
+    expect(stdout).toContain("kept   package.json (it exists)");
+    expect(stdout).toContain("npm install millrace zod");
+  });
+});

@@ -1,0 +1,56 @@
+import type { DeploymentPlan } from "@millrace/control";
+import type { FieldChange, JsonValue, ResourceChange } from "@millrace/core";
+import type { Format, Style } from "./style.ts";
+
+const SIGN: Readonly<Record<ResourceChange["action"], readonly [sign: string, format: Format]>> = {
+  create: ["+", "green"],
+  update: ["~", "yellow"],
+  replace: ["±", "yellow"],
+  delete: ["-", "red"],
+  "no-op": ["=", "dim"],
+};
+
+const TITLE: Readonly<Record<DeploymentPlan["action"], string>> = {
+  create: "will be created",
+  update: "will be updated in place",
+  replace: "will be replaced",
+  "no-op": "has no changes",
+};
+
+/** A plan as lines of `+`, `~`, `±` and `-`, one per resource and one per field that differs. */
+export function formatPlan(plan: DeploymentPlan, style: Style): string {
+  const title = `Deployment ${style("bold", plan.deployment)} ${TITLE[plan.action]}.`;
+  const { from, to } = plan.snapshot;
+  const snapshot = from === null || from === to ? shortId(to) : `${shortId(from)} → ${shortId(to)}`;
+  const changes = plan.changes
+    .filter(({ action }) => action !== "no-op")
+    .flatMap((change) => formatChange(change, style));
+  const warning = plan.interrupts
+    ? [style("yellow", "Requests will fail, or the URL will change, while this is carried out.")]
+    : [];
+  return [title, `Snapshot ${snapshot}`, ...changes, ...warning].join("\n");
+}
+
+function formatChange(change: ResourceChange, style: Style): string[] {
+  const [sign, format] = SIGN[change.action];
+  const fields = change.fields.map((field) => style(format, `    ${formatField(field)}`));
+  return [style(format, `  ${sign} ${change.kind} ${change.name}`), ...fields];
+}
+
+function formatField({ field, before, after }: FieldChange): string {
+  if (before === undefined && after === undefined) return `~ ${field}`;
+  if (before === undefined) return `+ ${field}: ${formatValue(after)}`;
+  if (after === undefined) return `- ${field}: ${formatValue(before)}`;
+  return `~ ${field}: ${formatValue(before)} → ${formatValue(after)}`;
+}
+
+/** A value on one line; text without quotes where that is clear. */
+export function formatValue(value: JsonValue | undefined): string {
+  if (typeof value === "string" && value !== "" && value.trim() === value) return value;
+  return JSON.stringify(value) ?? "";
+}
+
+/** The first twelve digits of a snapshot's digest, which commands take in its place. */
+export function shortId(snapshotId: string): string {
+  return snapshotId.replace(/^sha256:/, "").slice(0, 12);
+}

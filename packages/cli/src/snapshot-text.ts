@@ -1,0 +1,67 @@
+import type { SnapshotManifest, SnapshotRecord } from "@millrace/core";
+import { formatSchema } from "./deployment-text.ts";
+import { formatValue } from "./plan-text.ts";
+import type { Style } from "./style.ts";
+import { formatFields, formatSection, formatTable, indent } from "./table.ts";
+import { formatAgo } from "./time.ts";
+
+interface Snapshot {
+  readonly snapshot: SnapshotRecord;
+  readonly manifest: SnapshotManifest;
+}
+
+export function formatSnapshot(
+  { snapshot, manifest }: Snapshot,
+  { style, now }: { readonly style: Style; readonly now: number },
+): string {
+  const { pipeline } = manifest;
+  const bytes = Object.values(manifest.files).reduce((sum, file) => sum + file.size, 0);
+  const fields: [string, string][] = [
+    ["Id", snapshot.id],
+    ["Pipeline", pipeline.name],
+    ...(snapshot.description === null
+      ? []
+      : [["Description", snapshot.description] as [string, string]]),
+    ["Created", formatAgo(snapshot.createdAt, now)],
+    ["Files", `${Object.keys(manifest.files).length} (${Math.ceil(bytes / 1024)} KiB)`],
+    ["Node", `>= ${manifest.node}`],
+    ...(pipeline.secrets.length === 0
+      ? []
+      : [["Secrets", pipeline.secrets.join(", ")] as [string, string]]),
+    ...Object.entries(manifest.externals).map(
+      ([name, version]) => ["Package", `${name} ${version}`] as [string, string],
+    ),
+  ];
+  return [
+    style("bold", snapshot.name ?? pipeline.name),
+    indent(formatFields(fields, style)),
+    formatSection("Steps", formatGraph(manifest, style), style),
+    formatSection("Input", formatSchema(pipeline.inputSchema, style), style),
+    formatSection("Output", formatSchema(pipeline.outputSchema, style), style),
+    ...settingsSection(manifest, style),
+  ].join("\n\n");
+}
+
+function formatGraph({ pipeline }: SnapshotManifest, style: Style): string {
+  const rows = pipeline.graph.steps.map((step) => [
+    step.id,
+    step.after.join(", "),
+    step.retries.limit === 0 ? "" : String(step.retries.limit),
+    step.timeoutSeconds === null ? "" : `${step.timeoutSeconds} s`,
+    step.cache === null ? "" : `${step.cache.ttlSeconds} s`,
+  ]);
+  return formatTable(["STEP", "AFTER", "RETRIES", "TIMEOUT", "CACHE"], rows, style);
+}
+
+function settingsSection({ settings }: SnapshotManifest, style: Style): string[] {
+  const serving = Object.entries(settings.serving).map(
+    ([name, value]) => [`serving.${name}`, JSON.stringify(value) ?? ""] as const,
+  );
+  const deployer = Object.entries(settings.deployer).flatMap(([flavor, values]) =>
+    Object.entries(values).map(
+      ([name, value]) => [`${flavor}.${name}`, formatValue(value)] as const,
+    ),
+  );
+  const fields = [...serving, ...deployer];
+  return fields.length === 0 ? [] : [formatSection("Settings", formatFields(fields, style), style)];
+}

@@ -1,0 +1,31 @@
+#!/usr/bin/env node
+// Every Node that knows ES modules can parse this file, and nothing is imported before the version is known.
+const needed = [22, 18];
+const [major, minor] = process.versions.node.split(".").map(Number);
+
+if (major < needed[0] || (major === needed[0] && minor < needed[1])) {
+  process.stderr.write(
+    "error NODE_TOO_OLD: Millrace needs Node " +
+      needed.join(".") +
+      " or newer; this is Node " +
+      process.versions.node +
+      ".\n" +
+      "Install a newer Node from https://nodejs.org, or add one to the project: npm install --save-dev node@24\n",
+  );
+  process.exit(2);
+}
+
+const { readFileSync } = process.getBuiltinModule("node:fs");
+const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"));
+
+if (process.argv.length === 3 && (process.argv[2] === "--version" || process.argv[2] === "-V")) {
+  process.stdout.write(version + "\n");
+} else {
+  // Keeps compiled code between calls, where the version of Node can.
+  process.getBuiltinModule("node:module").enableCompileCache();
+  import("@millrace/cli").then(async ({ flush, main, processTerminal }) => {
+    const code = await main(process.argv.slice(2), { version, terminal: processTerminal() });
+    await Promise.all([flush(process.stdout), flush(process.stderr)]);
+    process.exit(code);
+  });
+}
