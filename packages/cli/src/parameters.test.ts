@@ -59,9 +59,9 @@ describe("parameters of the command line", () => {
     const schema = object({
       fast: { type: "boolean" },
       "no-cache": { type: "boolean" },
-      then: { type: "string" },
+      next: { type: "string" },
     });
-    expect(read(["--fast", "--then", "x"], schema)).toEqual({ fast: true, then: "x" });
+    expect(read(["--fast", "--next", "x"], schema)).toEqual({ fast: true, next: "x" });
     expect(read(["--no-fast"], schema)).toEqual({ fast: false });
     expect(read(["--fast", "false"], schema)).toEqual({ fast: false });
     expect(read(["--no-cache"], schema)).toEqual({ "no-cache": true });

@@ -19,7 +19,7 @@ const { readFileSync } = process.getBuiltinModule("node:fs");
 const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"));
 
 if (process.argv.length === 3 && (process.argv[2] === "--version" || process.argv[2] === "-V")) {
-  process.stdout.write(version + "\n");
+  process.stdout.write(`${version}\n`);
 } else {
   // Keeps compiled code between calls, where the version of Node can.
   process.getBuiltinModule("node:module").enableCompileCache();

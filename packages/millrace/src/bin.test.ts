@@ -1,0 +1,36 @@
+import { execFile } from "node:child_process";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { expect, test } from "vitest";
+
+const bin = join(import.meta.dirname, "../bin/millrace.js");
+const run = promisify(execFile);
+
+test("--version prints the package's version and loads nothing but its package.json", async () => {
+  const { version } = JSON.parse(
+    await readFile(join(import.meta.dirname, "../package.json"), "utf8"),
+  );
+  const hook =
+    "data:text/javascript,import{registerHooks}from'node:module';registerHooks({resolve(s,c,n){if(!s.startsWith('file:'))process.stderr.write(s+'\\n');return n(s,c)}})";
+  const { stdout, stderr } = await run(process.execPath, ["--import", hook, bin, "--version"]);
+  expect(stdout).toBe(`${version}\n`);
+  expect(stderr).toBe("");
+});
+
+test("an older Node is told what to do, with exit code 2", async () => {
+  const pretend =
+    "data:text/javascript,Object.defineProperty(process,'versions',{value:{...process.versions,node:'20.20.2'}})";
+  const failure = await run(process.execPath, ["--import", pretend, bin, "--version"]).catch(
+    (error: unknown) => error,
+  );
+  expect(failure).toMatchObject({ code: 2, stdout: "" });
+  expect(String(failure)).toContain(
+    "error NODE_TOO_OLD: Millrace needs Node 22.18 or newer; this is Node 20.20.2.",
+  );
+});
+
+test("a module that needs the client is loaded only when a command asks for it", async () => {
+  const { stdout } = await run(process.execPath, [bin, "--help"]);
+  expect(stdout).toContain("Usage: millrace [options] [command]");
+});
