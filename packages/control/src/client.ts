@@ -7,6 +7,7 @@ import type {
   JsonValue,
   LogLine,
   LogQuery,
+  MillraceError,
   OperationRecord,
   OutputsOf,
   ParametersOf,
@@ -165,6 +166,11 @@ export interface Client {
   /** Runs the pipeline once as a batch run in a process of its own. */
   run<P extends Pipeline>(source: P, parameters: ParametersOf<P>, options?: RunOptions): Promise<RunRecord>;
   run(source: Source, parameters: JsonObject, options?: RunOptions): Promise<RunRecord>;
+  /**
+   * Serves a module's pipeline in the foreground, and its new version whenever a source file changes and still builds.
+   * Ends once the signal has aborted and the last request is answered.
+   */
+  dev(source: string, options: DevOptions): Promise<void>;
   /** @throws MillraceError of class `pipeline` when a step failed, `usage` for wrong parameters, `unreachable` when nothing answers. */
   invoke<P extends Pipeline>(deployment: string, parameters: ParametersOf<P>, options?: InvokeOptions): Promise<Invocation<OutputsOf<P>>>;
   invoke(deployment: string, parameters: JsonObject, options?: InvokeOptions): Promise<Invocation>;
@@ -221,6 +227,30 @@ export interface RunOptions extends CallOptions {
   /** Log lines of the pipeline's process. */
   readonly onLog?: (line: LogLine) => void;
 }
+
+export interface DevOptions {
+  /** Stops serving: requests in flight are answered first. */
+  readonly signal: AbortSignal;
+  /** Default 8000, and the next free port after it. */
+  readonly port?: number;
+  readonly serving?: ServingSettingsInput;
+  /** Plain environment of the service, over that of this process. */
+  readonly environment?: Readonly<Record<string, string>>;
+  readonly onEvent?: (event: DevEvent) => void;
+  /** Lines that the service writes. */
+  readonly onLog?: (line: LogLine) => void;
+}
+
+export type DevEvent =
+  /** A source file changed; null at the start. */
+  | { readonly type: "building"; readonly file: string | null }
+  /** This version takes the requests now. */
+  | { readonly type: "serving"; readonly url: string; readonly snapshot: SnapshotRecord; readonly manifest: SnapshotManifest }
+  /** It was built, and it is the version that serves already. */
+  | { readonly type: "unchanged" }
+  /** The new version could not be built or started. With `serving`, the one before goes on. */
+  | { readonly type: "failed"; readonly error: MillraceError; readonly serving: boolean }
+  | { readonly type: "stopping" };
 
 export interface ConnectOptions {
   /** Where to look for millrace.config.ts, upwards. Default: the working directory. */
