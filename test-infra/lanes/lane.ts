@@ -1,0 +1,92 @@
+import { spawnSync } from "node:child_process";
+import { existsSync, globSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import {
+  countReport,
+  ONE_FAILED,
+  ONE_PASSED,
+  type Outcome,
+  sum,
+  type VitestReport,
+} from "./outcome.ts";
+
+export const root = fileURLToPath(new URL("../../", import.meta.url));
+
+/** One part of the test command. */
+export interface Lane {
+  readonly name: string;
+  /** Why this machine cannot run it; undefined when it can. */
+  readonly missing?: () => string | undefined;
+  /** CI fails when the lane cannot run there. */
+  readonly requiredInCi: boolean;
+  readonly run: () => Outcome;
+}
+
+function execute(command: string, args: readonly string[]): boolean {
+  const { status, error } = spawnSync(command, args, { cwd: root, stdio: "inherit" });
+  if (error !== undefined) console.error(`${command} could not be started: ${error.message}`);
+  return status === 0;
+}
+
+/** A lane whose command passes or fails as a whole. */
+export function commandLane(name: string, command: string, ...args: readonly string[]): Lane {
+  return {
+    name,
+    requiredInCi: true,
+    run: () => (execute(command, args) ? ONE_PASSED : ONE_FAILED),
+  };
+}
+
+function readReport(file: string): Outcome {
+  // vitest wrote it.
+  return countReport(JSON.parse(readFileSync(file, "utf8")) as VitestReport);
+}
+
+/** Runs a task of the packages by turbo and counts the reports; a package without a report failed. */
+export function turboLane(name: string, task: string, report: string, concurrency: number): Lane {
+  return {
+    name,
+    requiredInCi: true,
+    run: () => {
+      const packages = globSync("packages/*/package.json", { cwd: root })
+        .filter((file) => readFileSync(join(root, file), "utf8").includes(`"${task}":`))
+        .map((file) => join(root, file, ".."));
+      const reports = packages.map((folder) => join(folder, "test-results", report));
+      for (const file of reports) rmSync(file, { force: true });
+      const ok = execute("turbo", [
+        "run",
+        task,
+        `--concurrency=${concurrency}`,
+        "--continue",
+        "--output-logs=errors-only",
+        "--ui=stream",
+      ]);
+      const outcome = sum(
+        reports.map((file) => (existsSync(file) ? readReport(file) : ONE_FAILED)),
+      );
+      return ok || outcome.failed > 0 ? outcome : sum([outcome, ONE_FAILED]);
+    },
+  };
+}
+
+/** Runs vitest on test files outside of the packages. */
+export function vitestLane(name: string, config: string): Lane {
+  const report = join(root, "test-results", `${name}.json`);
+  return {
+    name,
+    requiredInCi: true,
+    run: () => {
+      rmSync(report, { force: true });
+      execute("vitest", [
+        "run",
+        "--config",
+        config,
+        "--reporter=default",
+        "--reporter=json",
+        `--outputFile.json=${report}`,
+      ]);
+      return existsSync(report) ? readReport(report) : ONE_FAILED;
+    },
+  };
+}

@@ -1,0 +1,47 @@
+/**
+ * The test command: runs every lane that this machine can run, names the others with the reason, and closes with a line
+ * that counts the tests. `--only NAME,NAME` runs some lanes. In CI a required lane that cannot run is a failure.
+ */
+import { parseArgs } from "node:util";
+import { commandLane, type Lane, turboLane, vitestLane } from "./lanes/lane.ts";
+import { closingLine, NOTHING, ONE_FAILED, type Outcome, sum } from "./lanes/outcome.ts";
+
+const lanes: readonly Lane[] = [
+  commandLane("lint", "biome", "ci", "--error-on-warnings", "."),
+  commandLane("types", "tsc", "-p", "tsconfig.check.json"),
+  vitestLane("repository", "test-infra/vitest.config.ts"),
+  turboLane("unit", "test", "unit.json", 2),
+  turboLane("integration", "test:integration", "integration.json", 1),
+];
+
+const { values } = parseArgs({ options: { only: { type: "string" } } });
+const names = values.only?.split(",") ?? lanes.map(({ name }) => name);
+const unknown = names.filter((name) => !lanes.some((lane) => lane.name === name));
+if (unknown.length > 0) {
+  console.error(
+    `No lane is called ${unknown.join(", ")}; there are ${lanes.map(({ name }) => name).join(", ")}.`,
+  );
+  process.exit(2);
+}
+
+const notRun: string[] = [];
+
+function runLane(lane: Lane): Outcome {
+  const missing = lane.missing?.();
+  if (missing !== undefined) {
+    notRun.push(`${lane.name}: ${missing}`);
+    return lane.requiredInCi && process.env["CI"] !== undefined ? ONE_FAILED : NOTHING;
+  }
+  console.log(`\n== ${lane.name}`);
+  const began = performance.now();
+  const outcome = lane.run();
+  console.log(
+    `== ${lane.name}: ${closingLine(outcome)} in ${((performance.now() - began) / 1000).toFixed(1)} s`,
+  );
+  return outcome;
+}
+
+const total = sum(lanes.filter(({ name }) => names.includes(name)).map(runLane));
+if (notRun.length > 0) console.log(`\nNot run on this machine:\n  ${notRun.join("\n  ")}`);
+console.log(`\n${closingLine(total)}`);
+process.exitCode = total.failed === 0 && total.passed > 0 ? 0 : 1;
