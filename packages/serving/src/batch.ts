@@ -1,0 +1,151 @@
+import { join } from "node:path";
+import {
+  ERROR_CLASSES,
+  type ErrorSummary,
+  MillraceError,
+  messageOf,
+  type RunRecord,
+  summarizeError,
+} from "@millrace/core";
+import { folderStepCache, type Run } from "@millrace/engine";
+import { startRecorder } from "@millrace/store";
+import { readEnvironment, secretReader } from "./environment.ts";
+import { openLog } from "./log.ts";
+import { startPipeline } from "./pipeline-host.ts";
+import { makeRunRecording } from "./run-recording.ts";
+import { loadSnapshot } from "./snapshot-directory.ts";
+
+const RECORDER_CLOSE_MS = 10_000;
+
+/** What a batch run writes to stdout, as one line of JSON. */
+export interface BatchResult {
+  /** Null when no run began. */
+  readonly run: RunRecord | null;
+  /** Null when the run completed. */
+  readonly error: ErrorSummary | null;
+}
+
+export interface BatchOptions {
+  /** Name of the run. Default: made up. */
+  readonly name: string | undefined;
+  /** Deadline in milliseconds. Default: none. */
+  readonly timeoutMs: number | undefined;
+}
+
+type Variables = Readonly<Record<string, string | undefined>>;
+
+/**
+ * Runs a snapshot's pipeline once: parameters as JSON on stdin, `BatchResult` on stdout, log lines on stderr.
+ * @returns The exit code: 0, or that of the error's class.
+ */
+export async function runBatch(
+  directory: string,
+  variables: Variables,
+  options: BatchOptions,
+): Promise<number> {
+  const result = await outcome(directory, variables, options);
+  await new Promise((written) => process.stdout.write(`${JSON.stringify(result)}\n`, written));
+  return result.error === null ? 0 : ERROR_CLASSES[result.error.class].exitCode;
+}
+
+async function outcome(
+  directory: string,
+  variables: Variables,
+  options: BatchOptions,
+): Promise<BatchResult> {
+  try {
+    return await runOnce(directory, variables, options);
+  } catch (error) {
+    return { run: null, error: summarizeError(error) };
+  }
+}
+
+async function runOnce(
+  directory: string,
+  variables: Variables,
+  options: BatchOptions,
+): Promise<BatchResult> {
+  const stop = new AbortController();
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    process.once(signal, () => stop.abort(interrupted(signal)));
+  }
+  const { config, secrets } = await readEnvironment(variables);
+  const { deployment, serving, store } = config;
+  const log = openLog(2, serving.logLevel, secrets.values());
+  const snapshot = await loadSnapshot(directory, config.snapshot.id);
+  const secret = secretReader(snapshot.manifest.pipeline.secrets, secrets);
+  const { projectId } = deployment;
+  // One run that a person waits for: always recorded, and before the end.
+  const tracking = { ...serving.tracking, mode: "sync" } as const;
+  const recorder = startRecorder({ store, tracking, projectId, log: log.line });
+  const recording = makeRunRecording(recorder, tracking, {
+    projectId,
+    pipelineName: snapshot.pipeline.name,
+    snapshotId: config.snapshot.id,
+    deploymentId: null,
+  });
+  try {
+    const host = await startPipeline({
+      config,
+      snapshot,
+      secret,
+      log,
+      signal: stop.signal,
+      onLongRun: (run) => recording.goesOn(run),
+      ...(store === null
+        ? {}
+        : { cache: folderStepCache(join(store.spoolDirectory, "step-cache")) }),
+    });
+    try {
+      const input = await host.engine.parse(await readParameters());
+      const timeoutMs = options.timeoutMs ?? Number.POSITIVE_INFINITY;
+      const run = await host.engine.run({ input, timeoutMs, name: options.name }, stop.signal);
+      logFailure(run, log);
+      await recording.ended(run);
+      return {
+        run: recording.record(run),
+        error: run.error === null ? null : summarizeError(run.error),
+      };
+    } finally {
+      await host.stop();
+    }
+  } finally {
+    await recorder.close(RECORDER_CLOSE_MS);
+    log.flush();
+  }
+}
+
+function logFailure(run: Run, log: ReturnType<typeof openLog>): void {
+  if (run.error === null) return;
+  log.with({}).error(`The run ${run.status}.`, {
+    run_id: run.id,
+    step: run.failedStep,
+    error: run.error.cause ?? run.error,
+  });
+}
+
+async function readParameters(): Promise<unknown> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of process.stdin) chunks.push(chunk);
+  const text = Buffer.concat(chunks).toString("utf8").trim();
+  if (text === "") return {};
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new MillraceError({
+      class: "usage",
+      code: "PARAMETERS_MALFORMED",
+      message: `The parameters are no well-formed JSON: ${messageOf(cause)}.`,
+      action: "Give them as a JSON object on stdin.",
+      cause,
+    });
+  }
+}
+
+function interrupted(signal: string): MillraceError {
+  return new MillraceError({
+    class: "aborted",
+    code: "RUN_CANCELLED",
+    message: `The run was cancelled by ${signal}.`,
+  });
+}

@@ -1,0 +1,6 @@
+export function docsPage(): string {
+  return "<!doctype html><title>docs</title>";
+}
+export function docsHeaders(): readonly string[] {
+  return [];
+}

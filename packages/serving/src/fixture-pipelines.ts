@@ -1,0 +1,96 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { definePipeline, defineStep, type StepContext, stepContext } from "@millrace/core";
+import { z } from "zod";
+
+/** For tests: pipelines that show one thing each. */
+
+const celsius = defineStep({
+  name: "celsius",
+  input: z.object({ city: z.string() }),
+  output: z.object({ city: z.string(), celsius: z.number() }),
+  run: async ({ city }) => ({ city, celsius: city.length }),
+});
+
+const advise = defineStep({
+  name: "advise",
+  input: z.object({ celsius: z.number() }),
+  output: z.string(),
+  run: async ({ celsius }) => (celsius < 6 ? "coat" : "shirt"),
+});
+
+/** Two steps, one after the other. */
+export const weather = definePipeline({
+  name: "weather",
+  description: "What to wear.",
+  input: z.object({
+    city: z.string().min(1).default("Paris"),
+    days: z.int().min(1).max(7).optional(),
+  }),
+  build: ({ city }) => {
+    const report = celsius({ city });
+    return { report, advice: advise({ celsius: report.celsius }) };
+  },
+});
+
+interface State {
+  readonly runs: { begun: number; aborted: number; ended: number };
+}
+
+/** How many runs began, saw their signal abort, or ended, in this process. */
+const counts: State["runs"] = { begun: 0, aborted: 0, ended: 0 };
+
+const acts = z.enum(["wait", "throw", "stray", "wrong", "deaf", "count", "log", "secret"]);
+
+const perform = defineStep({
+  name: "perform",
+  input: z.object({ what: acts, ms: z.number() }),
+  output: z.object({ begun: z.number(), aborted: z.number(), ended: z.number(), text: z.string() }),
+  run: async ({ what, ms }, context: StepContext<State>) => {
+    const { runs } = context.state;
+    if (what === "count") return { ...runs, text: "" };
+    runs.begun++;
+    if (what === "deaf") await sleep(ms);
+    else await wait(ms, context.signal, runs);
+    runs.ended++;
+    switch (what) {
+      case "throw":
+        throw new Error("the inner cause");
+      case "stray":
+        void Promise.reject(new Error("nobody awaits this"));
+        return { ...runs, text: "strayed" };
+      case "wrong":
+        return { ...runs, text: 42 as unknown as string };
+      case "log":
+        context.log.info("hello from the step", { city: "Lisbon" });
+        stepContext().emit("progress", { share: 0.5 });
+        return { ...runs, text: context.run.id };
+      case "secret":
+        context.log.info(`leaked ${context.secret("API_KEY").reveal()}`);
+        return { ...runs, text: String(context.secret("API_KEY").reveal().length) };
+      default:
+        return { ...runs, text: "" };
+    }
+  },
+});
+
+async function wait(ms: number, signal: AbortSignal, runs: State["runs"]): Promise<void> {
+  try {
+    await sleep(ms, undefined, { signal });
+  } catch (error) {
+    runs.aborted++;
+    throw error;
+  }
+}
+
+/** One step that does as it is told. */
+export const obedient = definePipeline({
+  name: "obedient",
+  input: z.object({ what: acts.default("count"), ms: z.number().default(0) }),
+  secrets: [],
+  onInit: ({ log }) => {
+    log.info("onInit");
+    return { runs: counts };
+  },
+  onCleanup: (_state, { log }) => log.info("onCleanup"),
+  build: ({ what, ms }) => ({ result: perform({ what, ms }) }),
+});

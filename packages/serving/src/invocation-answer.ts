@@ -1,0 +1,97 @@
+import { messageOf } from "@millrace/core";
+import type { Run } from "@millrace/engine";
+import type { Problem } from "./problem.ts";
+import { problemBody } from "./problem.ts";
+import { jsonText } from "./run-recording.ts";
+
+/** Names in the metadata of every answer of `POST /invoke`. */
+export interface InvocationNames {
+  readonly deployment: { readonly id: string; readonly name: string };
+  readonly snapshot: { readonly id: string; readonly name: string | null };
+  readonly pipeline: string;
+}
+
+/**
+ * Makes the bodies of `POST /invoke`. What is the same in all of them is serialised once; the rest is put in between,
+ * because building an object first and serialising all of it costs twice as much.
+ */
+export function makeInvocationAnswers(names: InvocationNames) {
+  const { deployment, snapshot, pipeline } = names;
+  const metadata = {
+    deployment_id: deployment.id,
+    deployment_name: deployment.name,
+    snapshot_id: snapshot.id,
+    snapshot_name: snapshot.name,
+    pipeline_name: pipeline,
+  };
+  const opened = `${JSON.stringify(metadata).slice(0, -1)},"run_id":"`;
+  return {
+    /** The body of a run that completed; undefined when an output has no JSON text. */
+    success(run: Run): string | undefined {
+      const outputs = jsonText(run.outputs);
+      if (outputs === undefined) return undefined;
+      const seconds = seconds6(run.durationMs ?? 0);
+      return `{"success":true,"outputs":${outputs},"execution_time":${seconds},"metadata":${opened}${run.id}","run_name":${JSON.stringify(run.name)},"parameters_used":${jsonText(run.input) ?? "null"}},"error":null}`;
+    },
+    /** The body of a request that failed: a problem, and beside it the members that a successful one has. */
+    failure(problem: Problem, requestId: string, run: Run | undefined): string {
+      return JSON.stringify({
+        ...problemBody(problem, requestId),
+        ...(run === undefined ? {} : { run_id: run.id }),
+        success: false,
+        outputs: null,
+        execution_time: run === undefined ? null : seconds6(run.durationMs ?? 0),
+        metadata: {
+          ...metadata,
+          run_id: run?.id ?? null,
+          run_name: run?.name ?? null,
+          parameters_used: run === undefined ? null : JSON.parse(jsonText(run.input) ?? "null"),
+        },
+        error: {
+          code: problem.code,
+          message: problem.exposed?.message ?? problem.detail,
+          step: problem.step ?? null,
+          ...(problem.exposed === undefined ? {} : { stack: problem.exposed.stack }),
+        },
+      });
+    },
+  };
+}
+
+export type InvocationAnswers = ReturnType<typeof makeInvocationAnswers>;
+
+/** Microseconds are as fine as anybody needs it. */
+function seconds6(milliseconds: number): number {
+  return Math.round(milliseconds * 1000) / 1_000_000;
+}
+
+/** What the client is told of a run that did not complete. */
+export function problemOfRun(run: Run, exposeErrors: boolean): Problem {
+  const { error } = run;
+  switch (error?.code) {
+    case "RUN_TIMEOUT":
+      return { code: "RUN_TIMEOUT", detail: error.message };
+    case "DRAINING":
+      return { code: "DRAINING", detail: error.message, retryAfterSeconds: 1 };
+    case "STEP_FAILED":
+    case "STEP_TIMEOUT":
+    case "STEP_INPUT_INVALID":
+    case "STEP_OUTPUT_INVALID":
+      return {
+        code: error.code,
+        detail: `Step "${run.failedStep}" of the run ${run.id} did not succeed; the service's log and the run's record say why.`,
+        step: run.failedStep ?? undefined,
+        exposed: exposeErrors ? exposed(error) : undefined,
+      };
+    default:
+      return { code: "INTERNAL", detail: `The run ${run.id} ended as ${run.status}.` };
+  }
+}
+
+function exposed(error: Error): { message: string; stack: string | null } {
+  const { cause } = error;
+  return {
+    message: error.message,
+    stack: cause instanceof Error ? (cause.stack ?? messageOf(cause)) : null,
+  };
+}

@@ -1,0 +1,249 @@
+import type { ServerResponse } from "node:http";
+import { isMillraceError, MillraceError } from "@millrace/core";
+import type { Engine, Run } from "@millrace/engine";
+import type { FastifyReply, FastifyRequest } from "fastify";
+import type { Refusal } from "./admission.ts";
+import { answer, JSON_TYPE, PROBLEM_TYPE } from "./answer.ts";
+import { problemOfRun } from "./invocation-answer.ts";
+import { PROBLEMS, type Problem } from "./problem.ts";
+import { type InvokeRequest, readInvokeRequest, requestInvalid } from "./request-body.ts";
+import type { Service } from "./service.ts";
+import { traceId } from "./trace.ts";
+
+const NOT_READY: Problem = {
+  code: "NOT_READY",
+  detail: "The service has not finished its start-up.",
+  retryAfterSeconds: 1,
+};
+
+const DRAINING: Problem = {
+  code: "DRAINING",
+  detail: "The service is shutting down.",
+  retryAfterSeconds: 1,
+};
+
+/** The handler of `POST /invoke`. */
+export function makeInvoke(
+  service: Service,
+): (request: FastifyRequest, reply: FastifyReply) => void {
+  return (request, reply) => {
+    const { engine } = service;
+    if (engine === undefined || service.phase === "stopped") {
+      refuse(service, request, reply.raw, engine === undefined ? NOT_READY : DRAINING);
+      return;
+    }
+    const asked = readInvokeRequest(request.body, service.config.serving.requestTimeoutSeconds);
+    new Call(service, engine, request, reply.raw).begin(asked);
+  };
+}
+
+/** Answers an invocation that did not become a run. */
+export function refuse(
+  service: Service,
+  request: FastifyRequest,
+  response: ServerResponse,
+  problem: Problem,
+): void {
+  service.metrics.refused(problem.code);
+  const body = service.answers.failure(problem, request.id, undefined);
+  sendProblem(service, response, problem, body, request);
+}
+
+function sendProblem(
+  service: Service,
+  response: ServerResponse,
+  problem: Problem,
+  body: string,
+  request: FastifyRequest,
+): void {
+  const headers = traceHeaders(request) ?? [];
+  const all =
+    problem.retryAfterSeconds === undefined
+      ? headers
+      : [...headers, "Retry-After", String(problem.retryAfterSeconds)];
+  send(service, response, PROBLEMS[problem.code].status, PROBLEM_TYPE, body, request, all);
+}
+
+function send(
+  service: Service,
+  response: ServerResponse,
+  status: number,
+  type: string,
+  body: string,
+  request: FastifyRequest,
+  headers: readonly string[] | undefined,
+): void {
+  if (service.phase !== "ready") response.shouldKeepAlive = false;
+  answer(response, status, type, body, request.id, headers);
+}
+
+/** The trace goes back as it came, so that the caller finds our log lines by it. */
+function traceHeaders(request: FastifyRequest): readonly string[] | undefined {
+  const { traceparent } = request.raw.headers;
+  if (traceparent === undefined || traceId(traceparent) === undefined) return undefined;
+  return ["traceresponse", String(traceparent)];
+}
+
+/** One invocation from the checked request to the answer. */
+class Call {
+  readonly #service: Service;
+  readonly #engine: Engine;
+  readonly #request: FastifyRequest;
+  readonly #response: ServerResponse;
+  #run: Run | undefined = undefined;
+  #giveUp: (() => void) | undefined = undefined;
+
+  constructor(service: Service, engine: Engine, request: FastifyRequest, response: ServerResponse) {
+    this.#service = service;
+    this.#engine = engine;
+    this.#request = request;
+    this.#response = response;
+    service.invocations++;
+    response.on("close", () => this.#closed());
+  }
+
+  begin(asked: InvokeRequest): void {
+    let input: unknown;
+    try {
+      input = this.#engine.parse(asked.parameters);
+    } catch (error) {
+      this.#invalid(error);
+      return;
+    }
+    if (!(input instanceof Promise)) {
+      this.#enter(asked, input);
+      return;
+    }
+    input.then(
+      (parsed) => this.#enter(asked, parsed),
+      (error) => this.#invalid(error),
+    );
+  }
+
+  #invalid(error: unknown): void {
+    if (!isMillraceError(error) || error.code !== "PARAMETERS_INVALID") {
+      this.#log().error("The parameters could not be checked.", { error });
+      this.#refuse({ code: "INTERNAL", detail: "The parameters could not be checked." });
+      return;
+    }
+    const { message, issues } = requestInvalid(
+      error.issues.map((issue) => ({ ...issue, path: ["parameters", ...issue.path] })),
+    );
+    this.#refuse({ code: "REQUEST_INVALID", detail: message, issues });
+  }
+
+  #enter(asked: InvokeRequest, input: unknown): void {
+    const { admission, config } = this.#service;
+    const timeoutMs = asked.timeoutMs ?? config.serving.requestTimeoutSeconds * 1000;
+    if (this.#response.destroyed) return;
+    if (admission.tryEnter()) {
+      this.#start(asked, input, timeoutMs);
+      return;
+    }
+    const since = performance.now();
+    this.#giveUp = admission.wait(
+      timeoutMs,
+      () => {
+        this.#giveUp = undefined;
+        if (this.#response.destroyed) admission.leave();
+        else this.#start(asked, input, timeoutMs - (performance.now() - since));
+      },
+      (why) => this.#refuse(queueProblem(why, admission.waiting)),
+    );
+  }
+
+  #start(asked: InvokeRequest, input: unknown, timeoutMs: number): void {
+    this.#run = this.#engine.start({ input, timeoutMs, name: asked.runName }, (run) =>
+      this.#ended(run),
+    );
+  }
+
+  #ended(run: Run): void {
+    this.#service.metrics.runEnded(run);
+    const recorded = this.#service.recording.ended(run);
+    if (recorded === undefined) this.#answer(run);
+    else recorded.then(() => this.#answer(run));
+  }
+
+  #answer(run: Run): void {
+    if (run.status === "completed") this.#succeed(run);
+    else this.#fail(run, problemOfRun(run, this.#service.config.serving.exposeErrors));
+    this.#service.admission.leave();
+  }
+
+  #succeed(run: Run): void {
+    const body = this.#service.answers.success(run);
+    if (body === undefined) {
+      this.#fail(run, {
+        code: "OUTPUT_NOT_JSON",
+        detail: "An output of the pipeline cannot be written as JSON.",
+      });
+      return;
+    }
+    send(
+      this.#service,
+      this.#response,
+      200,
+      JSON_TYPE,
+      body,
+      this.#request,
+      traceHeaders(this.#request),
+    );
+  }
+
+  #fail(run: Run, problem: Problem): void {
+    this.#log().error(`The run ${run.status === "completed" ? "has no answer" : run.status}.`, {
+      run_id: run.id,
+      step: run.failedStep,
+      code: problem.code,
+      error: run.error?.cause ?? run.error,
+    });
+    const body = this.#service.answers.failure(problem, this.#request.id, run);
+    sendProblem(this.#service, this.#response, problem, body, this.#request);
+  }
+
+  #refuse(problem: Problem): void {
+    refuse(this.#service, this.#request, this.#response, problem);
+  }
+
+  #log() {
+    const trace = traceId(this.#request.raw.headers.traceparent);
+    return this.#service.log.with({
+      request_id: this.#request.id,
+      ...(trace === undefined ? {} : { trace_id: trace }),
+    });
+  }
+
+  /** The response is over: sent, or the client has hung up. */
+  #closed(): void {
+    this.#service.invocations--;
+    if (this.#response.writableFinished) return;
+    this.#giveUp?.();
+    this.#run?.abort(
+      new MillraceError({
+        class: "aborted",
+        code: "RUN_CANCELLED",
+        message: "The client hung up.",
+      }),
+    );
+  }
+}
+
+function queueProblem(why: Refusal, waiting: number): Problem {
+  switch (why) {
+    case "full":
+      return {
+        code: "QUEUE_FULL",
+        detail: `${waiting} requests are waiting already.`,
+        retryAfterSeconds: 1,
+      };
+    case "late":
+      return {
+        code: "QUEUE_TIMEOUT",
+        detail: "No place became free in time.",
+        retryAfterSeconds: 1,
+      };
+    case "closed":
+      return DRAINING;
+  }
+}

@@ -1,0 +1,55 @@
+import { Server, type Socket } from "node:net";
+import type { ParentMessage, WorkerMessage } from "./worker-protocol.ts";
+
+/** The process that forked this one, as the worker protocol sees it. */
+export interface Parent {
+  /** The listening socket, once it has come. */
+  readonly socket: Promise<object>;
+  send(message: WorkerMessage): Promise<void>;
+  onDrain(listener: (message: Extract<ParentMessage, { type: "drain" }>) => void): void;
+  onConnection(listener: (socket: Socket) => void): void;
+  /** Called when the parent is gone. */
+  onGone(listener: () => void): void;
+}
+
+/** The parent; undefined when this process was started without an IPC channel. */
+export function findParent(): Parent | undefined {
+  if (process.send === undefined) return undefined;
+  const { promise: socket, resolve } = Promise.withResolvers<object>();
+  process.on("message", (message, handle) => {
+    if (isMessage(message) && message.type === "listen" && isObject(handle)) resolve(handle);
+  });
+  return {
+    socket,
+    // A parent that is gone is noticed by its `disconnect`; nothing can be told to it any more.
+    send: (message) =>
+      new Promise((done) => {
+        if (process.connected) process.send?.(message, undefined, undefined, () => done());
+        else done();
+      }),
+    onDrain: (listener) => {
+      process.on("message", (message) => {
+        if (isMessage(message) && message.type === "drain") listener(message);
+      });
+    },
+    onConnection: (listener) => {
+      process.on("message", (message, handle) => {
+        if (isMessage(message) && message.type === "connection" && isSocket(handle))
+          listener(handle);
+      });
+    },
+    onGone: (listener) => process.on("disconnect", listener),
+  };
+}
+
+function isMessage(message: unknown): message is ParentMessage {
+  return isObject(message) && "type" in message && typeof message.type === "string";
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === "object" && value !== null;
+}
+
+function isSocket(handle: unknown): handle is Socket {
+  return isObject(handle) && !(handle instanceof Server) && "destroy" in handle;
+}

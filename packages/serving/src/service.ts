@@ -1,0 +1,28 @@
+import type { CompiledPipeline, ServiceConfig } from "@millrace/core";
+import type { Engine } from "@millrace/engine";
+import type { Recorder } from "@millrace/store";
+import type { Admission } from "./admission.ts";
+import type { InvocationAnswers } from "./invocation-answer.ts";
+import type { Log } from "./log.ts";
+import type { Metrics } from "./metrics.ts";
+import type { RunRecording } from "./run-recording.ts";
+
+/** `draining`: takes what still comes and asks clients to go elsewhere. `stopped`: takes nothing more. */
+export type Phase = "starting" | "ready" | "draining" | "stopped";
+
+/** Everything that the routes of one process share. */
+export interface Service {
+  readonly config: ServiceConfig;
+  readonly pipeline: CompiledPipeline;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly admission: Admission;
+  readonly recorder: Recorder;
+  readonly recording: RunRecording;
+  readonly answers: InvocationAnswers;
+  phase: Phase;
+  /** Set once `onInit` is done. */
+  engine: Engine | undefined;
+  /** Invocations whose answer is not yet sent. */
+  invocations: number;
+}
