@@ -1,0 +1,321 @@
+import type { RunRecord, RunStatus } from "@millrace/core";
+import { type Kysely, type Selectable, sql, type Transaction } from "kysely";
+import type { Access } from "../access.ts";
+import type { Database } from "../database.ts";
+import { fromJsonColumn, toJsonColumn } from "../json-column.ts";
+import { limitOf, pageOf, positionOf } from "../page.ts";
+import {
+  decodeSteps,
+  encodeSteps,
+  fromNullableJson,
+  nameColumn,
+  nameOf,
+  nullableJson,
+  partsOfDefaultName,
+  toMicroseconds,
+} from "../run-codec.ts";
+import type { RunFilter, RunSummary, Store } from "../store.ts";
+import { uuidV7Floor } from "../uuid.ts";
+import { onlyMatch } from "./id-prefix.ts";
+
+/** Rows of one insert: keeps the number of bind values below what every database takes. */
+const INSERT_ROWS = 500;
+/** How many of the newest runs a list looks through before it goes by the index of each origin. */
+const WINDOW = 2000;
+/** Greater than every id. */
+const AFTER_ALL_IDS = "~";
+
+export function runRepository({ read, write }: Access): Store["runs"] {
+  return {
+    record: (runs) => write((transaction) => recordRuns(transaction, runs)),
+    find: (projectId, idOrName) =>
+      read(async (db) => {
+        const run = await findRun(db, projectId, idOrName);
+        return run === null ? null : toRun(run);
+      }),
+    list: (projectId, filter = {}) =>
+      read(async (db) => {
+        const limit = limitOf(filter);
+        const ids = await listIds(db, projectId, filter, limit + 1);
+        const rows = await summariesOf(db, ids);
+        return pageOf(
+          "runs",
+          rows,
+          limit,
+          ({ startedAt, id }) => ({ time: startedAt, id }),
+          toSummary,
+        );
+      }),
+    prune: (projectId, before, limit) =>
+      write(async (transaction) => {
+        const old = transaction
+          .selectFrom("runs")
+          .select("id")
+          .where("id", "<", uuidV7Floor(before))
+          .where((eb) => eb(withoutIndex("originId"), "in", originIds(transaction, projectId, {})))
+          .orderBy("id")
+          .limit(limit);
+        const { numDeletedRows } = await transaction
+          .deleteFrom("runs")
+          .where("id", "in", old)
+          .executeTakeFirst();
+        return Number(numDeletedRows);
+      }),
+  };
+}
+
+async function recordRuns(transaction: Transaction<Database>, runs: readonly RunRecord[]) {
+  const origins = new Map<string, number>();
+  const rows = [];
+  for (const run of runs) {
+    const key = JSON.stringify([run.projectId, run.pipelineName, run.snapshotId, run.deploymentId]);
+    const originId = origins.get(key) ?? (await ensureOrigin(transaction, run));
+    origins.set(key, originId);
+    rows.push({ ...toColumns(run), originId });
+  }
+  for (let start = 0; start < rows.length; start += INSERT_ROWS) {
+    await transaction
+      .insertInto("runs")
+      .values(rows.slice(start, start + INSERT_ROWS))
+      .onConflict((conflict) =>
+        conflict
+          .column("id")
+          .doUpdateSet((eb) => ({
+            status: eb.ref("excluded.status"),
+            durationMs: eb.ref("excluded.durationMs"),
+            outputs: eb.ref("excluded.outputs"),
+            steps: eb.ref("excluded.steps"),
+            error: eb.ref("excluded.error"),
+          }))
+          .where("runs.status", "=", "running"),
+      )
+      .execute();
+  }
+}
+
+function toColumns(run: RunRecord) {
+  return {
+    id: run.id,
+    name: nameColumn(run),
+    status: run.status,
+    startedAt: run.startedAt,
+    durationMs: toMicroseconds(run.durationMs),
+    inputs: toJsonColumn(run.inputs),
+    outputs: nullableJson(run.outputs),
+    steps: encodeSteps(run.steps),
+    error: nullableJson(run.error),
+  };
+}
+
+async function ensureOrigin(transaction: Transaction<Database>, run: RunRecord): Promise<number> {
+  const origin = {
+    projectId: run.projectId,
+    pipelineName: run.pipelineName,
+    snapshotId: run.snapshotId,
+    deploymentId: run.deploymentId ?? "",
+  };
+  await transaction
+    .insertInto("runOrigins")
+    .values(origin)
+    .onConflict((conflict) => conflict.doNothing())
+    .execute();
+  const row = await transaction
+    .selectFrom("runOrigins")
+    .select("id")
+    .where("projectId", "=", origin.projectId)
+    .where("pipelineName", "=", origin.pipelineName)
+    .where("snapshotId", "=", origin.snapshotId)
+    .where("deploymentId", "=", origin.deploymentId)
+    .executeTakeFirstOrThrow();
+  return row.id;
+}
+
+function selectRuns(db: Kysely<Database>) {
+  return db
+    .selectFrom("runs")
+    .innerJoin("runOrigins", "runOrigins.id", "runs.originId")
+    .select(["runs.id", "runs.name", "runs.status", "runs.startedAt", "runs.durationMs"])
+    .select(["runs.error", "runOrigins.projectId", "runOrigins.pipelineName"])
+    .select(["runOrigins.snapshotId", "runOrigins.deploymentId"]);
+}
+
+async function findRun(db: Kysely<Database>, projectId: string, idOrName: string) {
+  const inProject = () =>
+    selectRuns(db)
+      .select(["runs.inputs", "runs.outputs", "runs.steps"])
+      .where("runOrigins.projectId", "=", projectId);
+  const byId = await inProject().where("runs.id", "=", idOrName).executeTakeFirst();
+  if (byId !== undefined) return byId;
+  const named = await inProject()
+    .where("runs.name", "=", idOrName)
+    .orderBy("runs.id", "desc")
+    .limit(1)
+    .executeTakeFirst();
+  if (named !== undefined) return named;
+  const byDefault = await idByDefaultName(db, projectId, idOrName);
+  if (byDefault !== null)
+    return (await inProject().where("runs.id", "=", byDefault).executeTakeFirst()) ?? null;
+  return onlyMatch("run", idOrName, (range) =>
+    inProject()
+      .where("runs.id", ">=", range.from)
+      .where("runs.id", "<", range.to)
+      .limit(range.limit)
+      .execute(),
+  );
+}
+
+/** Reads the index of the pipeline's runs to the end: some tens of milliseconds for a million. */
+async function idByDefaultName(db: Kysely<Database>, projectId: string, name: string) {
+  const parts = partsOfDefaultName(name);
+  if (parts === null) return null;
+  const row = await db
+    .selectFrom("runs")
+    .select("id")
+    .where("originId", "in", originIds(db, projectId, { pipeline: parts.pipelineName }))
+    .where("id", "like", `%${parts.idEnd}`)
+    .where("name", "is", null)
+    .limit(1)
+    .executeTakeFirst();
+  return row?.id ?? null;
+}
+
+/**
+ * The ids of a page. Most lists are filled from the newest runs; what is rare among them is found by the index of
+ * failures, or by asking each origin for its newest runs: all read little however many runs there are.
+ */
+async function listIds(db: Kysely<Database>, projectId: string, filter: RunFilter, count: number) {
+  const wanted: Wanted = {
+    origins: originIds(db, projectId, filter),
+    status: filter.status,
+    to: positionOf("runs", filter.cursor)?.id ?? AFTER_ALL_IDS,
+    from: filter.since === undefined ? "" : uuidV7Floor(filter.since),
+    count,
+  };
+  const newest = await idsAmongNewest(db, wanted).execute();
+  if (newest.length === count) return newest.map((row) => row.id);
+  const { status } = wanted;
+  const rows =
+    status === undefined || status === "completed"
+      ? await idsByOrigin(db, wanted).execute()
+      : await idsByStatus(db, wanted, status).execute();
+  return rows.map((row) => row.id);
+}
+
+interface Wanted {
+  readonly origins: ReturnType<typeof originIds>;
+  readonly status: RunStatus | undefined;
+  /** Ids from `from`, included, to `to`, excluded. */
+  readonly from: string;
+  readonly to: string;
+  readonly count: number;
+}
+
+function idsAmongNewest(db: Kysely<Database>, { origins, status, from, to, count }: Wanted) {
+  const newest = db
+    .selectFrom("runs")
+    .select(["id", "originId", "status"])
+    .where("id", "<", to)
+    .where("id", ">=", from)
+    .orderBy("id", "desc")
+    .limit(WINDOW)
+    .as("newest");
+  const select = db
+    .selectFrom(newest)
+    .select("newest.id")
+    .where("newest.originId", "in", origins)
+    .orderBy("newest.id", "desc")
+    .limit(count);
+  return status === undefined ? select : select.where("newest.status", "=", status);
+}
+
+function idsByStatus(
+  db: Kysely<Database>,
+  { origins, from, to, count }: Wanted,
+  status: RunStatus,
+) {
+  return (
+    db
+      .selectFrom("runs")
+      .select("id")
+      .where("status", "=", status)
+      // Says that the index of what did not complete will do.
+      .where(sql<boolean>`status <> 'completed'`)
+      .where((eb) => eb(withoutIndex("originId"), "in", origins))
+      .where("id", "<", to)
+      .where("id", ">=", from)
+      .orderBy("id", "desc")
+      .limit(count)
+  );
+}
+
+function idsByOrigin(db: Kysely<Database>, { origins, status, from, to, count }: Wanted) {
+  return db
+    .selectFrom("runOrigins as origin")
+    .innerJoin("runs as run", "run.originId", "origin.id")
+    .select("run.id")
+    .where("origin.id", "in", origins)
+    .where("run.id", "in", (eb) => {
+      const own = eb
+        .selectFrom("runs as own")
+        .select("own.id")
+        .whereRef("own.originId", "=", "origin.id")
+        .where("own.id", "<", to)
+        .where("own.id", ">=", from)
+        .orderBy("own.id", "desc")
+        .limit(count);
+      return status === undefined ? own : own.where("own.status", "=", status);
+    })
+    .orderBy("run.id", "desc")
+    .limit(count);
+}
+
+/** Keeps the planner from the column's index, where it would sort all that it finds there. */
+function withoutIndex(column: "originId") {
+  return sql<number>`${sql.ref(column)} + 0`;
+}
+
+function originIds(
+  db: Kysely<Database>,
+  projectId: string,
+  filter: Pick<RunFilter, "deploymentId" | "pipeline">,
+) {
+  let select = db.selectFrom("runOrigins").select("id").where("projectId", "=", projectId);
+  if (filter.deploymentId !== undefined)
+    select = select.where("deploymentId", "=", filter.deploymentId);
+  if (filter.pipeline !== undefined) select = select.where("pipelineName", "=", filter.pipeline);
+  return select;
+}
+
+async function summariesOf(db: Kysely<Database>, ids: readonly string[]) {
+  if (ids.length === 0) return [];
+  return selectRuns(db).where("runs.id", "in", ids).orderBy("runs.id", "desc").execute();
+}
+
+type SummaryRow = Pick<
+  Selectable<Database["runs"]>,
+  "id" | "name" | "status" | "startedAt" | "durationMs" | "error"
+> &
+  Pick<
+    Selectable<Database["runOrigins"]>,
+    "projectId" | "pipelineName" | "snapshotId" | "deploymentId"
+  >;
+
+function toSummary(row: SummaryRow): RunSummary {
+  return {
+    ...row,
+    name: nameOf(row.name, row.pipelineName, row.id),
+    deploymentId: row.deploymentId === "" ? null : row.deploymentId,
+    error: fromNullableJson(row.error),
+  };
+}
+
+type RunRow = SummaryRow & Pick<Selectable<Database["runs"]>, "inputs" | "outputs" | "steps">;
+
+function toRun({ inputs, outputs, steps, ...row }: RunRow): RunRecord {
+  return {
+    ...toSummary(row),
+    inputs: fromJsonColumn(inputs),
+    outputs: fromNullableJson(outputs),
+    steps: decodeSteps(steps),
+  };
+}

@@ -1,0 +1,174 @@
+import { MillraceError, type SnapshotRecord } from "@millrace/core";
+import type { Kysely, Transaction } from "kysely";
+import type { Access } from "../access.ts";
+import type { Database } from "../database.ts";
+import { limitOf, pageOf, positionOf } from "../page.ts";
+import type { Store } from "../store.ts";
+import { onlyMatch } from "./id-prefix.ts";
+
+export function snapshotRepository({ now, read, write }: Access): Store["snapshots"] {
+  return {
+    ensure: ({ id, projectId, pipelineId, name, description }, options = {}) =>
+      write(async (transaction) => {
+        if (name !== null)
+          await freeName(transaction, { id, projectId, name }, options.replaceName ?? false);
+        await transaction
+          .insertInto("snapshots")
+          .values({ id, projectId, pipelineId, name, description, createdAt: now() })
+          .onConflict((conflict) => {
+            const known = conflict.columns(["projectId", "id"]);
+            const given = {
+              ...(name === null ? {} : { name }),
+              ...(description === null ? {} : { description }),
+            };
+            return Object.keys(given).length === 0 ? known.doNothing() : known.doUpdateSet(given);
+          })
+          .execute();
+        return selectSnapshots(transaction)
+          .where("snapshots.projectId", "=", projectId)
+          .where("snapshots.id", "=", id)
+          .executeTakeFirstOrThrow();
+      }),
+    find: (projectId, idOrName) =>
+      read(async (db) => {
+        const inProject = () => selectSnapshots(db).where("snapshots.projectId", "=", projectId);
+        const exact = await inProject()
+          .where((eb) =>
+            eb.or([eb("snapshots.id", "=", idOrName), eb("snapshots.name", "=", idOrName)]),
+          )
+          .execute();
+        return (
+          exact.find((row) => row.id === idOrName) ??
+          exact[0] ??
+          onlyMatch("snapshot", idOrName, (range) =>
+            inProject()
+              .where("snapshots.id", ">=", range.from)
+              .where("snapshots.id", "<", range.to)
+              .limit(range.limit)
+              .execute(),
+          )
+        );
+      }),
+    list: (projectId, query = {}) =>
+      read(async (db) => {
+        const limit = limitOf(query);
+        const position = positionOf("snapshots", query.cursor);
+        let select = selectSnapshots(db)
+          .where("snapshots.projectId", "=", projectId)
+          .orderBy("snapshots.createdAt", "desc")
+          .orderBy("snapshots.id", "desc")
+          .limit(limit + 1);
+        if (query.pipeline !== undefined)
+          select = select.where("pipelines.name", "=", query.pipeline);
+        if (position !== null)
+          select = select.where((eb) =>
+            eb.or([
+              eb("snapshots.createdAt", "<", position.time),
+              eb.and([
+                eb("snapshots.createdAt", "=", position.time),
+                eb("snapshots.id", "<", position.id),
+              ]),
+            ]),
+          );
+        const rows = await select.execute();
+        return pageOf(
+          "snapshots",
+          rows,
+          limit,
+          ({ createdAt, id }) => ({ time: createdAt, id }),
+          (row) => row,
+        );
+      }),
+    delete: (projectId, id) =>
+      write(async (transaction) => {
+        await requireUnused(transaction, projectId, id);
+        const { numDeletedRows } = await transaction
+          .deleteFrom("snapshots")
+          .where("projectId", "=", projectId)
+          .where("id", "=", id)
+          .executeTakeFirst();
+        return numDeletedRows > 0n;
+      }),
+  };
+}
+
+function selectSnapshots(db: Kysely<Database>) {
+  return db
+    .selectFrom("snapshots")
+    .innerJoin("pipelines", "pipelines.id", "snapshots.pipelineId")
+    .selectAll("snapshots")
+    .select("pipelines.name as pipelineName");
+}
+
+interface NamedSnapshot extends Pick<SnapshotRecord, "id" | "projectId"> {
+  readonly name: string;
+}
+
+/** Sees that no other snapshot has the name. @throws MillraceError `SNAPSHOT_NAME_TAKEN` */
+async function freeName(
+  transaction: Transaction<Database>,
+  { id, projectId, name }: NamedSnapshot,
+  replace: boolean,
+): Promise<void> {
+  const other = await transaction
+    .selectFrom("snapshots")
+    .select("id")
+    .where("projectId", "=", projectId)
+    .where("name", "=", name)
+    .where("id", "<>", id)
+    .executeTakeFirst();
+  if (other === undefined) return;
+  if (!replace) throw nameTaken(name, other.id);
+  await transaction
+    .updateTable("snapshots")
+    .set({ name: null })
+    .where("projectId", "=", projectId)
+    .where("id", "=", other.id)
+    .execute();
+}
+
+/** @throws MillraceError `SNAPSHOT_IN_USE` */
+async function requireUnused(transaction: Transaction<Database>, projectId: string, id: string) {
+  const deployment = await transaction
+    .selectFrom("deployments")
+    .select("name")
+    .where("projectId", "=", projectId)
+    .where("snapshotId", "=", id)
+    .executeTakeFirst();
+  if (deployment !== undefined)
+    throw inUse(id, `the deployment "${deployment.name}"`, "Delete the deployment first.");
+  const run = await transaction
+    .selectFrom("runOrigins")
+    .innerJoin("runs", "runs.originId", "runOrigins.id")
+    .select("runs.id")
+    .where("runOrigins.projectId", "=", projectId)
+    .where("runOrigins.snapshotId", "=", id)
+    .limit(1)
+    .executeTakeFirst();
+  if (run !== undefined)
+    throw inUse(
+      id,
+      `the run ${run.id}, and maybe others`,
+      "Keep it until those runs are deleted by their age.",
+    );
+}
+
+function inUse(id: string, by: string, action: string): MillraceError {
+  return new MillraceError({
+    class: "conflict",
+    code: "SNAPSHOT_IN_USE",
+    message: `The snapshot ${id.slice(0, 19)} is used by ${by}.`,
+    action,
+    details: { snapshotId: id },
+  });
+}
+
+function nameTaken(name: string, otherId: string): MillraceError {
+  return new MillraceError({
+    class: "conflict",
+    code: "SNAPSHOT_NAME_TAKEN",
+    message: `The snapshot ${otherId.slice(0, 19)} has the name "${name}".`,
+    action: "Take another name, or let this snapshot take it over.",
+    details: { snapshotId: otherId },
+  });
+}

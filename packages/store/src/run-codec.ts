@@ -1,0 +1,84 @@
+import type { RunRecord, StepRun } from "@millrace/core";
+import { fromJsonColumn, toJsonColumn } from "./json-column.ts";
+
+/** A row of the table `runs` without its origin, as values in the order of `RUN_COLUMNS`. */
+export type RunValues = [
+  id: string,
+  name: string | null,
+  status: string,
+  startedAt: number,
+  durationMs: number | null,
+  inputs: string,
+  outputs: string | null,
+  steps: string,
+  error: string | null,
+];
+
+const ID_END = 24;
+
+/** Name of a run that was not given one. It is not stored, so that it costs neither a column nor an index entry. */
+function defaultRunName(pipelineName: string, id: string): string {
+  return `${pipelineName}-${id.slice(ID_END)}`;
+}
+
+/** What a default name is made of; null when the name cannot be one. */
+export function partsOfDefaultName(
+  name: string,
+): { readonly pipelineName: string; readonly idEnd: string } | null {
+  const [, pipelineName, idEnd] = /^(.*)-([0-9a-f]{12})$/s.exec(name) ?? [];
+  return pipelineName === undefined || idEnd === undefined ? null : { pipelineName, idEnd };
+}
+
+/** The name as the column holds it. */
+export function nameColumn(run: Pick<RunRecord, "id" | "name" | "pipelineName">): string | null {
+  return run.name === defaultRunName(run.pipelineName, run.id) ? null : run.name;
+}
+
+export function nameOf(column: string | null, pipelineName: string, id: string): string {
+  return column ?? defaultRunName(pipelineName, id);
+}
+
+/**
+ * Step runs as one compact column: an array of `[step, startMs, durationMs, attempts, status]`, times in whole
+ * microseconds; what most steps have in common, one attempt and `completed`, is left out at the end. The view
+ * `step_runs` of each dialect reads the same form.
+ */
+export function encodeSteps(steps: readonly StepRun[]): string {
+  return JSON.stringify(steps.map(encodeStep));
+}
+
+type StepTuple = [string, number | null, number | null, number?, StepRun["status"]?];
+
+function encodeStep(step: StepRun): StepTuple {
+  const start = toMicroseconds(step.startMs);
+  const duration = toMicroseconds(step.durationMs);
+  if (step.status !== "completed") return [step.step, start, duration, step.attempts, step.status];
+  if (step.attempts !== 1) return [step.step, start, duration, step.attempts];
+  return [step.step, start, duration];
+}
+
+export function decodeSteps(column: string): readonly StepRun[] {
+  return fromJsonColumn<readonly StepTuple[]>(column).map(
+    ([step, startMs, durationMs, attempts = 1, status = "completed"]) => ({
+      step,
+      status,
+      startMs,
+      durationMs,
+      attempts,
+    }),
+  );
+}
+
+/** Milliseconds with three decimals: more digits are noise, and cost bytes in every row. */
+export function toMicroseconds(ms: number | null): number | null {
+  return ms === null ? null : Math.round(ms * 1000) / 1000;
+}
+
+/** Null is the most common output and error of what failed or did not: it needs no text. */
+export function nullableJson(value: unknown): string | null {
+  return value === null ? null : toJsonColumn(value);
+}
+
+export function fromNullableJson<T>(column: string | null): T | null {
+  return column === null ? null : fromJsonColumn<T>(column);
+}

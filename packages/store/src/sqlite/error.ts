@@ -1,0 +1,112 @@
+import { type ErrorClass, MillraceError, messageOf } from "@millrace/core";
+
+interface Fault {
+  readonly class: ErrorClass;
+  readonly code: string;
+  readonly what: string;
+  readonly action: string;
+  readonly retryable?: boolean;
+}
+
+const READ_ONLY: Fault = {
+  class: "unreachable",
+  code: "STORE_READ_ONLY",
+  what: "cannot be written",
+  action:
+    "Give this user write access to the file and its folder, or set `store.url` to another place.",
+};
+const FULL: Fault = {
+  class: "unreachable",
+  code: "STORE_FULL",
+  what: "cannot grow: the disk or the quota is full",
+  action: "Free some space and run the command again. Nothing was half-written.",
+  retryable: true,
+};
+const LOCKED: Fault = {
+  class: "conflict",
+  code: "STORE_LOCKED",
+  what: "is locked by another process",
+  action: "Wait for the other process, or end it if it hangs, and run the command again.",
+  retryable: true,
+};
+const UNREACHABLE: Fault = {
+  class: "unreachable",
+  code: "STORE_UNREACHABLE",
+  what: "cannot be opened or read",
+  action: "See that the path is right and that this user may read and write it.",
+};
+const CORRUPT: Fault = {
+  class: "internal",
+  code: "STORE_CORRUPT",
+  what: "is damaged",
+  action:
+    "Restore it from a backup, or move it away and begin with an empty store. Deployments that run go on.",
+};
+const NOT_A_DATABASE: Fault = {
+  class: "usage",
+  code: "STORE_CORRUPT",
+  what: "is not an SQLite database",
+  action: "Set `store.url` to the right file, or move this one away and begin with an empty store.",
+};
+
+/** By SQLite's primary result code (https://sqlite.org/rescode.html). */
+const BY_RESULT_CODE: Readonly<Record<number, Fault>> = {
+  3: READ_ONLY, // SQLITE_PERM
+  5: LOCKED, // SQLITE_BUSY
+  6: LOCKED, // SQLITE_LOCKED
+  8: READ_ONLY, // SQLITE_READONLY
+  10: UNREACHABLE, // SQLITE_IOERR
+  11: CORRUPT, // SQLITE_CORRUPT
+  13: FULL, // SQLITE_FULL
+  14: UNREACHABLE, // SQLITE_CANTOPEN
+  26: NOT_A_DATABASE, // SQLITE_NOTADB
+};
+
+/** By the operating system's error. */
+const BY_SYSTEM_CODE: Readonly<Record<string, Fault>> = {
+  EACCES: READ_ONLY,
+  EPERM: READ_ONLY,
+  EROFS: READ_ONLY,
+  ENOSPC: FULL,
+  EDQUOT: FULL,
+  EEXIST: UNREACHABLE,
+  EISDIR: UNREACHABLE,
+  ENOENT: UNREACHABLE,
+  ENOTDIR: UNREACHABLE,
+  ENAMETOOLONG: UNREACHABLE,
+  EIO: UNREACHABLE,
+};
+
+/** SQLite's primary result code; null when the error is not SQLite's. */
+export function resultCode(thrown: unknown): number | null {
+  if (!(thrown instanceof Error) || !("errcode" in thrown)) return null;
+  return typeof thrown.errcode === "number" ? thrown.errcode & 0xff : null;
+}
+
+export function isBusy(thrown: unknown): boolean {
+  const code = resultCode(thrown);
+  return code === 5 || code === 6;
+}
+
+export function translateSqliteError(thrown: unknown, file: string): MillraceError | null {
+  const fault = faultOf(thrown);
+  if (fault === undefined) return null;
+  const { class: errorClass, code, what, action, retryable } = fault;
+  return new MillraceError({
+    class: errorClass,
+    code,
+    message: `The store ${file} ${what} (${messageOf(thrown)}).`,
+    action,
+    retryable,
+    details: { file },
+    cause: thrown,
+  });
+}
+
+function faultOf(thrown: unknown): Fault | undefined {
+  const code = resultCode(thrown);
+  if (code !== null) return BY_RESULT_CODE[code];
+  if (thrown instanceof Error && "code" in thrown && typeof thrown.code === "string")
+    return BY_SYSTEM_CODE[thrown.code];
+  return undefined;
+}
