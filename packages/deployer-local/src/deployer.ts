@@ -1,0 +1,242 @@
+import { existsSync, rmSync } from "node:fs";
+import {
+  type Deployer,
+  type DeployerContext,
+  type DeployerOptions,
+  type DeploymentRequest,
+  type DeploymentTarget,
+  isMillraceError,
+  type LogLine,
+  type LogQuery,
+  MillraceError,
+  type Observation,
+  type Plan,
+  type ReadContext,
+} from "@millrace/core";
+import { askSupervisor } from "./control-client.ts";
+import type { State, Status } from "./control-protocol.ts";
+import { withLock } from "./lock.ts";
+import { readLogs } from "./log-reader.ts";
+import {
+  folderResource,
+  observe,
+  observeAbsent,
+  observeGone,
+  processResource,
+  rememberedEndpoint,
+} from "./observation.ts";
+import { type Places, placesOf } from "./places.ts";
+import { isSettled, mustMove, planStart, planUpdate } from "./plan.ts";
+import { listenWhereWanted } from "./port-choice.ts";
+import { isAlive, killProcess, type ProcessIdentity } from "./process-identity.ts";
+import { removeAllSecretFiles } from "./secret-files.ts";
+import type { LocalSettings } from "./settings.ts";
+import { specOf } from "./spec.ts";
+import { readState } from "./state-file.ts";
+import { startSupervisor } from "./supervisor-start.ts";
+
+/** How long a supervisor whose socket is gone may take to make it anew. */
+const REAPPEAR_MS = 3_000;
+const POLL_MS = 10;
+
+/** Runs each deployment as a supervisor process of its own on this machine. */
+export class LocalDeployer implements Deployer<LocalSettings> {
+  readonly #stateDirectory: string;
+
+  /** @throws MillraceError `PLATFORM_UNSUPPORTED` on systems other than Linux and macOS. */
+  constructor(options: DeployerOptions) {
+    if (process.platform !== "linux" && process.platform !== "darwin") {
+      throw new MillraceError({
+        class: "platform",
+        code: "PLATFORM_UNSUPPORTED",
+        message: `Deployers of flavor local do not run on ${process.platform}.`,
+        action: "Use Linux or macOS (on Windows: WSL), or a deployer of another flavor.",
+      });
+    }
+    this.#stateDirectory = options.stateDirectory;
+  }
+
+  async plan(request: DeploymentRequest<LocalSettings>, context: ReadContext): Promise<Plan> {
+    const places = this.#placesOf(request.deployment);
+    const status = await findSupervisor(places, context);
+    return status === null || status.stopping
+      ? planStart(places, existsSync(places.folder))
+      : planUpdate(places, status, request);
+  }
+
+  async provision(
+    request: DeploymentRequest<LocalSettings>,
+    context: DeployerContext,
+  ): Promise<Observation> {
+    const places = this.#placesOf(request.deployment);
+    await context.journal.intend(folderResource(places));
+    await context.journal.intend(processResource(places));
+    const status = await this.#handOver(places, request, context);
+    await context.journal.present(folderResource(places), places.folder);
+    await context.journal.present(processResource(places), String(status.pid));
+    return observe(places, status);
+  }
+
+  async inspect(target: DeploymentTarget, context: ReadContext): Promise<Observation> {
+    return look(this.#placesOf(target), target, context);
+  }
+
+  /** Waits until requests in flight are answered and all is gone; the signal bounds that. */
+  async deprovision(target: DeploymentTarget, context: DeployerContext): Promise<Observation> {
+    const places = this.#placesOf(target);
+    let last = await look(places, target, context);
+    for (let seen = last; seen.state !== "absent"; seen = await look(places, target, context)) {
+      last = seen;
+      const status = await findSupervisor(places, context);
+      if (status === null) await removeLeftovers(places, context);
+      else await stopSupervisor(places, status, true, context);
+    }
+    await context.journal.gone(processResource(places));
+    await context.journal.gone(folderResource(places));
+    return observeAbsent(rememberedEndpoint(last));
+  }
+
+  async *logs(
+    target: DeploymentTarget,
+    query: LogQuery,
+    context: ReadContext,
+  ): AsyncGenerator<LogLine> {
+    yield* readLogs(this.#placesOf(target).logs, query, context);
+  }
+
+  /** Brings the request to a supervisor, starting one where none is. */
+  async #handOver(
+    places: Places,
+    request: DeploymentRequest<LocalSettings>,
+    context: DeployerContext,
+  ): Promise<Status> {
+    const spec = specOf(request);
+    const secrets = Object.fromEntries(
+      Object.entries(request.secrets).map(([name, secret]) => [name, secret.reveal()]),
+    );
+    for (;;) {
+      context.signal.throwIfAborted();
+      const found =
+        (await findSupervisor(places, context)) ?? (await this.#start(places, request, context));
+      if (found.stopping) {
+        await untilGone(places, found, context);
+      } else if (mustMove(found, spec.settings)) {
+        await this.#move(places, found, request, context);
+      } else if (isSettled(found, spec.revision) && found.rollout?.revision === spec.revision) {
+        return found;
+      } else {
+        const update = { type: "update", spec, secrets } as const;
+        const updated = await askSupervisor(places, update, context.signal);
+        if (updated !== null) return updated;
+      }
+    }
+  }
+
+  async #start(
+    places: Places,
+    request: DeploymentRequest<LocalSettings>,
+    context: DeployerContext,
+  ): Promise<Status> {
+    await endUnreachable(places);
+    const listening = await listenWhereWanted(places, request, context);
+    const stateDirectory = this.#stateDirectory;
+    return startSupervisor({ stateDirectory, places, request, listening }, context);
+  }
+
+  /** A supervisor has one address for life. The new address is taken first, so that nothing changes if that fails. */
+  async #move(
+    places: Places,
+    found: Status,
+    request: DeploymentRequest<LocalSettings>,
+    context: DeployerContext,
+  ): Promise<void> {
+    const listening = await listenWhereWanted(places, request, context);
+    try {
+      await stopSupervisor(places, found, false, context);
+      const stateDirectory = this.#stateDirectory;
+      await startSupervisor({ stateDirectory, places, request, listening }, context);
+    } finally {
+      listening.close();
+    }
+  }
+
+  #placesOf(target: DeploymentTarget): Places {
+    return placesOf(this.#stateDirectory, target.id);
+  }
+}
+
+async function look(
+  places: Places,
+  target: DeploymentTarget,
+  context: ReadContext,
+): Promise<Observation> {
+  const status = await findSupervisor(places, context);
+  if (status !== null) return observe(places, status);
+  if (existsSync(places.folder)) return observeGone(places, readState(places.stateFile));
+  return observeAbsent(rememberedEndpoint(target));
+}
+
+/**
+ * The supervisor's status; null when it is gone. One that lives although nobody listens on its socket (somebody deleted
+ * that) is given time to listen again.
+ */
+async function findSupervisor(places: Places, context: ReadContext): Promise<Status | null> {
+  const deadline = context.clock.now() + REAPPEAR_MS;
+  for (;;) {
+    const status = await askSupervisor(places, { type: "status" }, context.signal);
+    if (status !== null) return status;
+    const state = stateIfReadable(places);
+    if (state === null || !isAlive(state) || context.clock.now() > deadline) return null;
+    await context.clock.sleep(POLL_MS, context.signal);
+  }
+}
+
+async function stopSupervisor(
+  places: Places,
+  supervisor: ProcessIdentity,
+  remove: boolean,
+  context: DeployerContext,
+): Promise<void> {
+  context.progress("Answering the requests that are in flight");
+  await askSupervisor(places, { type: "stop", remove }, context.signal);
+  await untilGone(places, supervisor, context);
+}
+
+/** Waits for the end of this supervisor; another one may have followed it. */
+async function untilGone(
+  places: Places,
+  supervisor: ProcessIdentity,
+  { clock, signal }: ReadContext,
+): Promise<void> {
+  const answers = async (): Promise<boolean> =>
+    (await askSupervisor(places, { type: "status" }, signal))?.pid === supervisor.pid;
+  while ((await answers()) || isAlive(supervisor)) await clock.sleep(POLL_MS, signal);
+}
+
+/** A supervisor that lives but cannot be asked any more would keep the port. */
+async function endUnreachable(places: Places): Promise<void> {
+  const state = stateIfReadable(places);
+  if (state !== null) killProcess(state);
+}
+
+/** What a supervisor that is gone left behind: its files, and workers that did not notice. */
+async function removeLeftovers(places: Places, context: DeployerContext): Promise<void> {
+  await withLock(places.lock, context.signal, async () => {
+    if ((await askSupervisor(places, { type: "status" }, context.signal)) !== null) return;
+    const state = stateIfReadable(places);
+    for (const process of state === null ? [] : [state, ...state.workers]) killProcess(process);
+    removeAllSecretFiles(places);
+    rmSync(places.socket, { force: true });
+    rmSync(places.folder, { recursive: true, force: true });
+  });
+}
+
+/** A state file that is damaged hinders nobody who does not need what stands in it. */
+function stateIfReadable(places: Places): State | null {
+  try {
+    return readState(places.stateFile);
+  } catch (error) {
+    if (isMillraceError(error)) return null;
+    throw error;
+  }
+}

@@ -1,0 +1,179 @@
+import {
+  type DeploymentRequest,
+  type FieldChange,
+  type JsonValue,
+  type Plan,
+  type ResourceChange,
+  SERVICE_CONFIG_VARIABLE,
+} from "@millrace/core";
+import type { Spec, Status } from "./control-protocol.ts";
+import { folderResource, processResource } from "./observation.ts";
+import type { Places } from "./places.ts";
+import { secretDigest } from "./secret-digest.ts";
+import type { LocalSettings } from "./settings.ts";
+import { specOf } from "./spec.ts";
+
+/** What provision would do where no supervisor answers. */
+export function planStart(places: Places, folderExists: boolean): Plan {
+  return {
+    action: "create",
+    changes: [
+      {
+        ...folderResource(places),
+        action: folderExists ? "no-op" : "create",
+        fields: [],
+      },
+      { ...processResource(places), action: "create", fields: [] },
+    ],
+    interrupts: false,
+  };
+}
+
+/** What provision would do with the supervisor that is there. */
+export function planUpdate(
+  places: Places,
+  status: Status,
+  request: DeploymentRequest<LocalSettings>,
+): Plan {
+  const wanted = specOf(request);
+  const change = processChange(places, status, wanted, request);
+  return {
+    action:
+      change.action === "replace" ? "replace" : change.action === "update" ? "update" : "no-op",
+    changes: [{ ...folderResource(places), action: "no-op", fields: [] }, change],
+    interrupts: change.action === "replace",
+  };
+}
+
+function processChange(
+  places: Places,
+  status: Status,
+  wanted: Spec,
+  request: DeploymentRequest<LocalSettings>,
+): ResourceChange {
+  const resource = processResource(places);
+  if (isSettled(status, wanted.revision)) return { ...resource, action: "no-op", fields: [] };
+  const existing = status.next ?? status.current;
+  const action = mustMove(status, wanted.settings) ? "replace" : "update";
+  return {
+    ...resource,
+    action,
+    fields: [
+      ...(existing === null ? [] : specChanges(existing, wanted)),
+      ...endpointChanges(status, wanted.settings),
+      ...secretChanges(status, request),
+      ...(existing?.revision === wanted.revision
+        ? [{ field: "workers", before: "failed", after: "running" }]
+        : []),
+    ],
+  };
+}
+
+/** Whether the revision serves already or is on its way. */
+export function isSettled(status: Status, revision: string): boolean {
+  if (status.stopping) return false;
+  if (status.next !== null) return status.next.revision === revision;
+  return status.current?.revision === revision && status.ready > 0;
+}
+
+/** Whether the supervisor listens elsewhere than the settings ask for: only another one can listen there. */
+export function mustMove(status: Status, settings: LocalSettings): boolean {
+  if (settings.host !== status.host) return true;
+  if (settings.port === undefined || settings.port === status.port) return false;
+  // It asked for that port before and took another one because it was in use.
+  const before = (status.next ?? status.current)?.settings.port;
+  return !(settings.portFallback && before === settings.port);
+}
+
+function endpointChanges(status: Status, settings: LocalSettings): FieldChange[] {
+  if (!mustMove(status, settings)) return [];
+  return [
+    ...difference("host", status.host, settings.host),
+    ...(settings.port === undefined ? [] : difference("port", status.port, settings.port)),
+  ];
+}
+
+function specChanges(before: Spec, after: Spec): FieldChange[] {
+  const a = flatten(describe(before));
+  const b = flatten(describe(after));
+  return [...new Set([...a.keys(), ...b.keys()])]
+    .sort()
+    .flatMap((field) => difference(field, a.get(field), b.get(field)));
+}
+
+function difference(
+  field: string,
+  before: JsonValue | undefined,
+  after: JsonValue | undefined,
+): FieldChange[] {
+  if (JSON.stringify(before) === JSON.stringify(after)) return [];
+  return [
+    {
+      field,
+      ...(before === undefined ? {} : { before }),
+      ...(after === undefined ? {} : { after }),
+    },
+  ];
+}
+
+/** What a person would call the parts of a specification. Host and port are told apart by `endpointChanges`. */
+function describe(spec: Spec): JsonValue {
+  const { [SERVICE_CONFIG_VARIABLE]: config, ...environment } = spec.environment;
+  const { host: _host, port: _port, ...settings } = spec.settings;
+  return {
+    revision: spec.revision,
+    snapshot: spec.snapshot.id,
+    runtime: spec.runtime,
+    settings: withoutUndefined(settings),
+    environment,
+    service: serviceConfig(config),
+  };
+}
+
+/** The service's own configuration, without what stands elsewhere in the specification. */
+function serviceConfig(text: string | undefined): JsonValue {
+  if (text === undefined) return {};
+  const config: unknown = JSON.parse(text);
+  if (typeof config !== "object" || config === null) return {};
+  return withoutUndefined(
+    Object.fromEntries(
+      Object.entries(config).filter(([name]) => name !== "revision" && name !== "snapshot"),
+    ),
+  );
+}
+
+function withoutUndefined(value: object): JsonValue {
+  return JSON.parse(JSON.stringify(value));
+}
+
+function flatten(
+  value: JsonValue,
+  path = "",
+  into = new Map<string, JsonValue>(),
+): Map<string, JsonValue> {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    into.set(path, value);
+    return into;
+  }
+  for (const [name, member] of Object.entries(value)) {
+    flatten(member, path === "" ? name : `${path}.${name}`, into);
+  }
+  return into;
+}
+
+/** Names of secrets that are added, removed or have another value; never a value. */
+function secretChanges(
+  { secrets: { key, digests } }: Status,
+  { secrets }: DeploymentRequest<LocalSettings>,
+): FieldChange[] {
+  const wanted = new Map(
+    Object.entries(secrets).map(([name, secret]) => [
+      name,
+      secretDigest(Buffer.from(key, "hex"), secret),
+    ]),
+  );
+  return [...new Set([...Object.keys(digests), ...wanted.keys()])]
+    .sort()
+    .filter((name) => digests[name] !== wanted.get(name))
+    .map((name) => ({ field: `secrets.${name}` }));
+}

@@ -1,0 +1,179 @@
+import { chmodSync, existsSync, lstatSync, mkdirSync, rmSync } from "node:fs";
+import type { Server } from "node:net";
+import { dirname } from "node:path";
+import { MillraceError, messageOf } from "@millrace/core";
+import { askSupervisor } from "./control-client.ts";
+import type { ControlRequest, State, Status } from "./control-protocol.ts";
+import { controlServer } from "./control-server.ts";
+import { inheritedSocket } from "./listening-socket.ts";
+import { withLock } from "./lock.ts";
+import { LogWriter } from "./log-writer.ts";
+import { makePrivateFolder, type Places, placesOf } from "./places.ts";
+import { removeAllSecretFiles } from "./secret-files.ts";
+import { writeState } from "./state-file.ts";
+import { Supervision } from "./supervision.ts";
+
+/** Whoever started the supervisor hands over a revision at once; if it died before that, nobody needs the process. */
+const IDLE_MS = 10_000;
+/** How often the supervisor sees whether it can still be found. */
+const PRESENCE_INTERVAL_MS = 500;
+const DEFAULT_LOG_LIMITS = { maxBytes: 10_485_760, files: 5 };
+
+/**
+ * The process that owns one deployment. Started as `supervisor.js <state directory> <deployment id> <host> <port>` with
+ * the listening socket as descriptor 3. It is found by its control socket, and that it is the only one is decided
+ * there: the socket is taken under the lock, and only from a supervisor that is gone.
+ */
+class Supervisor {
+  readonly #places: Places;
+  readonly #log: LogWriter;
+  readonly #supervision: Supervision;
+  readonly #listening = inheritedSocket();
+  #server: Server | null = null;
+  #socketInode: bigint | null = null;
+  #retaking = false;
+  #removeWhenStopped = false;
+  #ended: Promise<void> | null = null;
+
+  constructor(stateDirectory: string, deploymentId: string, host: string, port: number) {
+    this.#places = placesOf(stateDirectory, deploymentId);
+    this.#log = new LogWriter(this.#places.logs, DEFAULT_LOG_LIMITS);
+    this.#supervision = new Supervision({
+      places: this.#places,
+      host,
+      port,
+      socket: this.#listening.handle,
+      log: this.#log,
+      onChange: (state) => this.#store(state),
+    });
+  }
+
+  async run(): Promise<void> {
+    if (!(await this.#takePlace())) process.exit(0);
+    process.on("uncaughtException", (error) => {
+      this.#say(`the supervisor failed: ${error.stack ?? messageOf(error)}`);
+      process.exit(1);
+    });
+    removeAllSecretFiles(this.#places);
+    setTimeout(() => this.#endIfIdle(), IDLE_MS).unref();
+    setInterval(() => void this.#stayFound(), PRESENCE_INTERVAL_MS);
+    process.once("SIGTERM", () => void this.#end());
+    process.once("SIGINT", () => void this.#end());
+    process.on("SIGHUP", () => {});
+  }
+
+  /** Becomes the deployment's supervisor; false when there is one. */
+  #takePlace(): Promise<boolean> {
+    return withLock(this.#places.lock, undefined, async () => {
+      const other = await askSupervisor(this.#places, { type: "status" }, undefined);
+      if (other !== null) return false;
+      // Closing a server deletes its path, so it must be done before the path is taken anew.
+      this.#server?.close();
+      makePrivateFolder(this.#places.folder);
+      makePrivateFolder(dirname(this.#places.socket));
+      rmSync(this.#places.socket, { force: true });
+      const server = controlServer(this.#places.deploymentId, (request) => this.#handle(request));
+      await listen(server, this.#places.socket);
+      chmodSync(this.#places.socket, 0o600);
+      this.#server = server;
+      this.#socketInode = inodeOf(this.#places.socket);
+      return true;
+    });
+  }
+
+  async #handle(request: ControlRequest): Promise<Status> {
+    switch (request.type) {
+      case "status":
+        break;
+      case "update":
+        if (this.#ended !== null) throw stopping(this.#places);
+        this.#supervision.update(request.spec, request.secrets);
+        break;
+      case "stop":
+        this.#removeWhenStopped ||= request.remove;
+        void this.#end();
+        break;
+    }
+    return this.#supervision.status();
+  }
+
+  #endIfIdle(): void {
+    if (this.#supervision.state().rollout !== null) return;
+    // Where nothing was before, nothing shall stay.
+    this.#removeWhenStopped ||= !existsSync(this.#places.stateFile);
+    void this.#end();
+  }
+
+  /** Drains, gives its place up, and ends the process. */
+  #end(): Promise<void> {
+    this.#ended ??= this.#drainAndExit();
+    return this.#ended;
+  }
+
+  async #drainAndExit(): Promise<void> {
+    this.#listening.close();
+    await this.#supervision.stop();
+    await withLock(this.#places.lock, undefined, async () => {
+      // Replaced: the files are another supervisor's, and an orderly exit would delete its socket.
+      if (!this.#isFound()) process.kill(process.pid, "SIGKILL");
+      removeAllSecretFiles(this.#places);
+      rmSync(this.#places.socket, { force: true });
+      if (this.#removeWhenStopped) rmSync(this.#places.folder, { recursive: true, force: true });
+    });
+    process.exit(0);
+  }
+
+  /** A supervisor whose socket was deleted could never be asked again, so it makes a new one, unless it was replaced. */
+  async #stayFound(): Promise<void> {
+    if (this.#ended !== null || this.#retaking || this.#isFound()) return;
+    this.#retaking = true;
+    if (await this.#takePlace()) this.#store(this.#supervision.state());
+    else await this.#end();
+    this.#retaking = false;
+  }
+
+  #isFound(): boolean {
+    return inodeOf(this.#places.socket) === this.#socketInode;
+  }
+
+  #store(state: State): void {
+    try {
+      mkdirSync(this.#places.folder, { recursive: true, mode: 0o700 });
+      writeState(this.#places.stateFile, state);
+    } catch (error) {
+      // What matters is in memory and can be asked for; the file only serves those who come after us.
+      this.#say(`the state file cannot be written: ${messageOf(error)}`);
+    }
+  }
+
+  #say(text: string): void {
+    this.#log.write([{ time: new Date(), replica: "supervisor", stream: "stderr", text }]);
+  }
+}
+
+function listen(server: Server, path: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen({ path, readableAll: false, writableAll: false }, () => {
+      server.removeListener("error", reject);
+      resolve();
+    });
+  });
+}
+
+function inodeOf(path: string): bigint | null {
+  return lstatSync(path, { bigint: true, throwIfNoEntry: false })?.ino ?? null;
+}
+
+function stopping(places: Places): MillraceError {
+  return new MillraceError({
+    class: "conflict",
+    code: "SUPERVISOR_STOPPING",
+    message: `The supervisor of deployment ${places.deploymentId} is stopping.`,
+    action: "Wait until it is gone and try again.",
+    retryable: true,
+  });
+}
+
+const [stateDirectory = "", deploymentId = "", host = "", port = ""] = process.argv.slice(2);
+await new Supervisor(stateDirectory, deploymentId, host, Number(port)).run();
