@@ -1,0 +1,79 @@
+import type {
+  Clock,
+  Deployer,
+  DeploymentRecord,
+  DeploymentRequest,
+  DeploymentTarget,
+  Flavor,
+  InventoryRecord,
+  JsonObject,
+  Project,
+  User,
+} from "@millrace/core";
+import type { Store } from "@millrace/store";
+import type { DeploymentPlan, EffectiveSetting, ProgressEvent, Timing } from "../client.ts";
+
+/** What the driver works with. One explicit object, so that tests can put any deployer and clock in its place. */
+export interface DriverDependencies {
+  readonly store: Store;
+  readonly project: Project;
+  readonly user: User;
+  readonly clock: Clock;
+  readonly timing: Timing;
+  /** The deployer that made a deployment, whatever stack is active and whatever became of the component. */
+  deployerOf(record: DeploymentRecord): Promise<LoadedDeployer>;
+}
+
+export interface LoadedDeployer {
+  readonly flavor: Flavor;
+  readonly deployer: Deployer;
+}
+
+/** Everything that decides what shall run, worked out for one deployment record. */
+export interface Desired {
+  readonly request: DeploymentRequest;
+  readonly settings: readonly EffectiveSetting[];
+  /** SHA-256 of the service's key, hexadecimal; null serves without one. */
+  readonly authKeyHash: string | null;
+  /** What the user asked for beside the snapshot, without secrets. Kept with the operation, for rollback. */
+  readonly overrides: JsonObject;
+}
+
+export interface ProvisionInput {
+  readonly record: DeploymentRecord;
+  /** True when this call made the record: it is removed again when nothing was started. */
+  readonly created: boolean;
+  readonly snapshotId: string;
+  /** Works out what shall run once the lease is held. */
+  prepare(target: DeploymentTarget): Promise<Desired>;
+  /** False stops before anything changes. */
+  readonly confirm?: ((plan: DeploymentPlan) => boolean | Promise<boolean>) | undefined;
+  readonly call: Call;
+}
+
+/** The caller's side of one operation. */
+export interface Call {
+  readonly signal: AbortSignal | undefined;
+  readonly onProgress: ((event: ProgressEvent) => void) | undefined;
+  readonly timeoutSeconds: number;
+}
+
+export function targetOf(
+  project: Project,
+  record: Pick<DeploymentRecord, "id" | "name" | "metadata">,
+  inventory: readonly InventoryRecord[],
+): DeploymentTarget {
+  return {
+    id: record.id,
+    name: record.name,
+    project: project.name,
+    // What the platform once said is missing may come back: the deployer still has to look for it.
+    inventory: inventory.map(({ kind, name, state, platformId }) => ({
+      kind,
+      name,
+      state: state === "intended" ? "intended" : "present",
+      platformId,
+    })),
+    metadata: record.metadata,
+  };
+}
