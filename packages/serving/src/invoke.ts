@@ -1,6 +1,6 @@
 import type { ServerResponse } from "node:http";
 import { isMillraceError, MillraceError } from "@millrace/core";
-import type { Engine, Run } from "@millrace/engine";
+import { type Engine, type Run, uuidv7 } from "@millrace/engine";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Refusal } from "./admission.ts";
 import { answer, JSON_TYPE, PROBLEM_TYPE } from "./answer.ts";
@@ -153,8 +153,12 @@ class Call {
   }
 
   #start(asked: InvokeRequest, input: unknown, timeoutMs: number): void {
-    this.#run = this.#engine.start({ input, timeoutMs, name: asked.runName }, (run) =>
-      this.#ended(run),
+    const { id, raw } = this.#request;
+    // A request id that we made is the run's id as well; one that the client chose may have been used before.
+    const runId = raw.headers["x-request-id"] === undefined ? id : uuidv7();
+    this.#run = this.#engine.start(
+      { input, timeoutMs, id: runId, name: asked.runName },
+      (run) => this.#ended(run),
     );
   }
 

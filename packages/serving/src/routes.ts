@@ -71,7 +71,10 @@ function makeHandlers(service: Service): Readonly<Record<Path, Handler>> {
 
 function lazily<T>(make: () => T): () => T {
   let made: { readonly value: T } | undefined;
-  return () => (made ??= { value: make() }).value;
+  return () => {
+    made ??= { value: make() };
+    return made.value;
+  };
 }
 
 function health(service: Service, request: FastifyRequest, reply: FastifyReply): void {
