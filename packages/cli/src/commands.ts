@@ -4,17 +4,17 @@ import type { CommandEntry } from "./program.ts";
 export const COMMANDS: readonly CommandEntry[] = [
   {
     name: "init",
-    summary: "Write a first pipeline with its configuration into a folder",
+    summary: "Write a first pipeline and its configuration",
     load: async () => ({ command: (await import("./commands/init.ts")).init }),
   },
   {
     name: "dev",
-    summary: "Serve a pipeline in the foreground and reload it when its source changes",
+    summary: "Serve in the foreground, reload on change",
     load: async () => ({ command: (await import("./commands/dev.ts")).dev }),
   },
   {
     name: "run",
-    summary: "Run a pipeline once as a batch run; list and show recorded runs",
+    summary: "Run a pipeline once; list and show runs",
     load: async () => {
       const { run, runList, runShow } = await import("./commands/run.ts");
       return { command: run, subcommands: [runList, runShow] };
@@ -22,12 +22,12 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: "deploy",
-    summary: "Deploy a pipeline or snapshot as an HTTP service, or update it in place",
+    summary: "Deploy a pipeline, or update it in place",
     load: async () => ({ command: (await import("./commands/deploy.ts")).deploy }),
   },
   {
     name: "plan",
-    summary: "Show what a deploy would change, and change nothing",
+    summary: "Show what a deploy would change",
     load: async () => ({ command: (await import("./commands/deploy.ts")).plan }),
   },
   {
@@ -37,24 +37,24 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: "deployment",
-    summary: "List, describe, call and manage deployments",
+    summary: "Look at, call and manage deployments",
     load: async () => ({
       subcommands: (await import("./commands/deployment.ts")).deploymentCommands,
     }),
   },
   {
     name: "snapshot",
-    summary: "Create, list, show, deploy and delete snapshots",
+    summary: "Make, look at, deploy, delete snapshots",
     load: async () => ({ subcommands: (await import("./commands/snapshot.ts")).snapshotCommands }),
   },
   {
     name: "deployer",
-    summary: "List flavors; register, list, describe and delete deployers",
+    summary: "Register, look at and delete deployers",
     load: async () => ({ subcommands: (await import("./commands/deployer.ts")).deployerCommands }),
   },
   {
     name: "stack",
-    summary: "Register, list, describe, choose and delete stacks",
+    summary: "Register, look at, choose, delete stacks",
     load: async () => ({ subcommands: (await import("./commands/stack.ts")).stackCommands }),
   },
   {
@@ -64,7 +64,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: "config",
-    summary: "Show the effective configuration and where each value comes from",
+    summary: "Show the effective configuration",
     load: async () => ({ subcommands: (await import("./commands/config.ts")).configCommands }),
   },
 ];

@@ -25,7 +25,7 @@ export const deploy = defineCommand({
   name: "deploy",
   summary: "Deploy a pipeline or snapshot as an HTTP service, or update it in place",
   description:
-    "Shows the plan and, before a deployment that exists is changed, asks. Where nobody can be asked (standard input is\n" +
+    "Shows the plan and, before a deployment that exists is changed, asks. Where nobody can be asked (standard input is " +
     "no terminal) such a change needs --yes. Settings count in the order: defaults, deployer, pipeline, command line.",
   inputs: {
     ...target,

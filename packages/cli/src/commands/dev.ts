@@ -14,8 +14,8 @@ export const dev = defineCommand({
   name: "dev",
   summary: "Serve a pipeline in the foreground and reload it when its source changes",
   description:
-    "The new version takes over once it was built and is ready; one that cannot be built or started is told, and the\n" +
-    "one before goes on. Ctrl-C answers the requests in flight and ends. With --output json each event and each log line\n" +
+    "The new version takes over once it was built and is ready; one that cannot be built or started is told, and the " +
+    "one before goes on. Ctrl-C answers the requests in flight and ends. With --output json each event and each log line " +
     "is one JSON object per line.",
   inputs: {
     source: argument(

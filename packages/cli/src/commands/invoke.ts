@@ -7,8 +7,8 @@ export const invoke = defineCommand({
   name: "invoke",
   summary: "Call a deployment",
   description:
-    "Parameters are typed by the pipeline's input schema: --city Lisbon, --days 3, --flags.x true, --tag a --tag b for a\n" +
-    "list, --fast and --no-fast for a boolean. A parameter that is named like an option of this command is given by\n" +
+    "Parameters are typed by the pipeline's input schema: --city Lisbon, --days 3, --flags.x true, --tag a --tag b for a " +
+    "list, --fast and --no-fast for a boolean. A parameter that is named like an option of this command is given by " +
     "--param, or after --. Prints the outputs as JSON; with --output json the whole answer.",
   inputs: {
     deployment: argument("<deployment>", "Name, id or unique beginning of the id."),

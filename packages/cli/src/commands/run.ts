@@ -24,7 +24,7 @@ export const run = defineCommand({
   name: "run",
   summary: "Run a pipeline once as a batch run; list and show recorded runs",
   description:
-    "A source is a path or a file that exists: `run list` lists runs, `run ./list` runs the module list.\n" +
+    "A source is a path or a file that exists: `run list` lists runs, `run ./list` runs the module list. " +
     "Parameters are given as with `millrace invoke`.",
   inputs: {
     source: optionalArgument(

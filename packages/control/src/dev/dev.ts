@@ -85,7 +85,7 @@ class Reloads {
 
   /** Ends every worker once it has answered what is in flight. */
   async drain(): Promise<void> {
-    await Promise.all([...this.#workers].map((worker) => worker.drain(false)));
+    await Promise.all([...this.#workers].map((worker) => worker.drain({ successor: false })));
   }
 
   async #reload(): Promise<void> {
@@ -98,7 +98,7 @@ class Reloads {
     this.#current = { worker, version };
     this.#door.leadTo(worker);
     void this.#noticeEnd(worker);
-    void before?.worker.drain(true);
+    void before?.worker.drain({ successor: true });
     const { snapshot, manifest } = version;
     this.#tell({ type: "serving", url: this.#door.url, snapshot, manifest });
   }
@@ -118,7 +118,7 @@ class Reloads {
     this.#workers.add(worker);
     void worker.ended.then(() => this.#workers.delete(worker));
     try {
-      await worker.listen(this.#door.server, this.#options.signal);
+      await worker.listen(this.#door.socket, this.#options.signal);
       return worker;
     } catch (error) {
       worker.kill();

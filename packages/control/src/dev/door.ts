@@ -1,6 +1,14 @@
+import type { SendHandle } from "node:child_process";
 import { createServer, type Server, type Socket } from "node:net";
 import { MillraceError } from "@millrace/core";
+import { z } from "zod";
 import type { Worker } from "./worker.ts";
+
+/**
+ * A worker that is sent a net.Server accepts connections from the moment it receives it, long before it can answer them;
+ * one that is sent the bare handle does not. Node offers no documented way to the handle; this one is as old as `cluster`.
+ */
+const withHandle = z.object({ _handle: z.custom<SendHandle>((handle) => handle != null) });
 
 export const HOST = "127.0.0.1";
 const FIRST_PORT = 8000;
@@ -8,14 +16,17 @@ const LAST_PORT = 8099;
 
 /** The listening socket. It also accepts connections itself, and hands each one to the worker of the day. */
 export class Door {
-  readonly server: Server;
+  /** The listening socket, as it can be sent to workers. */
+  readonly socket: SendHandle;
+  readonly #server: Server;
   readonly port: number;
   #worker: Worker | undefined;
   /** Connections that came while nothing served. */
   readonly #waiting = new Set<Socket>();
 
   private constructor(server: Server) {
-    this.server = server;
+    this.#server = server;
+    this.socket = withHandle.parse(server)._handle;
     const address = server.address();
     this.port = typeof address === "object" && address !== null ? address.port : 0;
     server.on("connection", (connection: Socket) => {
@@ -58,7 +69,7 @@ export class Door {
 
   close(): void {
     for (const connection of this.#waiting) connection.destroy();
-    this.server.close();
+    this.#server.close();
   }
 }
 

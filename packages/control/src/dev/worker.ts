@@ -1,5 +1,5 @@
-import { type ChildProcess, fork } from "node:child_process";
-import type { Server, Socket } from "node:net";
+import { type ChildProcess, fork, type SendHandle } from "node:child_process";
+import type { Socket } from "node:net";
 import { createInterface } from "node:readline";
 import { type ErrorSummary, errorFromSummary, type LogLine, MillraceError } from "@millrace/core";
 import { z } from "zod";
@@ -59,7 +59,7 @@ export class Worker {
   }
 
   /** Resolves when the worker is ready; rejects with what kept it from starting. */
-  async listen(server: Server, signal: AbortSignal): Promise<void> {
+  async listen(socket: SendHandle, signal: AbortSignal): Promise<void> {
     const abort = (): void => this.kill();
     signal.addEventListener("abort", abort);
     const ready = new Promise<void>((resolve, reject) => {
@@ -71,7 +71,7 @@ export class Worker {
       void this.ended.then((how) => reject(signal.aborted ? signal.reason : endedError(how)));
     });
     try {
-      this.#child.send({ type: "listen" }, server);
+      this.#child.send({ type: "listen" }, socket);
       await ready;
     } finally {
       signal.removeEventListener("abort", abort);
@@ -84,10 +84,11 @@ export class Worker {
     });
   }
 
-  async drain(successor: boolean): Promise<void> {
+  /** Ends the process once it has answered what is in flight. With a successor no connection is cut, also no idle one. */
+  async drain({ successor }: { readonly successor: boolean }): Promise<void> {
     this.#isDraining = true;
-    if (this.#child.connected)
-      this.#child.send({ type: "drain", seconds: DRAIN_SECONDS, successor });
+    const message = { type: "drain", seconds: DRAIN_SECONDS, successor };
+    if (this.#child.connected) this.#child.send(message);
     await this.ended;
   }
 
