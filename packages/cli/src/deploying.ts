@@ -83,7 +83,12 @@ export async function carryOut(
     context.tell(about);
     return true;
   };
-  const result = await context.during(message, (call) => start({ ...call, confirm }));
+  const attempt = (more: Pick<DeployOptions, "overtake">) =>
+    context.during(message, (call) => start({ ...call, ...more, confirm }));
+  const result = await attempt({}).catch(async (error: unknown) => {
+    if (!(await mayOvertake(context, error))) throw error;
+    return attempt({ overtake: true });
+  });
   const client = await context.client();
   const details = await client.deployments.get(result.deployment.id);
   const done = result.operation === null ? "Nothing to do: it serves this already.\n\n" : "";
@@ -94,4 +99,11 @@ export async function carryOut(
     client.deployments.logs(result.deployment.id, { follow: true, tail: 0, signal }),
   );
   return undefined;
+}
+
+/** Asks whether another user's deployment may be changed. `--yes` is no answer to that; `--overtake` is. */
+async function mayOvertake(context: CommandContext, error: unknown): Promise<boolean> {
+  const asks = isMillraceError(error) && error.code === "NOT_OWNER";
+  if (!asks || context.yes || !context.terminal.stdin.isTerminal) return false;
+  return context.confirm("Change it all the same?", error.message);
 }

@@ -365,6 +365,20 @@ describe("deploy", () => {
     expect(creation.code).toBe(0);
   });
 
+  test("another user's deployment is changed only after a question, which --yes does not answer", async () => {
+    const given: DeployOptions[] = [];
+    const deploy = async (_source: unknown, options: DeployOptions = {}) => {
+      given.push(options);
+      if (options.overtake !== true) throw fault("conflict", "NOT_OWNER");
+      return { deployment: deploymentRecord(), operation, plan: deploymentPlan() };
+    };
+    const calls = { deploy, deployments: { get: async () => details() } };
+    expect((await runCommand(["deploy", "p.ts", "-y"], { calls, answers: ["y"] })).code).toBe(4);
+    expect((await runCommand(["deploy", "p.ts"], { calls, answers: ["n"] })).code).toBe(4);
+    expect((await runCommand(["deploy", "p.ts"], { calls, answers: ["y"] })).code).toBe(0);
+    expect(given.map(({ overtake }) => overtake)).toEqual([false, false, false, true]);
+  });
+
   test("the key is masked in the card", async () => {
     const calls = {
       ...deployment().calls,
