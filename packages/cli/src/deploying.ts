@@ -1,5 +1,6 @@
 import type { DeployOptions, DeployResult } from "@millrace/control";
 import {
+  isMillraceError,
   type JsonObject,
   parse,
   type ServingSettingsInput,
