@@ -1,6 +1,7 @@
 import { connect } from "node:net";
 import { errorFromSummary, MillraceError, parse } from "@millrace/core";
 import { type ControlRequest, responseSchema, type Status } from "./control-protocol.ts";
+import { parseJson } from "./json-text.ts";
 import type { Places } from "./places.ts";
 import { isErrorCode } from "./system-error.ts";
 
@@ -25,7 +26,7 @@ export async function askSupervisor(
   const line = JSON.stringify({ ...question, deploymentId: places.deploymentId });
   const answer = await exchange(places, line, signal);
   if (answer === null) return null;
-  const response = parse(responseSchema, JSON.parse(answer), {
+  const response = parse(responseSchema, parseJson(answer), {
     what: `The answer of the supervisor of deployment ${places.deploymentId}`,
     code: "SUPERVISOR_INCOMPATIBLE",
     class: "platform",

@@ -37,6 +37,8 @@ export const stateSchema = z.strictObject({
   startTime: z.string().nullable(),
   host: z.string(),
   port: z.int(),
+  /** The port that was configured when the supervisor started; not `port` when that was in use. */
+  wantedPort: z.int().nullable(),
   stopping: z.boolean(),
   /** What takes the requests, or would if its workers were up. */
   current: specSchema.nullable(),

@@ -7,6 +7,7 @@ import {
   requestSchema,
   type Status,
 } from "./control-protocol.ts";
+import { parseJson } from "./json-text.ts";
 
 /** Answers each line of a connection by one line. Connections of a server are not kept open by it. */
 export function controlServer(
@@ -28,7 +29,7 @@ export function controlServer(
 }
 
 function readRequest(line: string, deploymentId: string): ControlRequest {
-  const request = parse(requestSchema, JSON.parse(line), {
+  const request = parse(requestSchema, parseJson(line), {
     what: "The request to the supervisor",
     code: "SUPERVISOR_INCOMPATIBLE",
     class: "platform",

@@ -37,6 +37,8 @@ import { startSupervisor } from "./supervisor-start.ts";
 
 /** How long a supervisor whose socket is gone may take to make it anew. */
 const REAPPEAR_MS = 3_000;
+/** How long the supervisor of a rival may take to answer. */
+const RIVAL_MS = 1_000;
 const POLL_MS = 10;
 
 /** Runs each deployment as a supervisor process of its own on this machine. */
@@ -137,10 +139,19 @@ export class LocalDeployer implements Deployer<LocalSettings> {
     request: DeploymentRequest<LocalSettings>,
     context: DeployerContext,
   ): Promise<Status> {
-    await endUnreachable(places);
-    const listening = await listenWhereWanted(places, request, context);
-    const stateDirectory = this.#stateDirectory;
-    return startSupervisor({ stateDirectory, places, request, listening }, context);
+    await endLostSupervisor(places, context);
+    const leftovers = stateIfReadable(places)?.workers ?? [];
+    try {
+      const listening = await listenWhereWanted(places, request, leftovers, context);
+      return await startSupervisor(
+        { stateDirectory: this.#stateDirectory, places, request, listening },
+        context,
+      );
+    } catch (error) {
+      const quicker = await quickerSupervisor(places, context);
+      if (quicker === null) throw error;
+      return quicker;
+    }
   }
 
   /** A supervisor has one address for life. The new address is taken first, so that nothing changes if that fails. */
@@ -150,7 +161,7 @@ export class LocalDeployer implements Deployer<LocalSettings> {
     request: DeploymentRequest<LocalSettings>,
     context: DeployerContext,
   ): Promise<void> {
-    const listening = await listenWhereWanted(places, request, context);
+    const listening = await listenWhereWanted(places, request, [], context);
     try {
       await stopSupervisor(places, found, false, context);
       const stateDirectory = this.#stateDirectory;
@@ -214,9 +225,25 @@ async function untilGone(
 }
 
 /** A supervisor that lives but cannot be asked any more would keep the port. */
-async function endUnreachable(places: Places): Promise<void> {
+async function endLostSupervisor(places: Places, { signal }: DeployerContext): Promise<void> {
   const state = stateIfReadable(places);
-  if (state !== null) killProcess(state);
+  if (state === null || !isAlive(state)) return;
+  await withLock(places.lock, signal, async () => {
+    if ((await askSupervisor(places, { type: "status" }, signal)) === null) killProcess(state);
+  });
+}
+
+/** Another provision at the same time may have been quicker, and its supervisor may be what has the port. */
+async function quickerSupervisor(
+  places: Places,
+  { clock, signal }: DeployerContext,
+): Promise<Status | null> {
+  const deadline = clock.now() + RIVAL_MS;
+  for (;;) {
+    const status = await askSupervisor(places, { type: "status" }, signal);
+    if (status !== null || clock.now() >= deadline) return status;
+    await clock.sleep(POLL_MS, signal);
+  }
 }
 
 /** What a supervisor that is gone left behind: its files, and workers that did not notice. */

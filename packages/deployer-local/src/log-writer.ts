@@ -16,7 +16,7 @@ export class LogWriter {
   readonly #folder: string;
   #limits: LogLimits;
   #current: LogFile | null = null;
-  #lost = 0;
+  #lost: Lost | null = null;
 
   constructor(folder: string, limits: LogLimits) {
     this.#folder = folder;
@@ -31,21 +31,14 @@ export class LogWriter {
   write(lines: readonly LogLine[]): void {
     if (lines.length === 0) return;
     try {
-      if (this.#lost > 0) this.#append([lostLine(this.#lost)]);
-      this.#lost = 0;
+      if (this.#lost !== null) this.#append([lostLine(this.#lost)]);
+      this.#lost = null;
       this.#append(lines);
     } catch (error) {
       this.#current = null;
-      this.#lost += lines.length;
-      this.#lastFailure = messageOf(error);
+      const count = (this.#lost?.count ?? 0) + lines.length;
+      this.#lost = { count, why: messageOf(error) };
     }
-  }
-
-  #lastFailure: string | null = null;
-
-  /** Why lines are being lost; null while they are written. */
-  get failure(): string | null {
-    return this.#lost === 0 ? null : this.#lastFailure;
   }
 
   #append(lines: readonly LogLine[]): void {
@@ -90,11 +83,16 @@ function endsInsideLine(file: LogFile): boolean {
   }
 }
 
-function lostLine(count: number): LogLine {
+interface Lost {
+  readonly count: number;
+  readonly why: string;
+}
+
+function lostLine({ count, why }: Lost): LogLine {
   return {
     time: new Date(),
     replica: "supervisor",
     stream: "stderr",
-    text: `${count} log lines could not be written and are lost`,
+    text: `${count} log lines could not be written and are lost: ${why}`,
   };
 }

@@ -80,9 +80,7 @@ export function isSettled(status: Status, revision: string): boolean {
 export function mustMove(status: Status, settings: LocalSettings): boolean {
   if (settings.host !== status.host) return true;
   if (settings.port === undefined || settings.port === status.port) return false;
-  // It asked for that port before and took another one because it was in use.
-  const before = (status.next ?? status.current)?.settings.port;
-  return !(settings.portFallback && before === settings.port);
+  return !(settings.portFallback && settings.port === status.wantedPort);
 }
 
 function endpointChanges(status: Status, settings: LocalSettings): FieldChange[] {

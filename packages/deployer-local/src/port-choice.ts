@@ -2,31 +2,32 @@ import type { DeployerContext, DeploymentRequest } from "@millrace/core";
 import { type ListeningSocket, listenInRange, portInUse, tryListen } from "./listening-socket.ts";
 import { rememberedEndpoint } from "./observation.ts";
 import type { Places } from "./places.ts";
-import { killProcess, type ProcessIdentity } from "./process-identity.ts";
+import { isAlive, killProcess, type ProcessIdentity } from "./process-identity.ts";
 import type { LocalSettings } from "./settings.ts";
 import { readState } from "./state-file.ts";
 
 /** How long a port may stay in use by what is left of this deployment's own processes. */
-const RELEASE_MS = 3_000;
+const RELEASE_MS = 2_000;
 const POLL_MS = 50;
 
 /**
  * Listens on the configured port, else on the previous one, else on one of the range. A wanted port that another
  * program holds is an error rather than another URL, unless `portFallback` allows that.
+ * @param leftovers processes of this deployment that may still hold its port.
  * @throws MillraceError `PORT_IN_USE`, `PORT_RANGE_FULL`, `PORT_DENIED`, `HOST_NOT_AVAILABLE`, `LISTEN_FAILED`.
  */
 export async function listenWhereWanted(
   places: Places,
   { deployment, settings }: DeploymentRequest<LocalSettings>,
+  leftovers: readonly ProcessIdentity[],
   context: DeployerContext,
 ): Promise<ListeningSocket> {
-  const state = readState(places.stateFile);
-  const previous = state ?? rememberedEndpoint(deployment);
+  const previous = readState(places.stateFile) ?? rememberedEndpoint(deployment);
   const { host } = settings;
   const port = settings.port ?? (previous?.host === host ? previous.port : undefined);
   const choice = { host, range: settings.portRange, deploymentId: places.deploymentId };
   if (port === undefined) return listenInRange(choice);
-  const listening = await listenOnceFree(host, port, state?.workers ?? [], context);
+  const listening = await listenOnceFree(host, port, leftovers, context);
   if (listening !== null) return listening;
   const refusal = portInUse(host, port, settings.port !== undefined);
   if (!settings.portFallback) throw refusal;
@@ -38,18 +39,17 @@ export async function listenWhereWanted(
 async function listenOnceFree(
   host: string,
   port: number,
-  workers: readonly ProcessIdentity[],
+  leftovers: readonly ProcessIdentity[],
   { clock, signal }: DeployerContext,
 ): Promise<ListeningSocket | null> {
-  const first = await tryListen(host, port);
-  if (first !== null) return first;
-  const deadline = clock.now() + RELEASE_MS;
-  while (clock.now() < deadline) {
-    await clock.sleep(POLL_MS, signal);
+  const deadline = clock.now() + (leftovers.some(isAlive) ? RELEASE_MS : 0);
+  for (;;) {
     const listening = await tryListen(host, port);
     if (listening !== null) return listening;
+    if (clock.now() >= deadline) break;
+    await clock.sleep(POLL_MS, signal);
   }
-  for (const worker of workers) killProcess(worker);
-  await clock.sleep(POLL_MS, signal);
+  for (const leftover of leftovers) killProcess(leftover);
+  if (leftovers.length > 0) await clock.sleep(POLL_MS, signal);
   return tryListen(host, port);
 }

@@ -1,6 +1,7 @@
 import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from "node:fs";
 import { parse } from "@millrace/core";
 import { type State, stateSchema } from "./control-protocol.ts";
+import { parseJson } from "./json-text.ts";
 import { isErrorCode } from "./system-error.ts";
 
 /** Replaces the file as a whole: a reader sees the old state or the new one, also after a crash. */
@@ -34,13 +35,4 @@ export function readState(file: string): State | null {
     class: "platform",
     action: "Delete the file and provision again: the port is chosen anew unless it is configured.",
   });
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    // The schema then refuses the text itself, with the one error for all that is wrong with the file.
-    return text;
-  }
 }

@@ -21,6 +21,7 @@ export interface SupervisionOptions {
   readonly places: Places;
   readonly host: string;
   readonly port: number;
+  readonly wantedPort: number | null;
   readonly socket: SendHandle;
   readonly log: LogWriter;
   /** Called whenever the state is another one. */
@@ -92,13 +93,14 @@ export class Supervision {
   }
 
   state(): State {
-    const { places, host, port } = this.#options;
+    const { places, host, port, wantedPort } = this.#options;
     return {
       version: 1,
       deploymentId: places.deploymentId,
       ...this.#identity,
       host,
       port,
+      wantedPort,
       stopping: this.#stopping,
       current: this.#current?.spec ?? null,
       next: this.#next?.spec ?? null,

@@ -39,6 +39,7 @@ export async function startSupervisor(
       places.deploymentId,
       request.settings.host,
       String(listening.port),
+      ...(request.settings.port === undefined ? [] : [String(request.settings.port)]),
     ],
     {
       detached: true,

@@ -20,8 +20,7 @@ const PRESENCE_INTERVAL_MS = 500;
 const DEFAULT_LOG_LIMITS = { maxBytes: 10_485_760, files: 5 };
 
 /**
- * The process that owns one deployment. Started as `supervisor.js <state directory> <deployment id> <host> <port>` with
- * the listening socket as descriptor 3. It is found by its control socket, and that it is the only one is decided
+ * The process that owns one deployment. It inherits the listening socket as descriptor 3. It is found by its control socket, and that it is the only one is decided
  * there: the socket is taken under the lock, and only from a supervisor that is gone.
  */
 class Supervisor {
@@ -35,13 +34,14 @@ class Supervisor {
   #removeWhenStopped = false;
   #ended: Promise<void> | null = null;
 
-  constructor(stateDirectory: string, deploymentId: string, host: string, port: number) {
+  constructor({ stateDirectory, deploymentId, host, port, wantedPort }: Arguments) {
     this.#places = placesOf(stateDirectory, deploymentId);
     this.#log = new LogWriter(this.#places.logs, DEFAULT_LOG_LIMITS);
     this.#supervision = new Supervision({
       places: this.#places,
       host,
       port,
+      wantedPort,
       socket: this.#listening.handle,
       log: this.#log,
       onChange: (state) => this.#store(state),
@@ -151,6 +151,28 @@ class Supervisor {
   }
 }
 
+interface Arguments {
+  readonly stateDirectory: string;
+  readonly deploymentId: string;
+  readonly host: string;
+  readonly port: number;
+  readonly wantedPort: number | null;
+}
+
+function parseArguments(words: readonly string[]): Arguments {
+  const [stateDirectory, deploymentId, host, port, wantedPort] = words;
+  if (!stateDirectory || !deploymentId || !host || !port) {
+    throw new Error("usage: supervisor.js STATE_DIRECTORY DEPLOYMENT_ID HOST PORT [WANTED_PORT]");
+  }
+  return {
+    stateDirectory,
+    deploymentId,
+    host,
+    port: Number(port),
+    wantedPort: wantedPort === undefined ? null : Number(wantedPort),
+  };
+}
+
 function listen(server: Server, path: string): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once("error", reject);
@@ -175,5 +197,4 @@ function stopping(places: Places): MillraceError {
   });
 }
 
-const [stateDirectory = "", deploymentId = "", host = "", port = ""] = process.argv.slice(2);
-await new Supervisor(stateDirectory, deploymentId, host, Number(port)).run();
+await new Supervisor(parseArguments(process.argv.slice(2))).run();

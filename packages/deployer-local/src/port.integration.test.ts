@@ -1,0 +1,99 @@
+import { createServer, type Server } from "node:net";
+import plugin from "@millrace/deployer-local";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { TestBed } from "./test-bed.ts";
+
+let bed: TestBed;
+let other: Server | null = null;
+
+beforeEach(async () => {
+  bed = await TestBed.open(plugin);
+});
+
+afterEach(async () => {
+  other?.close();
+  other = null;
+  await bed.close();
+});
+
+/** Listens as another program would. */
+function occupy(port: number): Promise<number> {
+  const server = createServer();
+  other = server;
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(port, "127.0.0.1", () => {
+      const address = server.address();
+      resolve(typeof address === "object" && address !== null ? address.port : 0);
+    });
+  });
+}
+
+test("a configured port in use is refused, and says who uses it", async () => {
+  const port = await occupy(0);
+  const provision = bed.provision({ settings: { port } });
+  await expect(provision).rejects.toMatchObject({
+    code: "PORT_IN_USE",
+    details: { port, holder: { pid: process.pid } },
+  });
+  expect(await bed.inspect()).toMatchObject({ state: "absent" });
+});
+
+test("two provisions at once with a configured port share the one supervisor that has it", async () => {
+  const port = await occupy(0);
+  other?.close();
+  const request = bed.request({ settings: { port } });
+  const [first, second] = await Promise.all([
+    bed.deployer.provision(request, bed.context()),
+    bed.deployer.provision(request, bed.context()),
+  ]);
+  expect(second.metadata["supervisor"]).toBe(first.metadata["supervisor"]);
+});
+
+test("with portFallback another port is taken, and kept by the next update", async () => {
+  const port = await occupy(0);
+  const settings = { port, portFallback: true };
+  const before = await bed.provision({ settings });
+  expect(before.metadata["port"]).not.toBe(port);
+  const after = await bed.provision({ revision: "2", settings });
+  expect(after.url).toBe(before.url);
+});
+
+test("the previous port in use by another program is refused rather than replaced by another URL", async () => {
+  const { metadata } = await bed.provision();
+  await bed.deprovision();
+  await occupy(Number(metadata["port"]));
+  await expect(bed.provision()).rejects.toMatchObject({ code: "PORT_IN_USE" });
+});
+
+test("a move to a port in use changes nothing", async () => {
+  const before = await bed.provision();
+  const port = await occupy(0);
+  await expect(bed.provision({ revision: "2", settings: { port } })).rejects.toMatchObject({
+    code: "PORT_IN_USE",
+  });
+  expect(await bed.inspect()).toMatchObject({
+    state: "running",
+    url: before.url,
+    serving: { revision: "1" },
+  });
+});
+
+test("an address that is not this machine's is refused", async () => {
+  await expect(bed.provision({ settings: { host: "192.0.2.1" } })).rejects.toMatchObject({
+    code: "HOST_NOT_AVAILABLE",
+  });
+});
+
+test("a full range of ports is refused", async () => {
+  const port = await occupy(0);
+  await expect(bed.provision({ settings: { portRange: [port, port] } })).rejects.toMatchObject({
+    code: "PORT_RANGE_FULL",
+  });
+});
+
+test.skipIf(process.platform !== "linux")("IPv6 works", async () => {
+  const up = await bed.provision({ settings: { host: "::1" } });
+  expect(up.url).toMatch(/^http:\/\/\[::1\]:\d+$/);
+  expect((await fetch(up.url ?? "")).status).toBe(200);
+});
