@@ -42,7 +42,10 @@ export async function main(argv: readonly string[], host: Host): Promise<number>
     },
   });
   const stopListening = terminal.onInterrupt(() => {
-    if (interruption.signal.aborted) return terminal.exit(ERROR_CLASSES.aborted.exitCode);
+    if (interruption.signal.aborted) {
+      terminal.stderr.write("\n");
+      return terminal.exit(ERROR_CLASSES.aborted.exitCode);
+    }
     interruption.abort(interrupted());
     setTimeout(
       () => terminal.stderr.write("\nStopping. Press Ctrl-C again to leave at once.\n"),

@@ -72,11 +72,11 @@ export class Progress {
     const elapsed = this.#now() - this.#startedAt;
     if (elapsed < QUIET_MS) return;
     const frame = FRAMES[Math.floor(elapsed / FRAME_MS) % FRAMES.length] ?? "";
-    const room = Math.max(10, (this.#screen.columns ?? 80) - 16);
+    const room = Math.max(10, (this.#screen.columns || 80) - 16);
     const message =
       this.#message.length > room ? `${this.#message.slice(0, room - 1)}…` : this.#message;
     this.#screen.write(
-      `${CLEAR_LINE}${this.#style("cyan", frame)} ${message} ${this.#style("dim", this.#elapsed())}`,
+      `${CLEAR_LINE}${this.#style("cyan", frame)} ${message} ${this.#style("dim", `${(elapsed / 1000).toFixed(1)} s`)}`,
     );
   }
 

@@ -1,4 +1,3 @@
-import { once } from "node:events";
 import { createInterface } from "node:readline/promises";
 import { Writable } from "node:stream";
 import { text } from "node:stream/consumers";
@@ -89,21 +88,23 @@ async function ask(
   question: string,
   options: { readonly hidden: boolean; readonly signal: AbortSignal },
 ): Promise<string> {
-  process.stderr.write(question);
-  // readline echoes to its output; for a hidden answer that is a stream which drops everything.
-  const output = options.hidden
-    ? new Writable({ write: (_chunk, _encoding, done) => done() })
-    : process.stderr;
-  const lines = createInterface({ input: process.stdin, output, terminal: true });
+  // readline echoes to its output; for a hidden answer that is a stream which drops everything, the question included.
+  const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() });
+  if (options.hidden) process.stderr.write(question);
+  const lines = createInterface({
+    input: process.stdin,
+    output: options.hidden ? nowhere : process.stderr,
+    terminal: true,
+  });
   // With `terminal` set, readline sees Ctrl-C as a key: hand it on as the signal that it stands for.
   lines.on("SIGINT", () => process.kill(process.pid, "SIGINT"));
   try {
-    return await Promise.race([
-      lines.question("", { signal: options.signal }),
-      once(lines, "close").then(() => ""),
-    ]);
+    return await lines.question(question, { signal: options.signal });
   } catch (error) {
-    throw options.signal.aborted ? options.signal.reason : error;
+    if (options.signal.aborted) throw options.signal.reason;
+    // Ctrl-D: no answer.
+    if (error instanceof Error && error.name === "AbortError") return "";
+    throw error;
   } finally {
     lines.close();
     if (options.hidden) process.stderr.write("\n");
