@@ -1,0 +1,386 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import {
+  currentStepContext,
+  definePipeline,
+  defineStep,
+  MillraceError,
+  type StepContext,
+  type StepOptions,
+} from "@millrace/core";
+import { afterEach, describe, expect, it } from "vitest";
+import { z } from "zod";
+import type { Engine, EngineOptions } from "./engine.ts";
+import { testEngine } from "./graph.fixture.ts";
+
+const made: Engine[] = [];
+afterEach(() => {
+  for (const engine of made.splice(0)) engine.close();
+});
+
+const number = z.object({ n: z.number() });
+type NumberStep = StepOptions<typeof number, z.ZodNumber, unknown, number>;
+
+/** An engine for one step from a number to a number. */
+function oneStep(
+  run: (n: number, context: StepContext) => number | Promise<number>,
+  step: Partial<Pick<NumberStep, "retries" | "timeout" | "cache">> = {},
+  options: Partial<EngineOptions> = {},
+): Engine {
+  const only = defineStep({
+    name: "only",
+    input: number,
+    output: z.number().min(0),
+    run: ({ n }, context) => run(n, context),
+    ...step,
+  });
+  const pipeline = definePipeline({
+    name: "one",
+    input: number,
+    build: ({ n }) => ({ out: only({ n }) }),
+  });
+  const engine = testEngine(pipeline, options);
+  made.push(engine);
+  return engine;
+}
+
+const once = (engine: Engine, n = 1, timeoutMs = 60_000) => engine.run({ input: { n }, timeoutMs });
+
+describe("parse", () => {
+  it("fills in defaults, refuses unknown keys, and names every issue's path", () => {
+    const pipeline = definePipeline({
+      name: "p",
+      input: z.object({ a: z.number().default(3), b: z.object({ c: z.string() }).optional() }),
+      build: ({ a }) => ({ a }),
+    });
+    const engine = testEngine(pipeline);
+    made.push(engine);
+    expect(engine.parse({})).toEqual({ a: 3 });
+    expect(() => engine.parse({ a: "x", b: { c: 1 }, aa: 1 })).toThrow(
+      expect.objectContaining({
+        code: "PARAMETERS_INVALID",
+        issues: [
+          expect.objectContaining({ path: ["a"] }),
+          expect.objectContaining({ path: ["b", "c"] }),
+          { path: ["aa"], message: 'unknown key; did you mean "a"?' },
+        ],
+      }),
+    );
+  });
+
+  it("waits for async refinements", async () => {
+    const input = z.object({ n: z.number().refine(async (n) => n > 0, "must be positive") });
+    const engine = testEngine(definePipeline({ name: "p", input, build: ({ n }) => ({ n }) }));
+    made.push(engine);
+    await expect(engine.parse({ n: 1 })).resolves.toEqual({ n: 1 });
+    await expect(engine.parse({ n: -1 })).rejects.toMatchObject({ code: "PARAMETERS_INVALID" });
+  });
+
+  it("blames a value that is nested too deeply, and not itself", () => {
+    const input = z.object({ any: z.json() });
+    const engine = testEngine(definePipeline({ name: "p", input, build: ({ any }) => ({ any }) }));
+    made.push(engine);
+    const any: unknown = JSON.parse("[".repeat(50_000) + "]".repeat(50_000));
+    expect(() => engine.parse({ any })).toThrow(
+      expect.objectContaining({ code: "PARAMETERS_INVALID" }),
+    );
+  });
+});
+
+describe("a run", () => {
+  it("gives outputs by name, step timings and a time-ordered id", async () => {
+    const engine = oneStep(async (n) => n * 2);
+    const [first, second] = [await once(engine, 2), await once(engine, 3)];
+    expect(first).toMatchObject({ status: "completed", outputs: { out: 4 }, error: null });
+    expect(first.stepRuns()).toEqual([
+      {
+        step: "only",
+        status: "completed",
+        attempts: 1,
+        startMs: expect.any(Number),
+        durationMs: expect.any(Number),
+      },
+    ]);
+    expect(first.name).toBe(`one-${first.id.slice(24)}`);
+    expect(first.id < second.id).toBe(true);
+  });
+
+  it("ends at once when its steps are plain functions", () => {
+    const ends: string[] = [];
+    const run = oneStep((n) => n).start({ input: { n: 1 }, timeoutMs: 1000 }, (ended) =>
+      ends.push(ended.status),
+    );
+    expect(run.status).toBe("completed");
+    expect(ends).toEqual(["completed"]);
+  });
+
+  it("gives steps parsed values: transforms, defaults and refinements hold between steps", async () => {
+    const first = defineStep({
+      name: "first",
+      input: z.object({ day: z.iso.datetime().transform((text) => new Date(text)) }),
+      output: z.object({ at: z.date(), tag: z.string().default("none") }),
+      run: ({ day }) => ({ at: day }),
+    });
+    const second = defineStep({
+      name: "second",
+      input: z.object({ at: z.date(), tag: z.string() }),
+      output: z.string(),
+      run: ({ at, tag }) => `${at.getUTCFullYear()} ${tag}`,
+    });
+    const pipeline = definePipeline({
+      name: "p",
+      input: z.object({ day: z.string() }),
+      build: ({ day }) => {
+        const { at, tag } = first({ day });
+        return { out: second({ at, tag }) };
+      },
+    });
+    const engine = testEngine(pipeline);
+    made.push(engine);
+    const run = await engine.run({ input: { day: "2026-01-02T00:00:00Z" }, timeoutMs: 1000 });
+    expect(run.outputs).toEqual({ out: "2026 none" });
+  });
+
+  it("keeps a literal that is wired to a step out of the step's reach", async () => {
+    const spoil = defineStep({
+      name: "spoil",
+      input: z.object({ list: z.custom<string[]>() }),
+      output: z.number(),
+      run: ({ list }) => list.push("spoiled"),
+    });
+    const pipeline = definePipeline({
+      name: "p",
+      input: z.object({}),
+      build: () => ({ out: spoil({ list: ["a"] }) }),
+    });
+    const engine = testEngine(pipeline);
+    made.push(engine);
+    expect(await engine.run({ input: {}, timeoutMs: 1000 })).toMatchObject({ status: "failed" });
+  });
+});
+
+describe("the context of a step", () => {
+  it("carries ids, state, secrets and events, can be taken apart, and is the current one in called code", async () => {
+    const events: unknown[] = [];
+    const engine = oneStep(
+      async (n, { emit, secret, run, step, state, log }) => {
+        await Promise.resolve();
+        emit("half", { n });
+        expect(secret("KEY")).toBe("secret KEY");
+        expect(state).toBe("the state");
+        expect(step).toEqual({ id: "only", name: "only", attempt: 1 });
+        expect(currentStepContext()?.run).toEqual(run);
+        log.info(run.id);
+        return n;
+      },
+      {},
+      {
+        state: "the state",
+        secret: (name) => `secret ${name}` as never,
+        logger: (run, step) => ({
+          debug() {},
+          warn() {},
+          error() {},
+          info: (text) => events.push([text === run.id, step]),
+        }),
+        onEvent: (_run, step, event, data) => events.push([step, event, data]),
+      },
+    );
+    const run = await once(engine, 7);
+    expect(run.error).toBeNull();
+    expect(events).toEqual([
+      ["only", "half", { n: 7 }],
+      [true, "only"],
+    ]);
+    expect(currentStepContext()).toBeUndefined();
+  });
+});
+
+describe("a step that fails", () => {
+  it("is named, with its cause", async () => {
+    const cause = new Error("no network");
+    const run = await once(oneStep(() => Promise.reject(cause)));
+    expect(run).toMatchObject({ status: "failed", failedStep: "only", outputs: null });
+    expect(run.error).toMatchObject({
+      class: "pipeline",
+      code: "STEP_FAILED",
+      message: 'Step "only" failed: no network',
+      details: { step: "only", attempts: 1 },
+      cause,
+    });
+  });
+
+  it("is named with the field when its input or its output is wrong", async () => {
+    const output = await once(oneStep(() => -1));
+    expect(output.error).toMatchObject({
+      code: "STEP_OUTPUT_INVALID",
+      message: expect.stringContaining('"only"'),
+    });
+    const input = await oneStep((n) => n).run({ input: { n: "x" }, timeoutMs: 1000 });
+    expect(input.error).toMatchObject({ code: "STEP_INPUT_INVALID", issues: [{ path: ["n"] }] });
+  });
+
+  it("is repeated as often as it may be, each time after a wait, and each attempt knows its number", async () => {
+    const attempts: number[] = [];
+    const engine = oneStep(
+      (n, context) => {
+        attempts.push(context.step.attempt);
+        if (attempts.length < 3) throw new Error("not yet");
+        return n;
+      },
+      { retries: { limit: 2, delayMs: 5 } },
+    );
+    const run = await once(engine);
+    expect(run.status).toBe("completed");
+    expect(attempts).toEqual([1, 2, 3]);
+    expect(run.stepRuns()).toMatchObject([{ attempts: 3, status: "completed" }]);
+    expect(run.durationMs).toBeGreaterThanOrEqual(2.5 + 5 - 1);
+  });
+
+  it("is not repeated when its input is wrong, for it will not get better", async () => {
+    const engine = oneStep((n) => n, { retries: 3 });
+    const run = await engine.run({ input: { n: "x" }, timeoutMs: 60_000 });
+    expect(run.stepRuns()).toMatchObject([{ attempts: 1, status: "failed" }]);
+  });
+
+  it("is given up for this attempt at its timeout, and the attempt's signal aborts", async () => {
+    const signals: AbortSignal[] = [];
+    const engine = oneStep(
+      (n, context) => {
+        signals.push(context.signal);
+        return context.step.attempt === 2 ? n : new Promise<number>(() => {});
+      },
+      { timeout: 0.02, retries: { limit: 1, delayMs: 1 } },
+    );
+    const run = await once(engine);
+    expect(run.status).toBe("completed");
+    expect(signals.map((signal) => signal.aborted)).toEqual([true, false]);
+    expect(signals[0]?.reason).toMatchObject({
+      code: "STEP_TIMEOUT",
+      message: 'Step "only" did not finish within 0.02 s.',
+    });
+  });
+
+  it("keeps the last attempt's error when all of them failed", async () => {
+    const engine = oneStep(() => new Promise<number>(() => {}), {
+      timeout: 0.01,
+      retries: { limit: 1, delayMs: 1 },
+    });
+    const run = await once(engine);
+    expect(run).toMatchObject({
+      status: "failed",
+      error: { code: "STEP_TIMEOUT", details: { attempts: 2 } },
+    });
+    expect(run.stepRuns()).toMatchObject([{ status: "timed_out", attempts: 2 }]);
+  });
+});
+
+describe("the run's deadline", () => {
+  it.each([30, 700])(
+    "ends a run of %i ms although its step ignores the signal",
+    async (timeoutMs) => {
+      let late: (() => void) | undefined;
+      const engine = oneStep(
+        (n) =>
+          new Promise((resolve) => {
+            late = () => resolve(n);
+          }),
+      );
+      const run = await once(engine, 1, timeoutMs);
+      expect(run).toMatchObject({
+        status: "timed_out",
+        error: { code: "RUN_TIMEOUT", class: "timeout" },
+      });
+      expect(run.stepRuns()).toMatchObject([{ status: "timed_out" }]);
+      late?.();
+      await sleep(1);
+      expect(run.status).toBe("timed_out");
+    },
+  );
+
+  it("announces a run that lasts long, once", async () => {
+    const announced: string[] = [];
+    const engine = oneStep(
+      async (n) => sleep(1600, n),
+      {},
+      { onLongRun: (run) => announced.push(run.status) },
+    );
+    await once(engine);
+    expect(announced).toEqual(["running"]);
+  });
+});
+
+describe("cancelling", () => {
+  it("shows its reason to a step that asks for its signal only afterwards", async () => {
+    const context = Promise.withResolvers<StepContext>();
+    const engine = oneStep((_n, given) => {
+      context.resolve(given);
+      return new Promise<number>(() => {});
+    });
+    const stop = new AbortController();
+    const running = engine.run({ input: { n: 1 }, timeoutMs: 60_000 }, stop.signal);
+    const given = await context.promise;
+    stop.abort();
+    expect(await running).toMatchObject({
+      status: "cancelled",
+      error: { code: "RUN_CANCELLED", class: "aborted" },
+    });
+    expect(given.signal.reason).toMatchObject({ code: "RUN_CANCELLED" });
+  });
+
+  it("of a run that has not begun lets it not begin for long, and of one that ended changes nothing", async () => {
+    const engine = oneStep(async (n) => n);
+    const stopped = await engine.run({ input: { n: 1 }, timeoutMs: 1000 }, AbortSignal.abort());
+    expect(stopped.status).toBe("cancelled");
+    const run = await once(engine);
+    run.abort(new MillraceError({ class: "aborted", code: "RUN_CANCELLED", message: "late" }));
+    expect(run.status).toBe("completed");
+  });
+
+  it("ends the wait between two attempts", async () => {
+    const engine = oneStep(() => Promise.reject(new Error("no")), {
+      retries: { limit: 1, delayMs: 60_000, maxDelayMs: 60_000 },
+    });
+    const run = await once(engine, 1, 50);
+    expect(run.status).toBe("timed_out");
+  });
+});
+
+describe("the step cache", () => {
+  it("reuses the output of an equal input, and of no other", async () => {
+    const seen: number[] = [];
+    const engine = oneStep(
+      (n) => {
+        seen.push(n);
+        return n * 10;
+      },
+      { cache: true },
+    );
+    const runs = [await once(engine, 1), await once(engine, 1), await once(engine, 2)];
+    expect(seen).toEqual([1, 2]);
+    expect(runs.map((run) => run.outputs)).toEqual([{ out: 10 }, { out: 10 }, { out: 20 }]);
+    expect(runs.map((run) => run.stepRuns()[0]?.status)).toEqual([
+      "completed",
+      "cached",
+      "completed",
+    ]);
+  });
+
+  it("keeps no failures", async () => {
+    let calls = 0;
+    const engine = oneStep(
+      (n) => {
+        if (calls++ === 0) throw new Error("first");
+        return n;
+      },
+      { cache: true },
+    );
+    expect((await once(engine)).status).toBe("failed");
+    expect((await once(engine)).status).toBe("completed");
+  });
+
+  it("that cannot be read fails the step that asked, and says so", async () => {
+    const cache = { get: () => Promise.reject(new Error("disk")), set: () => undefined };
+    const run = await once(oneStep((n) => n, { cache: true }, { cache }));
+    expect(run.error?.message).toContain("disk");
+  });
+});
