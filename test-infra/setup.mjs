@@ -1,6 +1,8 @@
 #!/usr/bin/env node
 /**
- * Sets the repository up and runs one of its programs: `node test-infra/setup.mjs PROGRAM.ts [ARGUMENT …]`.
+ * Sets the repository up and runs one of its programs: `node test-infra/setup.mjs [--no-build] [PROGRAM.ts [ARGUMENT …]]`.
+ * Without a program it only sets up. `--no-build` is for the test command, which builds as one of its lanes, so that a
+ * broken build is counted.
  *
  * It needs Node 20 and npm, and brings the rest: pnpm in the version that package.json names, the packages of the
  * lockfile, among them Node 24, and the build. Each part runs only when something changed. The program then runs under
@@ -23,12 +25,12 @@ function fail(message) {
 }
 
 /** Runs a command to its end; its output is shown only when it fails. */
-function quietly(what, command, args) {
+function quietly(what, command, args, defaults = {}) {
   process.stderr.write(`${what} …\n`);
   const { status, error, stdout, stderr } = spawnSync(command, args, {
     cwd: root,
     encoding: "utf8",
-    env: environment(),
+    env: { ...defaults, ...environment() },
     maxBuffer: 64 * 1024 * 1024,
   });
   if (status === 0) return;
@@ -42,6 +44,15 @@ function environment() {
     TURBO_TELEMETRY_DISABLED: "1",
     DO_NOT_TRACK: "1",
   };
+}
+
+/** pnpm reads .npmrc, but none of npm's environment variables and not npm's global file. */
+function registryOfNpm() {
+  const { status, stdout } = spawnSync("npm", ["config", "get", "registry"], {
+    cwd: root,
+    encoding: "utf8",
+  });
+  return status === 0 ? { pnpm_config_registry: stdout.trim() } : {};
 }
 
 /** Digest over everything that decides what is installed. */
@@ -66,15 +77,12 @@ function install() {
   const wanted = wantedInstall();
   if (existsSync(marker) && readFileSync(marker, "utf8") === wanted) return;
   const { packageManager } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
-  quietly("Installing the packages of the lockfile", "npm", [
-    "exec",
-    "--yes",
-    `--package=${packageManager}`,
-    "--",
-    "pnpm",
-    "install",
-    "--frozen-lockfile",
-  ]);
+  quietly(
+    "Installing the packages of the lockfile",
+    "npm",
+    ["exec", "--yes", `--package=${packageManager}`, "--", "pnpm", "install", "--frozen-lockfile"],
+    registryOfNpm(),
+  );
   writeFileSync(marker, wanted);
 }
 
@@ -93,10 +101,14 @@ function run(program, args) {
     stdio: "inherit",
     env: environment(),
   });
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"])
-    process.on(signal, () => child.kill(signal));
+  const signals = ["SIGINT", "SIGTERM", "SIGHUP"];
+  for (const signal of signals) process.on(signal, () => child.kill(signal));
   child.on("error", (error) => fail(`${program} could not be started: ${error.message}`));
-  child.on("exit", (code, signal) => process.exit(signal === null ? (code ?? 1) : 1));
+  child.on("exit", (code, signal) => {
+    if (signal === null) process.exit(code);
+    for (const name of signals) process.removeAllListeners(name);
+    process.kill(process.pid, signal);
+  });
 }
 
 if (Number(process.versions.node.split(".")[0]) < OLDEST_NODE) {
@@ -104,8 +116,9 @@ if (Number(process.versions.node.split(".")[0]) < OLDEST_NODE) {
     `This repository needs Node ${OLDEST_NODE} or newer to set itself up; this is Node ${process.versions.node}.\nInstall a newer Node and try again.`,
   );
 }
-const [program, ...args] = process.argv.slice(2);
-if (program === undefined) fail("Usage: node test-infra/setup.mjs PROGRAM.ts [ARGUMENT …]");
+const given = process.argv.slice(2);
+const noBuild = given[0] === "--no-build";
+const [program, ...args] = noBuild ? given.slice(1) : given;
 install();
-build();
-run(program, args);
+if (!noBuild) build();
+if (program !== undefined) run(program, args);

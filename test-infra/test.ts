@@ -8,7 +8,7 @@ import { closingLine, NOTHING, ONE_FAILED, type Outcome, sum } from "./lanes/out
 
 const lanes: readonly Lane[] = [
   commandLane("lint", "biome", "ci", "--error-on-warnings", "."),
-  commandLane("types", "tsc", "-p", "tsconfig.check.json"),
+  commandLane("types", "tsc", "-b", "tsconfig.json", "tsconfig.check.json"),
   vitestLane("repository", "test-infra/vitest.config.ts"),
   turboLane("unit", "test", "unit.json", 2),
   turboLane("integration", "test:integration", "integration.json", 1),
