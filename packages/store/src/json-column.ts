@@ -20,3 +20,11 @@ export function fromJsonColumn<T>(text: string): T {
     });
   }
 }
+
+export function toNullableJsonColumn(value: unknown): string | null {
+  return value === null ? null : toJsonColumn(value);
+}
+
+export function fromNullableJsonColumn<T>(text: string | null): T | null {
+  return text === null ? null : fromJsonColumn<T>(text);
+}

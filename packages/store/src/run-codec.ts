@@ -1,18 +1,4 @@
 import type { RunRecord, StepRun } from "@millrace/core";
-import { fromJsonColumn, toJsonColumn } from "./json-column.ts";
-
-/** A row of the table `runs` without its origin, as values in the order of `RUN_COLUMNS`. */
-export type RunValues = [
-  id: string,
-  name: string | null,
-  status: string,
-  startedAt: number,
-  durationMs: number | null,
-  inputs: string,
-  outputs: string | null,
-  steps: string,
-  error: string | null,
-];
 
 const ID_END = 24;
 
@@ -47,7 +33,7 @@ export function encodeSteps(steps: readonly StepRun[]): string {
   return JSON.stringify(steps.map(encodeStep));
 }
 
-type StepTuple = [string, number | null, number | null, number?, StepRun["status"]?];
+export type StepTuple = [string, number | null, number | null, number?, StepRun["status"]?];
 
 function encodeStep(step: StepRun): StepTuple {
   const start = toMicroseconds(step.startMs);
@@ -57,18 +43,6 @@ function encodeStep(step: StepRun): StepTuple {
   return [step.step, start, duration];
 }
 
-export function decodeSteps(column: string): readonly StepRun[] {
-  return fromJsonColumn<readonly StepTuple[]>(column).map(
-    ([step, startMs, durationMs, attempts = 1, status = "completed"]) => ({
-      step,
-      status,
-      startMs,
-      durationMs,
-      attempts,
-    }),
-  );
-}
-
 /** Milliseconds with three decimals: more digits are noise, and cost bytes in every row. */
 export function toMicroseconds(ms: number | null): number | null {
   return ms === null ? null : Math.round(ms * 1000) / 1000;
@@ -76,9 +50,5 @@ export function toMicroseconds(ms: number | null): number | null {
 
 /** Null is the most common output and error of what failed or did not: it needs no text. */
 export function nullableJson(value: unknown): string | null {
-  return value === null ? null : toJsonColumn(value);
-}
-
-export function fromNullableJson<T>(column: string | null): T | null {
-  return column === null ? null : fromJsonColumn<T>(column);
+  return value === null || value === undefined ? null : JSON.stringify(value);
 }

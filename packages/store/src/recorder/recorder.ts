@@ -1,11 +1,11 @@
-import { appendFileSync, mkdirSync } from "node:fs";
-import { join } from "node:path";
 import type { RunRecord, ServiceConfig, ServingSettings } from "@millrace/core";
+import { startLogRecorder } from "./log-recorder.ts";
+import { ThreadRecorder } from "./thread-recorder.ts";
 
 export interface RecorderStats {
-  /** Runs that are committed in the store, those that came by the spool included. */
+  /** Runs that this process committed to the store, directly or from a spool. */
   readonly recorded: number;
-  /** Runs that are in the spool and not yet in the store. */
+  /** Runs that are in a spool of this process now and wait for the store. */
   readonly spooled: number;
   /** Runs in memory that are neither in the store nor in the spool. */
   readonly pending: number;
@@ -15,8 +15,9 @@ export interface RecorderStats {
 
 export interface Recorder {
   /**
-   * Records a run that ended. Mode `sync`: a promise that resolves once it is recorded. Other modes: undefined when it is
-   * queued, and a promise to wait for only under back-pressure. Never rejects: an unreachable store spools.
+   * Records a run. Mode `sync`: a promise that resolves once it is recorded. Other modes: undefined when it is queued,
+   * and a promise to wait for only under back-pressure. Never rejects: while the store cannot be reached, runs go to the
+   * spool and from there to the store.
    */
   record(run: RunRecord): Promise<void> | undefined;
   readonly stats: RecorderStats;
@@ -27,31 +28,24 @@ export interface Recorder {
 export interface RecorderOptions {
   readonly store: ServiceConfig["store"];
   readonly tracking: ServingSettings["tracking"];
+  /** Project whose old runs are deleted. */
   readonly projectId: string;
-  /** Takes one line of JSON. */
+  /** Takes one line of JSON: the recorder's own messages, and the runs when there is no store. */
   log(line: string): void;
 }
 
-/** Starts recording runs of this process. Sampling is the caller's: every run that is given is recorded. */
-export function startRecorder(options: RecorderOptions): Recorder {
-  const stats = { recorded: 0, spooled: 0, pending: 0, dropped: 0 };
-  const { store, log } = options;
-  if (store !== null) mkdirSync(store.spoolDirectory, { recursive: true, mode: 0o700 });
-  return {
-    stats,
-    record(run) {
-      const line = JSON.stringify(run);
-      if (store === null) {
-        log(line);
-        stats.recorded += 1;
-      } else {
-        appendFileSync(join(store.spoolDirectory, `${process.pid}.ndjson`), `${line}\n`, {
-          mode: 0o600,
-        });
-        stats.spooled += 1;
-      }
-      return options.tracking.mode === "sync" ? Promise.resolve() : undefined;
+/** Starts recording runs of this process. Sampling is the caller's: every run that it is given is recorded. */
+export function startRecorder({ store, tracking, projectId, log }: RecorderOptions): Recorder {
+  if (store === null) return startLogRecorder(tracking.mode, log);
+  return new ThreadRecorder(
+    {
+      store,
+      projectId,
+      durable: tracking.mode === "sync" && tracking.durability === "machine",
+      spoolBytes: tracking.spoolBytes,
+      retentionDays: tracking.retentionDays,
     },
-    close: async () => {},
-  };
+    tracking.mode === "sync",
+    log,
+  );
 }

@@ -2,9 +2,13 @@ import { MillraceError, type OperationRecord } from "@millrace/core";
 import type { Selectable } from "kysely";
 import type { Access } from "../access.ts";
 import type { Database } from "../database.ts";
-import { fromJsonColumn, toJsonColumn } from "../json-column.ts";
+import {
+  fromJsonColumn,
+  fromNullableJsonColumn,
+  toJsonColumn,
+  toNullableJsonColumn,
+} from "../json-column.ts";
 import { limitOf, pageOf, positionOf } from "../page.ts";
-import { fromNullableJson, nullableJson } from "../run-codec.ts";
 import type { Store } from "../store.ts";
 import { patchDeployment } from "./deployments.ts";
 
@@ -40,7 +44,7 @@ export function operationRepository({ now, newId, read, guarded }: Access): Stor
         const time = now();
         const row = await transaction
           .updateTable("operations")
-          .set({ outcome, error: nullableJson(error), endedAt: time })
+          .set({ outcome, error: toNullableJsonColumn(error), endedAt: time })
           .where("id", "=", id)
           .where("outcome", "=", "running")
           .returningAll()
@@ -76,7 +80,7 @@ function toOperation(row: Selectable<Database["operations"]>): OperationRecord {
   return {
     ...row,
     overrides: fromJsonColumn(row.overrides),
-    error: fromNullableJson(row.error),
+    error: fromNullableJsonColumn(row.error),
   };
 }
 

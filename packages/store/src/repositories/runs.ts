@@ -1,17 +1,20 @@
-import type { RunRecord, RunStatus } from "@millrace/core";
+import type { RunRecord, RunStatus, StepRun } from "@millrace/core";
 import { type Kysely, type Selectable, sql, type Transaction } from "kysely";
 import type { Access } from "../access.ts";
 import type { Database } from "../database.ts";
-import { fromJsonColumn, toJsonColumn } from "../json-column.ts";
+import {
+  fromJsonColumn,
+  fromNullableJsonColumn,
+  toJsonColumn,
+  toNullableJsonColumn,
+} from "../json-column.ts";
 import { limitOf, pageOf, positionOf } from "../page.ts";
 import {
-  decodeSteps,
   encodeSteps,
-  fromNullableJson,
   nameColumn,
   nameOf,
-  nullableJson,
   partsOfDefaultName,
+  type StepTuple,
   toMicroseconds,
 } from "../run-codec.ts";
 import type { RunFilter, RunSummary, Store } from "../store.ts";
@@ -101,9 +104,9 @@ function toColumns(run: RunRecord) {
     startedAt: run.startedAt,
     durationMs: toMicroseconds(run.durationMs),
     inputs: toJsonColumn(run.inputs),
-    outputs: nullableJson(run.outputs),
+    outputs: toNullableJsonColumn(run.outputs),
     steps: encodeSteps(run.steps),
-    error: nullableJson(run.error),
+    error: toNullableJsonColumn(run.error),
   };
 }
 
@@ -305,7 +308,7 @@ function toSummary(row: SummaryRow): RunSummary {
     ...row,
     name: nameOf(row.name, row.pipelineName, row.id),
     deploymentId: row.deploymentId === "" ? null : row.deploymentId,
-    error: fromNullableJson(row.error),
+    error: fromNullableJsonColumn(row.error),
   };
 }
 
@@ -315,7 +318,19 @@ function toRun({ inputs, outputs, steps, ...row }: RunRow): RunRecord {
   return {
     ...toSummary(row),
     inputs: fromJsonColumn(inputs),
-    outputs: fromNullableJson(outputs),
+    outputs: fromNullableJsonColumn(outputs),
     steps: decodeSteps(steps),
   };
+}
+
+function decodeSteps(column: string): readonly StepRun[] {
+  return fromJsonColumn<readonly StepTuple[]>(column).map(
+    ([step, startMs, durationMs, attempts = 1, status = "completed"]) => ({
+      step,
+      status,
+      startMs,
+      durationMs,
+      attempts,
+    }),
+  );
 }

@@ -7,5 +7,10 @@ import { dirname } from "node:path";
  */
 export function prepareFile(file: string): void {
   mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
-  closeSync(openSync(file, "a", 0o600));
+  try {
+    closeSync(openSync(file, "wx", 0o600));
+  } catch (thrown) {
+    // One that exists is not opened here: closing it would give back the locks that SQLite holds on it in this process.
+    if (!(thrown instanceof Error && "code" in thrown && thrown.code === "EEXIST")) throw thrown;
+  }
 }

@@ -1,0 +1,26 @@
+import type { ServiceConfig } from "@millrace/core";
+import type { Batch } from "./batch.ts";
+
+/** What the writer thread is told when it starts. */
+export interface WriterOptions {
+  readonly store: NonNullable<ServiceConfig["store"]>;
+  readonly projectId: string;
+  /** Whether what is recorded survives the death of the machine, not only that of the process. */
+  readonly durable: boolean;
+  readonly spoolBytes: number;
+  readonly retentionDays: number;
+}
+
+/** To the writer: a batch, or `close`: finish and end within that time, in milliseconds. */
+export type ToWriter = Batch | { readonly close: number };
+
+/** From the writer, after each batch and whenever something changed. */
+export interface FromWriter {
+  /** Number of the last batch that is recorded or dropped. */
+  readonly done: number;
+  readonly recorded: number;
+  readonly spooled: number;
+  readonly dropped: number;
+  /** Lines for the log. */
+  readonly lines: readonly string[];
+}

@@ -1,0 +1,21 @@
+import type { Origin, Value } from "./batch.ts";
+
+/** Writes runs into a store, for the writer thread alone. One for each kind of database. */
+export interface RunWriter {
+  /**
+   * Commits runs in one transaction. The same run twice is one run, and one that was recorded as `running` is replaced.
+   * Values are as in a batch; `origins` are all that their numbers stand for. Throws when nothing was written.
+   */
+  write(values: readonly Value[], origins: readonly Origin[]): void | Promise<void>;
+  /** Deletes at most `limit` old runs; returns how many. */
+  prune(retention: Retention, limit: number): number | Promise<number>;
+  close(): void | Promise<void>;
+}
+
+export interface Retention {
+  readonly projectId: string;
+  /** Deployments whose runs are ours to delete; those of deployments that are no more come with them. */
+  readonly deploymentIds: readonly string[];
+  /** Runs with a lower id are old. */
+  readonly beforeId: string;
+}

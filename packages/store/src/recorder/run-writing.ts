@@ -1,0 +1,223 @@
+import { setImmediate } from "node:timers/promises";
+import { SqliteRunWriter } from "../sqlite/run-writer.ts";
+import { uuidV7Floor } from "../uuid.ts";
+import { type Batch, type Origin, VALUES_PER_RUN, type Value } from "./batch.ts";
+import { logLine } from "./log-line.ts";
+import type { FromWriter, WriterOptions } from "./messages.ts";
+import type { RunWriter } from "./run-writer.ts";
+import { Spool } from "./spool.ts";
+import { parseSpoolLine, spoolLine } from "./spool-line.ts";
+
+const RETRY_MS = { first: 200, most: 5000 };
+const PRUNE = { everyMs: 60_000, chunk: 1000, nextChunkMs: 250 };
+const DAY_MS = 86_400_000;
+
+/** The work of the writer thread: runs go to the store, or to the spool and from there to the store. */
+export class RunWriting {
+  readonly #options: WriterOptions;
+  readonly #report: (message: FromWriter) => void;
+  readonly #writer: RunWriter;
+  readonly #spool: Spool;
+  readonly #origins: Origin[] = [];
+  readonly #totals = { done: 0, recorded: 0, dropped: 0 };
+  #lines: string[] = [];
+  /** Set while the store cannot be reached. */
+  #retryMs = 0;
+  #dropping = false;
+  #retryTimer: NodeJS.Timeout | undefined;
+  #pruneTimer: NodeJS.Timeout | undefined;
+  /** Draining waits for the database, batches come meanwhile: one at a time. */
+  #draining: Promise<void> | undefined;
+  #deadline = Number.POSITIVE_INFINITY;
+
+  constructor(options: WriterOptions, report: (message: FromWriter) => void) {
+    this.#options = options;
+    this.#report = report;
+    this.#writer = openWriter(options);
+    this.#spool = new Spool({
+      directory: options.store.spoolDirectory,
+      maxBytes: options.spoolBytes,
+      sync: options.durable,
+    });
+  }
+
+  start(): void {
+    try {
+      this.#spool.claim();
+    } catch (thrown) {
+      this.#say("warn", "Spools of earlier processes cannot be read.", { error: text(thrown) });
+    }
+    if (this.#spool.lines > 0) this.#retryIn(0);
+    this.#pruneIn(PRUNE.everyMs * (0.5 + Math.random()));
+  }
+
+  /** Records a batch, whatever it takes. */
+  async take({ number, origins, values }: Batch): Promise<void> {
+    this.#origins.push(...origins);
+    const runs = values.length / VALUES_PER_RUN;
+    if (this.#retryMs === 0) {
+      try {
+        await this.#writer.write(values, this.#origins);
+        this.#totals.recorded += runs;
+      } catch (thrown) {
+        this.#storeFailed(thrown);
+      }
+    }
+    if (this.#retryMs > 0) this.#keep(values, runs);
+    this.#totals.done = number;
+    this.#tell();
+  }
+
+  async close(deadlineMs: number): Promise<void> {
+    this.#deadline = performance.now() + deadlineMs * 0.8;
+    clearTimeout(this.#retryTimer);
+    clearTimeout(this.#pruneTimer);
+    await this.#draining;
+    try {
+      await this.#drain();
+    } catch (thrown) {
+      this.#say("warn", "Runs stay in the spool for the next process.", {
+        error: text(thrown),
+        runs: this.#spool.lines,
+      });
+    }
+    this.#spool.close();
+    await this.#writer.close();
+    this.#tell();
+  }
+
+  /** Puts runs into the spool; what does not fit is lost, and counted. */
+  #keep(values: readonly Value[], runs: number): void {
+    try {
+      if (this.#spool.append(this.#toLines(values))) {
+        this.#dropping = false;
+        return;
+      }
+      this.#sayDropping(`the spool has its ${this.#options.spoolBytes} bytes`);
+    } catch (thrown) {
+      this.#sayDropping(text(thrown));
+    }
+    this.#totals.dropped += runs;
+  }
+
+  #sayDropping(why: string): void {
+    if (!this.#dropping)
+      this.#say("error", `Runs are lost: the store cannot be reached, and ${why}.`, {
+        directory: this.#options.store.spoolDirectory,
+      });
+    this.#dropping = true;
+  }
+
+  #toLines(values: readonly Value[]): string[] {
+    const lines: string[] = [];
+    for (let i = 0; i < values.length; i += VALUES_PER_RUN) {
+      const origin = this.#origins[Number(values[i])];
+      if (origin !== undefined)
+        lines.push(spoolLine({ origin, values: values.slice(i + 1, i + VALUES_PER_RUN) }));
+    }
+    return lines;
+  }
+
+  #storeFailed(thrown: unknown): void {
+    if (this.#retryMs === 0)
+      this.#say("warn", "The store cannot be reached: runs are spooled.", { error: text(thrown) });
+    this.#retryMs = Math.min(this.#retryMs * 2 || RETRY_MS.first, RETRY_MS.most);
+    this.#retryIn(this.#retryMs);
+  }
+
+  #retryIn(ms: number): void {
+    clearTimeout(this.#retryTimer);
+    this.#retryTimer = setTimeout(() => {
+      this.#draining = this.#retry();
+    }, ms);
+  }
+
+  async #retry(): Promise<void> {
+    const before = this.#totals.recorded;
+    try {
+      await this.#writer.write([], []);
+      await this.#drain();
+      this.#retryMs = 0;
+      this.#dropping = false;
+      const runs = this.#totals.recorded - before;
+      this.#say("info", "The store can be reached and has what was spooled.", { runs });
+    } catch (thrown) {
+      this.#storeFailed(thrown);
+    }
+    this.#tell();
+  }
+
+  async #drain(): Promise<void> {
+    await this.#spool.drain(async (lines, torn) => {
+      if (torn) this.#say("warn", "The last line of a spool was torn by a crash and is skipped.");
+      const origins: Origin[] = [];
+      const values: Value[] = [];
+      let unreadable = 0;
+      for (const line of lines) {
+        const run = parseSpoolLine(line);
+        if (run === null) unreadable += 1;
+        else values.push(origins.push(run.origin) - 1, ...run.values);
+      }
+      if (values.length > 0) await this.#writer.write(values, origins);
+      this.#totals.recorded += lines.length - unreadable;
+      this.#totals.dropped += unreadable;
+      if (unreadable > 0)
+        this.#say("error", "Lines of a spool cannot be read and are skipped.", { unreadable });
+      // Batches go first.
+      await setImmediate();
+      return performance.now() < this.#deadline;
+    });
+  }
+
+  #pruneIn(ms: number): void {
+    this.#pruneTimer = setTimeout(() => {
+      void this.#prune();
+    }, ms).unref();
+  }
+
+  async #prune(): Promise<void> {
+    const { projectId, retentionDays } = this.#options;
+    let pruned = 0;
+    try {
+      if (this.#retryMs === 0)
+        pruned = await this.#writer.prune(
+          {
+            projectId,
+            deploymentIds: [...new Set(this.#origins.map(([, , , deploymentId]) => deploymentId))],
+            beforeId: uuidV7Floor(Date.now() - retentionDays * DAY_MS),
+          },
+          PRUNE.chunk,
+        );
+    } catch (thrown) {
+      this.#say("warn", "Old runs could not be deleted; this is tried again.", {
+        error: text(thrown),
+      });
+    }
+    this.#pruneIn(pruned < PRUNE.chunk ? PRUNE.everyMs : PRUNE.nextChunkMs);
+  }
+
+  #say(
+    level: "info" | "warn" | "error",
+    message: string,
+    fields: Readonly<Record<string, unknown>> = {},
+  ): void {
+    this.#lines.push(logLine(level, message, { component: "recorder", ...fields }));
+  }
+
+  #tell(): void {
+    this.#report({ ...this.#totals, spooled: this.#spool.lines, lines: this.#lines });
+    this.#lines = [];
+  }
+}
+
+function openWriter({ store, durable }: WriterOptions): RunWriter {
+  if (store.kind === "sqlite") return new SqliteRunWriter(store.file, durable);
+  const refuse = (): never => {
+    throw new Error("this version records to SQLite only");
+  };
+  return { write: refuse, prune: () => 0, close: () => undefined };
+}
+
+function text(thrown: unknown): string {
+  return thrown instanceof Error ? thrown.message : String(thrown);
+}
