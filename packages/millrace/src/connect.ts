@@ -7,5 +7,5 @@ import type { Client, ConnectOptions } from "@millrace/control";
 export async function connect(options: ConnectOptions = {}): Promise<Client> {
   // Loaded when it is called, so that a module that only defines a pipeline stays small when it is bundled.
   const control = await import("@millrace/control");
-  return control.connect(options);
+  return control.connect({ installation: import.meta.filename, ...options });
 }
