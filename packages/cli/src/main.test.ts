@@ -99,6 +99,13 @@ describe("the command line", () => {
     expect(stdout).toContain("--output <format>");
   });
 
+  test("the README has the same exit codes", async () => {
+    const readme = await readFile(join(import.meta.dirname, "../README.md"), "utf8");
+    for (const { exitCode, meaning } of Object.values(ERROR_CLASSES)) {
+      expect(readme).toContain(`| ${exitCode} | ${meaning} |`);
+    }
+  });
+
   test("`help deploy` is `deploy --help`", async () => {
     expect((await runCommand(["help", "deploy"])).stdout).toBe(
       (await runCommand(["deploy", "--help"])).stdout,

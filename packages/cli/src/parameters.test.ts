@@ -36,6 +36,12 @@ describe("parameters of the command line", () => {
       expect(() => read(["--n", word], schema)).toThrow("n: expected number");
   });
 
+  test("a whole number stays one", () => {
+    const schema = object({ n: { type: "integer" } });
+    expect(read(["--n", "-3"], schema)).toEqual({ n: -3 });
+    expect(() => read(["--n", "1.5"], schema)).toThrow("n: expected integer");
+  });
+
   test("every JSON object arrives whole through a parameter of any type", () => {
     const schema = object({ any: {} });
     fc.assert(
