@@ -35,10 +35,24 @@ function sourcesOf(name: string): string[] {
   return globSync("src/**/*.ts", { cwd: join(packages, name), exclude: ["**/*.test.ts"] });
 }
 
-/** Every module that a source file imports: static, dynamic, re-exported or for types alone. */
-function importsOf(name: string, file: string): string[] {
-  const text = readFileSync(join(packages, name, file), "utf8");
-  const { module, errors } = parseSync(file, text);
+/** The modules named by `import("…")` in types, which the parser's list of imports leaves out. */
+function importTypesIn(node: unknown): string[] {
+  if (typeof node !== "object" || node === null) return [];
+  const own =
+    "type" in node && node.type === "TSImportType" && "source" in node ? [node.source] : [];
+  return [
+    ...own.flatMap((source) =>
+      typeof source === "object" && source !== null && "value" in source
+        ? [String(source.value)]
+        : [],
+    ),
+    ...Object.values(node).flatMap(importTypesIn),
+  ];
+}
+
+/** Our packages that a source text imports: static, dynamic, re-exported or for types alone. */
+function importsIn(file: string, text: string): string[] {
+  const { module, program, errors } = parseSync(file, text);
   expect(errors).toEqual([]);
   const specifiers = [
     ...module.staticImports.map(({ moduleRequest }) => moduleRequest.value),
@@ -48,8 +62,20 @@ function importsOf(name: string, file: string): string[] {
     ...module.dynamicImports.map(({ moduleRequest }) =>
       text.slice(moduleRequest.start, moduleRequest.end).replace(/^["'`]|["'`]$/g, ""),
     ),
+    ...importTypesIn(program),
   ];
   return specifiers.flatMap((specifier) => shortName(specifier) ?? []);
+}
+
+function arrowsOf(name: string): readonly string[] | undefined {
+  return name.startsWith("deployer-") ? DEPLOYER_ARROWS : ARROWS[name];
+}
+
+/** What a source text of the package imports and may not. */
+function brokenArrows(name: string, file: string, text: string): string[] {
+  return importsIn(file, text)
+    .filter((target) => target !== name && !arrowsOf(name)?.includes(target))
+    .map((target) => `${file} imports ${target}`);
 }
 
 const names = globSync("*/package.json", { cwd: packages }).map((file) =>
@@ -58,14 +84,27 @@ const names = globSync("*/package.json", { cwd: packages }).map((file) =>
 
 describe("arrows between packages", () => {
   it.each(names)("%s imports only what it may", (name) => {
-    const allowed = name.startsWith("deployer-") ? DEPLOYER_ARROWS : ARROWS[name];
-    expect(allowed, `no arrows are listed for ${name}`).toBeDefined();
+    expect(arrowsOf(name), `no arrows are listed for ${name}`).toBeDefined();
     const wrong = sourcesOf(name).flatMap((file) =>
-      importsOf(name, file)
-        .filter((target) => target !== name && !allowed?.includes(target))
-        .map((target) => `${file} imports ${target}`),
+      brokenArrows(name, file, readFileSync(join(packages, name, file), "utf8")),
     );
     expect(wrong).toEqual([]);
+  });
+
+  it.each([
+    ["static", 'import { x } from "@millrace/control"; x();'],
+    ["for its effects", 'import "@millrace/control";'],
+    ["for types", 'import type { X } from "@millrace/control"; export const x: X = 1;'],
+    ["re-exported", 'export * from "@millrace/control";'],
+    ["dynamic", 'await import("@millrace/control");'],
+    ["dynamic, in a template", "await import(`@millrace/control`);"],
+    ["a type's import", 'export type X = import("@millrace/control").X;'],
+    ["a type's typeof import", 'export type X = typeof import("@millrace/control");'],
+    ["a subpath", 'import { x } from "@millrace/control/dev"; x();'],
+  ])("an import that breaks them is found: %s", (_, text) => {
+    expect(brokenArrows("engine", "x.ts", text)).toEqual(["x.ts imports control"]);
+    expect(brokenArrows("deployer-local", "x.ts", text)).toEqual(["x.ts imports control"]);
+    expect(brokenArrows("cli", "x.ts", text)).toEqual([]);
   });
 
   it.each(names)("%s depends only on what it may", (name) => {
@@ -73,10 +112,7 @@ describe("arrows between packages", () => {
       readonly dependencies?: Readonly<Record<string, string>>;
       readonly peerDependencies?: Readonly<Record<string, string>>;
     };
-    const allowed = [
-      ...(name.startsWith("deployer-") ? DEPLOYER_ARROWS : (ARROWS[name] ?? [])),
-      ...(SHIPPED[name] ?? []),
-    ];
+    const allowed = [...(arrowsOf(name) ?? []), ...(SHIPPED[name] ?? [])];
     const wrong = Object.keys({ ...manifest.dependencies, ...manifest.peerDependencies })
       .flatMap((dependency) => shortName(dependency) ?? [])
       .filter((target) => !allowed.includes(target));
