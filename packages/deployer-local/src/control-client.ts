@@ -10,7 +10,7 @@ type Question =
   | Omit<Extract<ControlRequest, { type: "update" }>, "deploymentId">
   | Omit<Extract<ControlRequest, { type: "stop" }>, "deploymentId">;
 
-const ANSWER_TIMEOUT_MS = 10_000;
+const ANSWER_TIMEOUT_MS = 5_000;
 
 /**
  * Asks the deployment's supervisor. Null when none is there: nobody listens on its socket, or it went away before it

@@ -60,3 +60,22 @@ test.each([60, 90, 120, 150])("a first provision killed after %i ms is healed", 
   await provisionAndDie("1", { afterMs });
   await expectHealed("1");
 });
+
+test("a supervisor that nobody hands a revision ends by itself and leaves nothing", async () => {
+  await provisionAndDie("1", { waiting: true });
+  const idle = await bed.until(({ state }) => state !== "absent");
+  expect(idle).toMatchObject({ serving: null, rollout: null });
+  await bed.until(({ state }) => state === "absent");
+});
+
+test("a supervisor that does not answer makes the platform unreachable, and nothing else", async () => {
+  const before = await bed.provision();
+  process.kill(supervisorPid(before), "SIGSTOP");
+  try {
+    await expect(bed.inspect()).rejects.toMatchObject({ class: "unreachable", retryable: true });
+    expect((await fetch(before.url ?? "")).status).toBe(200);
+  } finally {
+    process.kill(supervisorPid(before), "SIGCONT");
+  }
+  expect(await bed.inspect()).toMatchObject({ state: "running", serving: { revision: "1" } });
+});

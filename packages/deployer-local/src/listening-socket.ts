@@ -16,7 +16,7 @@ export const LISTENING_DESCRIPTOR = 3;
 
 export interface ListeningSocket {
   readonly port: number;
-  /** Descriptor to give to the supervisor's `stdio`, in the same turn of the event loop in which this was got. */
+  /** To be given to the supervisor's `stdio`. Connections that come before that are cut off. */
   readonly descriptor: number;
   close(): void;
 }

@@ -29,32 +29,45 @@ export async function startSupervisor(
   context: DeployerContext,
 ): Promise<Status> {
   context.progress("Starting the supervisor");
-  const script = fileURLToPath(new URL(`./supervisor${extname(import.meta.url)}`, import.meta.url));
-  const child = spawn(
-    process.execPath,
-    [
-      "--disable-warning=ExperimentalWarning",
-      script,
-      stateDirectory,
-      places.deploymentId,
-      request.settings.host,
-      String(listening.port),
-      ...(request.settings.port === undefined ? [] : [String(request.settings.port)]),
-    ],
-    {
-      detached: true,
-      cwd: "/",
-      env: inheritedEnvironment(process.env),
-      stdio: ["ignore", "ignore", "pipe", listening.descriptor],
-    },
-  );
-  listening.close();
+  const child = spawnSupervisor({ stateDirectory, places, request, listening });
   const output = collectOutput(child);
   try {
     return await answering(child, output, places, context);
   } finally {
     child.stderr?.destroy();
     child.unref();
+  }
+}
+
+function spawnSupervisor({
+  stateDirectory,
+  places,
+  request,
+  listening,
+}: SupervisorStart): ChildProcess {
+  const { host, port } = request.settings;
+  const script = fileURLToPath(new URL(`./supervisor${extname(import.meta.url)}`, import.meta.url));
+  try {
+    return spawn(
+      process.execPath,
+      [
+        "--disable-warning=ExperimentalWarning",
+        script,
+        stateDirectory,
+        places.deploymentId,
+        host,
+        String(listening.port),
+        ...(port === undefined ? [] : [String(port)]),
+      ],
+      {
+        detached: true,
+        cwd: "/",
+        env: inheritedEnvironment(process.env),
+        stdio: ["ignore", "ignore", "pipe", listening.descriptor],
+      },
+    );
+  } finally {
+    listening.close();
   }
 }
 
