@@ -8,7 +8,7 @@ import {
 } from "@millrace/core";
 import type { CommandContext, Result } from "./command.ts";
 import { formatCard } from "./deployment-text.ts";
-import { assignments, flag, seconds, variables } from "./inputs.ts";
+import { assignments, flag, seconds, usage, variables } from "./inputs.ts";
 import { streamLogs } from "./log-text.ts";
 import { formatPlan } from "./plan-text.ts";
 
@@ -59,8 +59,15 @@ export function deployOptions(values: DeployValues): DeployOptions {
   };
 }
 
-/** @throws MillraceError `SERVING_SETTINGS_INVALID` */
+/** @throws MillraceError `SERVING_SETTINGS_INVALID`, or `SECRET_IN_ARGUMENT`: every user of the machine can read arguments. */
 export function servingSettings(given: JsonObject): ServingSettingsInput {
+  if (Object.hasOwn(given, "authKey")) {
+    throw usage(
+      "SECRET_IN_ARGUMENT",
+      "A key on the command line can be read in the list of processes and in the shell's history.",
+      "Use --generate-auth-key, or set `serving.authKey` of a deployer in millrace.config.ts from an environment variable.",
+    );
+  }
   return parse(servingSettingsInputSchema, given, {
     what: "What --serving says",
     code: "SERVING_SETTINGS_INVALID",

@@ -151,6 +151,11 @@ describe("the command line", () => {
       "SERVING_SETTINGS_INVALID",
       'did you mean "maxQueue"?',
     ],
+    [
+      ["deploy", "a.ts", "--serving", "authKey=0123456789abcdef"],
+      "SECRET_IN_ARGUMENT",
+      "Use --generate-auth-key",
+    ],
     [["run", "lst"], "SOURCE_UNKNOWN", 'Did you mean "run list"?'],
     [["invoke", "--city", "Lisbon"], "ARGUMENT_MISSING", "See millrace invoke --help."],
     [["deployer", "register", "x"], "OPTION_MISSING", "Add -f, --flavor <name>."],
