@@ -17,7 +17,10 @@ export function partsOfDefaultName(
 
 /** The name as the column holds it. */
 export function nameColumn(run: Pick<RunRecord, "id" | "name" | "pipelineName">): string | null {
-  return run.name === defaultRunName(run.pipelineName, run.id) ? null : run.name;
+  // The length first: it tells most names apart, and spares the others two strings.
+  const { id, name, pipelineName } = run;
+  if (name.length !== pipelineName.length + 1 + id.length - ID_END) return name;
+  return name === defaultRunName(pipelineName, id) ? null : name;
 }
 
 export function nameOf(column: string | null, pipelineName: string, id: string): string {
@@ -25,7 +28,7 @@ export function nameOf(column: string | null, pipelineName: string, id: string):
 }
 
 /**
- * Step runs as one compact column: an array of `[step, startMs, durationMs, attempts, status]`, times in whole
+ * Step runs as one compact column: an array of `[step, start, duration, attempts, status]`, times in whole
  * microseconds; what most steps have in common, one attempt and `completed`, is left out at the end. The view
  * `step_runs` of each dialect reads the same form.
  */
@@ -43,8 +46,23 @@ function encodeStep(step: StepRun): StepTuple {
   return [step.step, start, duration];
 }
 
-/** Milliseconds with three decimals: more digits are noise, and cost bytes in every row. */
-export function toMicroseconds(ms: number | null): number | null {
+export function decodeStep([step, start, duration, attempts = 1, status]: StepTuple): StepRun {
+  return {
+    step,
+    status: status ?? "completed",
+    startMs: start === null ? null : start / 1000,
+    durationMs: duration === null ? null : duration / 1000,
+    attempts,
+  };
+}
+
+/** Whole numbers, because the digits of a fraction cost time and bytes in every row. */
+function toMicroseconds(ms: number | null): number | null {
+  return ms === null ? null : Math.round(ms * 1000);
+}
+
+/** Milliseconds with three decimals. */
+export function roundMs(ms: number | null): number | null {
   return ms === null ? null : Math.round(ms * 1000) / 1000;
 }
 

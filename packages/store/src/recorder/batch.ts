@@ -1,5 +1,5 @@
 import type { RunRecord } from "@millrace/core";
-import { encodeSteps, nameColumn, nullableJson, toMicroseconds } from "../run-codec.ts";
+import { encodeSteps, nameColumn, nullableJson, roundMs } from "../run-codec.ts";
 
 /** What the runs of one service share: stored once, and sent to the writer once. */
 export type Origin = readonly [
@@ -47,7 +47,7 @@ export function appendRun(values: Value[], origin: number, run: RunRecord): numb
     nameColumn(run),
     run.status,
     run.startedAt,
-    toMicroseconds(run.durationMs),
+    roundMs(run.durationMs),
     inputs,
     outputs,
     steps,

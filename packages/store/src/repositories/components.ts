@@ -7,20 +7,23 @@ import type { Store } from "../store.ts";
 
 export function componentRepository({ now, newId, read, write }: Access): Store["components"] {
   return {
-    create: (component) =>
+    create: ({ projectId, type, name, flavor, settings }) =>
       write(async (transaction) => {
         const row = await transaction
           .insertInto("components")
           .values({
-            ...component,
             id: newId(),
-            settings: toJsonColumn(component.settings),
+            projectId,
+            type,
+            name,
+            flavor,
+            settings: toJsonColumn(settings),
             createdAt: now(),
           })
           .onConflict((conflict) => conflict.columns(["projectId", "type", "name"]).doNothing())
           .returningAll()
           .executeTakeFirst();
-        if (row === undefined) throw componentExists(component);
+        if (row === undefined) throw componentExists(type, name);
         return toComponent(row);
       }),
     get: (projectId, type, name) =>
@@ -62,7 +65,7 @@ function toComponent(row: Selectable<Database["components"]>): Component {
   return { ...row, settings: fromJsonColumn(row.settings) };
 }
 
-function componentExists({ type, name }: Pick<Component, "type" | "name">): MillraceError {
+function componentExists(type: Component["type"], name: string): MillraceError {
   return new MillraceError({
     class: "conflict",
     code: "COMPONENT_EXISTS",

@@ -17,8 +17,13 @@ export function deploymentRepository(access: Access): Store["deployments"] {
         const { numInsertedOrUpdatedRows } = await transaction
           .insertInto("deployments")
           .values({
-            ...deployment,
             id,
+            projectId: deployment.projectId,
+            name: deployment.name,
+            userId: deployment.userId,
+            stack: deployment.stack,
+            deployer: deployment.deployer,
+            flavor: deployment.flavor,
             deployerSettings: toJsonColumn(deployment.deployerSettings),
             snapshotId: null,
             revision: null,
@@ -99,10 +104,22 @@ export async function patchDeployment(
   if (numUpdatedRows === 0n) throw deploymentNotFound(id);
 }
 
+const PATCHED = [
+  "name",
+  "snapshotId",
+  "revision",
+  "status",
+  "statusReason",
+  "observedAt",
+  "url",
+  "authKeyHash",
+  "userId",
+] as const satisfies readonly (keyof DeploymentPatch)[];
+
 function toColumns(patch: DeploymentPatch): Updateable<Database["deployments"]> {
-  const { deployerSettings, metadata, ...plain } = patch;
+  const { deployerSettings, metadata } = patch;
   return {
-    ...plain,
+    ...Object.fromEntries(PATCHED.map((column) => [column, patch[column]])),
     ...(deployerSettings === undefined ? {} : { deployerSettings: toJsonColumn(deployerSettings) }),
     ...(metadata === undefined ? {} : { metadata: toJsonColumn(metadata) }),
   };

@@ -27,8 +27,13 @@ export function operationRepository({ now, newId, read, guarded }: Access): Stor
         const row = await transaction
           .insertInto("operations")
           .values({
-            ...operation,
             id: newId(),
+            deploymentId: operation.deploymentId,
+            kind: operation.kind,
+            userName: operation.userName,
+            snapshotId: operation.snapshotId,
+            revision: operation.revision,
+            previousSnapshotId: operation.previousSnapshotId,
             overrides: toJsonColumn(operation.overrides),
             outcome: "running",
             error: null,

@@ -1,4 +1,4 @@
-import type { RunRecord, RunStatus, StepRun } from "@millrace/core";
+import type { RunRecord, RunStatus } from "@millrace/core";
 import { type Kysely, type Selectable, sql, type Transaction } from "kysely";
 import type { Access } from "../access.ts";
 import type { Database } from "../database.ts";
@@ -10,12 +10,13 @@ import {
 } from "../json-column.ts";
 import { limitOf, pageOf, positionOf } from "../page.ts";
 import {
+  decodeStep,
   encodeSteps,
   nameColumn,
   nameOf,
   partsOfDefaultName,
+  roundMs,
   type StepTuple,
-  toMicroseconds,
 } from "../run-codec.ts";
 import type { RunFilter, RunSummary, Store } from "../store.ts";
 import { uuidV7Floor } from "../uuid.ts";
@@ -102,7 +103,7 @@ function toColumns(run: RunRecord) {
     name: nameColumn(run),
     status: run.status,
     startedAt: run.startedAt,
-    durationMs: toMicroseconds(run.durationMs),
+    durationMs: roundMs(run.durationMs),
     inputs: toJsonColumn(run.inputs),
     outputs: toNullableJsonColumn(run.outputs),
     steps: encodeSteps(run.steps),
@@ -319,18 +320,6 @@ function toRun({ inputs, outputs, steps, ...row }: RunRow): RunRecord {
     ...toSummary(row),
     inputs: fromJsonColumn(inputs),
     outputs: fromNullableJsonColumn(outputs),
-    steps: decodeSteps(steps),
+    steps: fromJsonColumn<readonly StepTuple[]>(steps).map(decodeStep),
   };
-}
-
-function decodeSteps(column: string): readonly StepRun[] {
-  return fromJsonColumn<readonly StepTuple[]>(column).map(
-    ([step, startMs, durationMs, attempts = 1, status = "completed"]) => ({
-      step,
-      status,
-      startMs,
-      durationMs,
-      attempts,
-    }),
-  );
 }

@@ -4,15 +4,15 @@ import type { Store } from "../store.ts";
 
 export function stackRepository({ now, newId, read, write }: Access): Store["stacks"] {
   return {
-    create: (stack) =>
+    create: ({ projectId, name, deployer }) =>
       write(async (transaction) => {
         const row = await transaction
           .insertInto("stacks")
-          .values({ ...stack, id: newId(), createdAt: now() })
+          .values({ id: newId(), projectId, name, deployer, createdAt: now() })
           .onConflict((conflict) => conflict.columns(["projectId", "name"]).doNothing())
           .returningAll()
           .executeTakeFirst();
-        if (row === undefined) throw stackExists(stack.name);
+        if (row === undefined) throw stackExists(name);
         return row;
       }),
     get: (projectId, name) =>

@@ -50,8 +50,8 @@ export function sqliteDialect(file: string): StoreDialect {
         select runs.id as run_id,
           json_extract(step.value, '$[0]') as step,
           coalesce(json_extract(step.value, '$[4]'), 'completed') as status,
-          json_extract(step.value, '$[1]') as start_ms,
-          json_extract(step.value, '$[2]') as duration_ms,
+          json_extract(step.value, '$[1]') / 1000.0 as start_ms,
+          json_extract(step.value, '$[2]') / 1000.0 as duration_ms,
           coalesce(json_extract(step.value, '$[3]'), 1) as attempts
         from runs, json_each(runs.steps) as step`,
     },
