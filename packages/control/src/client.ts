@@ -1,5 +1,4 @@
 import type {
-
   DeploymentRecord,
   Flavor,
   InventoryRecord,
@@ -19,7 +18,14 @@ import type {
   SnapshotManifest,
   SnapshotRecord,
 } from "@millrace/core";
-import type { DeploymentFilter, DeploymentSummary, Page, PageQuery, RunFilter, RunSummary } from "@millrace/store";
+import type {
+  DeploymentFilter,
+  DeploymentSummary,
+  Page,
+  PageQuery,
+  RunFilter,
+  RunSummary,
+} from "@millrace/store";
 
 /** What a deployment or snapshot is made from: a module's path (with `#name` for an export other than default), a pipeline object, or a snapshot. */
 export type Source = string | Pipeline | { readonly snapshot: string };
@@ -154,17 +160,28 @@ export interface ConfigEntry {
  */
 export interface Client {
   readonly snapshots: {
-    create(source: Exclude<Source, { snapshot: string }>, options?: CallOptions & {
-      readonly name?: string; readonly description?: string; readonly replace?: boolean;
-    }): Promise<SnapshotRecord>;
+    create(
+      source: Exclude<Source, { snapshot: string }>,
+      options?: CallOptions & {
+        readonly name?: string;
+        readonly description?: string;
+        readonly replace?: boolean;
+      },
+    ): Promise<SnapshotRecord>;
     list(query?: PageQuery & { readonly pipeline?: string }): Promise<Page<SnapshotRecord>>;
-    get(idOrName: string): Promise<{ readonly snapshot: SnapshotRecord; readonly manifest: SnapshotManifest }>;
+    get(
+      idOrName: string,
+    ): Promise<{ readonly snapshot: SnapshotRecord; readonly manifest: SnapshotManifest }>;
     delete(idOrName: string): Promise<void>;
   };
   plan(source: Source, options?: DeployOptions): Promise<DeploymentPlan>;
   deploy(source: Source, options?: DeployOptions): Promise<DeployResult>;
   /** Runs the pipeline once as a batch run in a process of its own. */
-  run<P extends Pipeline>(source: P, parameters: ParametersOf<P>, options?: RunOptions): Promise<RunRecord>;
+  run<P extends Pipeline>(
+    source: P,
+    parameters: ParametersOf<P>,
+    options?: RunOptions,
+  ): Promise<RunRecord>;
   run(source: Source, parameters: JsonObject, options?: RunOptions): Promise<RunRecord>;
   /**
    * Serves a module's pipeline in the foreground, and its new version whenever a source file changes and still builds.
@@ -172,35 +189,82 @@ export interface Client {
    */
   dev(source: string, options: DevOptions): Promise<void>;
   /** @throws MillraceError of class `pipeline` when a step failed, `usage` for wrong parameters, `unreachable` when nothing answers. */
-  invoke<P extends Pipeline>(deployment: string, parameters: ParametersOf<P>, options?: InvokeOptions): Promise<Invocation<OutputsOf<P>>>;
+  invoke<P extends Pipeline>(
+    deployment: string,
+    parameters: ParametersOf<P>,
+    options?: InvokeOptions,
+  ): Promise<Invocation<OutputsOf<P>>>;
   invoke(deployment: string, parameters: JsonObject, options?: InvokeOptions): Promise<Invocation>;
   readonly deployments: {
     list(filter?: DeploymentFilter & { readonly mine?: boolean }): Promise<Page<DeploymentSummary>>;
-    get(deployment: string, options?: { readonly showSecret?: boolean }): Promise<DeploymentDetails>;
+    get(
+      deployment: string,
+      options?: { readonly showSecret?: boolean },
+    ): Promise<DeploymentDetails>;
     /** Asks the platform and brings the record in line. */
-    refresh(deployment: string, options?: CallOptions & { readonly timeoutSeconds?: number }): Promise<DeploymentRecord>;
+    refresh(
+      deployment: string,
+      options?: CallOptions & { readonly timeoutSeconds?: number },
+    ): Promise<DeploymentRecord>;
     /** Brings the recorded snapshot, or another one, back into service. */
-    provision(deployment: string, options?: Omit<DeployOptions, "name" | "stack"> & { readonly snapshot?: string }): Promise<DeployResult>;
+    provision(
+      deployment: string,
+      options?: Omit<DeployOptions, "name" | "stack"> & { readonly snapshot?: string },
+    ): Promise<DeployResult>;
     /** Removes every resource and keeps the record. */
-    deprovision(deployment: string, options?: CallOptions & { readonly timeoutSeconds?: number; readonly overtake?: boolean }): Promise<DeploymentRecord>;
+    deprovision(
+      deployment: string,
+      options?: CallOptions & { readonly timeoutSeconds?: number; readonly overtake?: boolean },
+    ): Promise<DeploymentRecord>;
     /** Deprovisions and removes the record. `force` removes the record whatever the platform says, and tells what is left. */
-    delete(deployment: string, options?: CallOptions & { readonly force?: boolean; readonly timeoutSeconds?: number; readonly overtake?: boolean }): Promise<DeleteResult>;
+    delete(
+      deployment: string,
+      options?: CallOptions & {
+        readonly force?: boolean;
+        readonly timeoutSeconds?: number;
+        readonly overtake?: boolean;
+      },
+    ): Promise<DeleteResult>;
     /** Deploys the snapshot that served before, or the one named by `to`. */
-    rollback(deployment: string, options?: Omit<DeployOptions, "name" | "stack"> & { readonly to?: string }): Promise<DeployResult>;
+    rollback(
+      deployment: string,
+      options?: Omit<DeployOptions, "name" | "stack"> & { readonly to?: string },
+    ): Promise<DeployResult>;
     /** Refreshes until the status is reached. @throws `WAIT_TIMEOUT`, and at once when it turns ERROR unless that is wanted. */
-    wait(deployment: string, options?: CallOptions & { readonly status?: DeploymentRecord["status"]; readonly timeoutSeconds?: number }): Promise<DeploymentRecord>;
+    wait(
+      deployment: string,
+      options?: CallOptions & {
+        readonly status?: DeploymentRecord["status"];
+        readonly timeoutSeconds?: number;
+      },
+    ): Promise<DeploymentRecord>;
     history(deployment: string, query?: PageQuery): Promise<Page<OperationRecord>>;
-    logs(deployment: string, query?: LogQuery & { readonly signal?: AbortSignal }): AsyncIterable<LogLine>;
+    logs(
+      deployment: string,
+      query?: LogQuery & { readonly signal?: AbortSignal },
+    ): AsyncIterable<LogLine>;
   };
   readonly runs: {
-    list(filter?: Omit<RunFilter, "deploymentId"> & { readonly deployment?: string }): Promise<Page<RunSummary>>;
+    list(
+      filter?: Omit<RunFilter, "deploymentId"> & { readonly deployment?: string },
+    ): Promise<Page<RunSummary>>;
     get(idOrName: string): Promise<RunRecord>;
   };
   readonly deployers: {
     flavors(): Promise<readonly Flavor[]>;
-    register(name: string, flavor: string, options?: { readonly settings?: JsonObject; readonly serving?: ServingSettingsInput }): Promise<DeployerEntry>;
+    register(
+      name: string,
+      flavor: string,
+      options?: { readonly settings?: JsonObject; readonly serving?: ServingSettingsInput },
+    ): Promise<DeployerEntry>;
     list(): Promise<readonly DeployerEntry[]>;
-    get(name: string): Promise<{ readonly deployer: DeployerEntry; readonly flavor: Flavor; readonly effective: readonly EffectiveSetting[] }>;
+    get(
+      name: string,
+    ): Promise<{
+      readonly deployer: DeployerEntry;
+      readonly flavor: Flavor;
+      readonly effective: readonly EffectiveSetting[];
+    }>;
     /** @throws `DEPLOYER_IN_USE` while it has deployments that are not ABSENT. */
     delete(name: string): Promise<void>;
   };
@@ -245,7 +309,12 @@ export type DevEvent =
   /** A source file changed; null at the start. */
   | { readonly type: "building"; readonly file: string | null }
   /** This version takes the requests now. */
-  | { readonly type: "serving"; readonly url: string; readonly snapshot: SnapshotRecord; readonly manifest: SnapshotManifest }
+  | {
+      readonly type: "serving";
+      readonly url: string;
+      readonly snapshot: SnapshotRecord;
+      readonly manifest: SnapshotManifest;
+    }
   /** It was built, and it is the version that serves already. */
   | { readonly type: "unchanged" }
   /** The new version could not be built or started. With `serving`, the one before goes on. */
@@ -263,6 +332,8 @@ export interface ConnectOptions {
   readonly user?: string;
   /** Flavors beside those of the configured plugins; used by tests and the conformance suite. */
   readonly flavors?: readonly Flavor[];
+  /** A file of the package whose dependencies may provide the built-in flavor. Set by `millrace`. */
+  readonly installation?: string;
   /** Poll and retry times; for tests and platforms with scaled time. */
   readonly timing?: Partial<Timing>;
 }
@@ -275,4 +346,3 @@ export interface Timing {
   readonly healthTimeoutMs: number;
   readonly leaseTtlMs: number;
 }
-

@@ -11,7 +11,13 @@ import type { Call, Desired, DriverDependencies, ProvisionInput } from "./depend
 import { withLease } from "./lease.ts";
 import { type Ending, Session } from "./operation.ts";
 import { changesNothing, mustPass } from "./rules.ts";
-import { type Finding, judgeProvision, type Revision, readSighting, type Sighting } from "./verdict.ts";
+import {
+  type Finding,
+  judgeProvision,
+  type Revision,
+  readSighting,
+  type Sighting,
+} from "./verdict.ts";
 
 const CONFIRM_GONE = 3;
 
@@ -26,7 +32,12 @@ export interface Driver {
 }
 
 export function createDriver(dependencies: DriverDependencies): Driver {
-  const session = async <T>(record: DeploymentRecord, purpose: string, call: Call, work: (session: Session) => Promise<T>): Promise<T> => {
+  const session = async <T>(
+    record: DeploymentRecord,
+    purpose: string,
+    call: Call,
+    work: (session: Session) => Promise<T>,
+  ): Promise<T> => {
     const loaded = await dependencies.deployerOf(record);
     return withLease(dependencies, record, purpose, async (held) => {
       // The record may have changed while the lease was somebody else's.
@@ -42,22 +53,32 @@ export function createDriver(dependencies: DriverDependencies): Driver {
   };
   return {
     plan: (input) => plan(dependencies, input),
-    provision: (input) => session(input.record, "deploy", input.call, (one) => provision(one, input)),
+    provision: (input) =>
+      session(input.record, "deploy", input.call, (one) => provision(one, input)),
     refresh: (record, call) => session(record, "refresh", call, refresh),
-    deprovision: (record, call) => session(record, "deprovision", call, async (one) => {
-      await deprovision(one);
-      return one.record;
-    }),
+    deprovision: (record, call) =>
+      session(record, "deprovision", call, async (one) => {
+        await deprovision(one);
+        return one.record;
+      }),
     delete: (record, force, call) => session(record, "delete", call, (one) => remove(one, force)),
   };
 }
 
-async function plan(dependencies: DriverDependencies, input: Omit<ProvisionInput, "created" | "confirm">): Promise<DeploymentPlan> {
+async function plan(
+  dependencies: DriverDependencies,
+  input: Omit<ProvisionInput, "created" | "confirm">,
+): Promise<DeploymentPlan> {
   const { record, call } = input;
   const loaded = await dependencies.deployerOf(record);
   // A plan reads only, so it needs no lease: another operation may be under way.
   const neverLost = new AbortController();
-  const lease = { name: "", holder: { host: "", pid: 0, processStart: "", purpose: "plan" }, token: -1, expiresAt: 0 };
+  const lease = {
+    name: "",
+    holder: { host: "", pid: 0, processStart: "", purpose: "plan" },
+    token: -1,
+    expiresAt: 0,
+  };
   const one = new Session(dependencies, loaded, { lease, signal: neverLost.signal }, call, record);
   try {
     const desired = await input.prepare(await one.target());
@@ -73,7 +94,12 @@ async function makePlan(one: Session, { request }: Desired): Promise<Plan> {
   return one.transient(() => deployer.plan(request, one.readContext()));
 }
 
-function describePlan(one: Session, desired: Desired, made: Plan, snapshotId: string): DeploymentPlan {
+function describePlan(
+  one: Session,
+  desired: Desired,
+  made: Plan,
+  snapshotId: string,
+): DeploymentPlan {
   return {
     ...made,
     deployment: one.record.name,
@@ -124,14 +150,17 @@ async function provision(one: Session, input: ProvisionInput): Promise<DeployRes
 
 async function servesAlready(one: Session, wanted: Revision): Promise<boolean> {
   const { status, revision, snapshotId } = one.record;
-  if (status !== "RUNNING" || revision !== wanted.revision || snapshotId !== wanted.snapshotId) return false;
+  if (status !== "RUNNING" || revision !== wanted.revision || snapshotId !== wanted.snapshotId)
+    return false;
   return judgeProvision(await one.look(), wanted, wanted).step === "succeeded";
 }
 
 async function bringIntoService(one: Session, desired: Desired, wanted: Revision): Promise<Ending> {
   const recorded = recordedOf(one.record);
   one.progress("Asking the platform");
-  const first = await one.transient(() => one.loaded.deployer.provision(desired.request, one.writeContext()));
+  const first = await one.transient(() =>
+    one.loaded.deployer.provision(desired.request, one.writeContext()),
+  );
   let verdict = judgeProvision({ observation: first, health: null }, wanted, recorded);
   const sighting = await one.poll(first, (seen) => {
     verdict = judgeProvision(seen, wanted, recorded);
@@ -144,11 +173,21 @@ async function bringIntoService(one: Session, desired: Desired, wanted: Revision
   return {
     outcome: "succeeded",
     error: null,
-    patch: { ...one.findingPatch(finding, observation), ...wanted, authKeyHash: desired.authKeyHash, userId: one.dependencies.user.id },
+    patch: {
+      ...one.findingPatch(finding, observation),
+      ...wanted,
+      authKeyHash: desired.authKeyHash,
+      userId: one.dependencies.user.id,
+    },
   };
 }
 
-function failedEnding(one: Session, cause: MillraceError | null, finding: Finding, { observation }: Sighting): Ending {
+function failedEnding(
+  one: Session,
+  cause: MillraceError | null,
+  finding: Finding,
+  { observation }: Sighting,
+): Ending {
   const stillServes = finding.event === "observed.serving";
   const what = cause?.message ?? "The platform gave no reason.";
   const error = new MillraceError({
@@ -174,8 +213,15 @@ function expectedOf(...revisions: readonly (Revision | null)[]): Revision[] {
 async function unfinishedProvision(one: Session): Promise<Revision | null> {
   const { items } = await one.dependencies.store.operations.list(one.record.id, { limit: 10 });
   const newest = items.find(({ kind }) => kind !== "refresh");
-  const open: readonly OperationRecord["outcome"][] = ["running", "timed_out", "aborted", "abandoned", "failed"];
-  if (newest === undefined || newest.kind !== "provision" || !open.includes(newest.outcome)) return null;
+  const open: readonly OperationRecord["outcome"][] = [
+    "running",
+    "timed_out",
+    "aborted",
+    "abandoned",
+    "failed",
+  ];
+  if (newest === undefined || newest.kind !== "provision" || !open.includes(newest.outcome))
+    return null;
   const { revision, snapshotId } = newest;
   return revision === null || snapshotId === null ? null : { revision, snapshotId };
 }
@@ -183,18 +229,30 @@ async function unfinishedProvision(one: Session): Promise<Revision | null> {
 async function refresh(one: Session): Promise<DeploymentRecord> {
   const recorded = recordedOf(one.record);
   const unfinished = await unfinishedProvision(one);
-  const judge = (sighting: Sighting): Finding => readSighting(sighting, expectedOf(recorded, unfinished));
+  const judge = (sighting: Sighting): Finding =>
+    readSighting(sighting, expectedOf(recorded, unfinished));
   const observe = async (): Promise<Ending> => {
     const sighting = await one.lookTwice();
     const finding = judge(sighting);
     await markMissing(one, sighting);
-    const moved = finding.event === "observed.serving" && finding.serving !== null ? finding.serving : {};
-    return { outcome: "succeeded", error: null, patch: { ...one.findingPatch(finding, sighting.observation), ...moved } };
+    const moved =
+      finding.event === "observed.serving" && finding.serving !== null ? finding.serving : {};
+    return {
+      outcome: "succeeded",
+      error: null,
+      patch: { ...one.findingPatch(finding, sighting.observation), ...moved },
+    };
   };
   if (one.record.status === "PENDING") {
     // Something did not come to its end: what is found now ends it, so it is an operation of its own.
     await one.operate(
-      { kind: "refresh", snapshotId: null, revision: null, previousSnapshotId: null, overrides: {} },
+      {
+        kind: "refresh",
+        snapshotId: null,
+        revision: null,
+        previousSnapshotId: null,
+        overrides: {},
+      },
       observe,
       judge,
     );
@@ -217,8 +275,14 @@ async function markMissing(one: Session, { observation }: Sighting): Promise<voi
   const shown = new Map(observation.resources.map((resource) => [keyOf(resource), resource]));
   for (const entry of await one.inventory()) {
     const seen = shown.get(keyOf(entry));
-    const state = seen !== undefined ? "present" : entry.state === "present" ? "missing" : entry.state;
-    if (state !== entry.state) await inventory.put(one.record.id, { ...entry, state, platformId: seen?.platformId ?? entry.platformId }, one.lease);
+    const state =
+      seen !== undefined ? "present" : entry.state === "present" ? "missing" : entry.state;
+    if (state !== entry.state)
+      await inventory.put(
+        one.record.id,
+        { ...entry, state, platformId: seen?.platformId ?? entry.platformId },
+        one.lease,
+      );
     shown.delete(keyOf(entry));
   }
   for (const { kind, name, platformId } of shown.values()) {
@@ -233,7 +297,13 @@ function keyOf({ kind, name }: { readonly kind: string; readonly name: string })
 async function deprovision(one: Session): Promise<void> {
   if (one.record.status === "ABSENT" && (await one.inventory()).length === 0) return;
   await one.operate(
-    { kind: "deprovision", snapshotId: null, revision: null, previousSnapshotId: one.record.snapshotId, overrides: {} },
+    {
+      kind: "deprovision",
+      snapshotId: null,
+      revision: null,
+      previousSnapshotId: one.record.snapshotId,
+      overrides: {},
+    },
     () => takeOutOfService(one),
     (sighting) => readSighting(sighting, expectedOf(recordedOf(one.record))),
   );
@@ -241,7 +311,9 @@ async function deprovision(one: Session): Promise<void> {
 
 async function takeOutOfService(one: Session): Promise<Ending> {
   one.progress("Removing it from the platform");
-  const first = await one.transient(async () => one.loaded.deployer.deprovision(await one.target(), one.writeContext()));
+  const first = await one.transient(async () =>
+    one.loaded.deployer.deprovision(await one.target(), one.writeContext()),
+  );
   let absentReadings = 0;
   const { observation } = await one.poll(first, (seen) => {
     absentReadings = seen.observation.state === "absent" ? absentReadings + 1 : 0;
@@ -259,9 +331,15 @@ async function remove(one: Session, force: boolean): Promise<DeleteResult> {
   try {
     await deprovision(one);
   } catch (error) {
-    if (!force || (isMillraceError(error) && (error.code === "LEASE_LOST" || error.class === "aborted"))) throw error;
+    if (
+      !force ||
+      (isMillraceError(error) && (error.code === "LEASE_LOST" || error.class === "aborted"))
+    )
+      throw error;
     leftBehind = await one.inventory();
-    one.progress("The platform did not confirm that all is gone; the record is removed all the same");
+    one.progress(
+      "The platform did not confirm that all is gone; the record is removed all the same",
+    );
   }
   await one.dependencies.store.deployments.delete(one.record.id, one.lease);
   return { leftBehind };

@@ -9,11 +9,20 @@ const readySchema = z.object({
 });
 
 export type Health =
-  | { readonly ready: true; readonly deploymentId: string; readonly snapshotId: string; readonly revision: string }
+  | {
+      readonly ready: true;
+      readonly deploymentId: string;
+      readonly snapshotId: string;
+      readonly revision: string;
+    }
   | { readonly ready: false; readonly reason: string };
 
 /** Asks a service whether it is ready and what it serves. Never throws: a service that cannot be asked is not ready. */
-export async function askHealth(url: string, timeoutMs: number, signal: AbortSignal): Promise<Health> {
+export async function askHealth(
+  url: string,
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<Health> {
   const place = new URL("health/ready", url.endsWith("/") ? url : `${url}/`);
   try {
     const response = await fetch(place, {
@@ -23,7 +32,8 @@ export async function askHealth(url: string, timeoutMs: number, signal: AbortSig
       signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
     });
     const body: unknown = await response.json();
-    if (response.status !== 200) return { ready: false, reason: `${place.href} answers ${response.status}` };
+    if (response.status !== 200)
+      return { ready: false, reason: `${place.href} answers ${response.status}` };
     const answer = readySchema.safeParse(body);
     if (!answer.success) return { ready: false, reason: `${place.href} is no Millrace service` };
     const { deployment_id, snapshot_id, revision } = answer.data;

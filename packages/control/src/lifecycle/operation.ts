@@ -14,7 +14,12 @@ import {
   transition,
 } from "@millrace/core";
 import type { DeploymentPatch, Lease } from "@millrace/store";
-import { type Call, type DriverDependencies, type LoadedDeployer, targetOf } from "./dependencies.ts";
+import {
+  type Call,
+  type DriverDependencies,
+  type LoadedDeployer,
+  targetOf,
+} from "./dependencies.ts";
 import { askHealth } from "./health.ts";
 import { makeJournal } from "./journal.ts";
 import type { HeldLease } from "./lease.ts";
@@ -52,7 +57,13 @@ export class Session {
   readonly #deadlineTimer: NodeJS.Timeout;
   record: DeploymentRecord;
 
-  constructor(dependencies: DriverDependencies, loaded: LoadedDeployer, held: HeldLease, call: Call, record: DeploymentRecord) {
+  constructor(
+    dependencies: DriverDependencies,
+    loaded: LoadedDeployer,
+    held: HeldLease,
+    call: Call,
+    record: DeploymentRecord,
+  ) {
     this.dependencies = dependencies;
     this.loaded = loaded;
     this.lease = held.lease;
@@ -60,8 +71,15 @@ export class Session {
     this.record = record;
     const deadline = new AbortController();
     this.deadline = deadline.signal;
-    this.#deadlineTimer = setTimeout(() => deadline.abort(timedOut(record.name, call.timeoutSeconds)), call.timeoutSeconds * 1000);
-    this.signal = AbortSignal.any([deadline.signal, held.signal, ...(call.signal === undefined ? [] : [call.signal])]);
+    this.#deadlineTimer = setTimeout(
+      () => deadline.abort(timedOut(record.name, call.timeoutSeconds)),
+      call.timeoutSeconds * 1000,
+    );
+    this.signal = AbortSignal.any([
+      deadline.signal,
+      held.signal,
+      ...(call.signal === undefined ? [] : [call.signal]),
+    ]);
   }
 
   close(): void {
@@ -69,11 +87,19 @@ export class Session {
   }
 
   progress(message: string): void {
-    this.call.onProgress?.({ at: this.dependencies.clock.now(), deployment: this.record.name, message });
+    this.call.onProgress?.({
+      at: this.dependencies.clock.now(),
+      deployment: this.record.name,
+      message,
+    });
   }
 
   readContext(signal: AbortSignal = this.signal): ReadContext {
-    return { signal, clock: this.dependencies.clock, progress: (message) => this.progress(message) };
+    return {
+      signal,
+      clock: this.dependencies.clock,
+      progress: (message) => this.progress(message),
+    };
   }
 
   writeContext(): DeployerContext {
@@ -92,14 +118,23 @@ export class Session {
   /** Calls the platform, again and again while it fails in a way that waiting can mend. */
   transient<T>(call: () => Promise<T>, signal: AbortSignal = this.signal): Promise<T> {
     const { clock, timing } = this.dependencies;
-    return retryTransient(clock, timing, signal, (message) => this.progress(message), async () => {
-      signal.throwIfAborted();
-      return await call();
-    });
+    return retryTransient(
+      clock,
+      timing,
+      signal,
+      (message) => this.progress(message),
+      async () => {
+        signal.throwIfAborted();
+        return await call();
+      },
+    );
   }
 
   inspect(signal: AbortSignal = this.signal): Promise<Observation> {
-    return this.transient(async () => this.loaded.deployer.inspect(await this.target(), this.readContext(signal)), signal);
+    return this.transient(
+      async () => this.loaded.deployer.inspect(await this.target(), this.readContext(signal)),
+      signal,
+    );
   }
 
   /** The platform's word, and the service's own when the platform says that it runs. */
@@ -109,7 +144,10 @@ export class Session {
 
   async #withHealth(observation: Observation, signal: AbortSignal): Promise<Sighting> {
     const { url, state } = observation;
-    const health = state === "running" && url !== null ? await askHealth(url, this.dependencies.timing.healthTimeoutMs, signal) : null;
+    const health =
+      state === "running" && url !== null
+        ? await askHealth(url, this.dependencies.timing.healthTimeoutMs, signal)
+        : null;
     return { observation, health };
   }
 
@@ -119,7 +157,9 @@ export class Session {
     let sighting = await this.look(signal);
     for (let readings = 1; readings < Math.max(ABSENT_READINGS, HEALTH_TRIES); readings++) {
       const { observation, health } = sighting;
-      const doubtful = observation.state === "absent" || (observation.state === "running" && health?.ready !== true);
+      const doubtful =
+        observation.state === "absent" ||
+        (observation.state === "running" && health?.ready !== true);
       if (!doubtful) return sighting;
       await this.dependencies.clock.sleep(nextWait(), signal);
       sighting = await this.look(signal);
@@ -155,7 +195,11 @@ export class Session {
   }
 
   async update(patch: DeploymentPatch): Promise<DeploymentRecord> {
-    this.record = await this.dependencies.store.deployments.update(this.record.id, patch, this.lease);
+    this.record = await this.dependencies.store.deployments.update(
+      this.record.id,
+      patch,
+      this.lease,
+    );
     return this.record;
   }
 
@@ -164,7 +208,11 @@ export class Session {
    * it threw and by a last look at the platform.
    * @throws MillraceError when the outcome is not `succeeded`.
    */
-  async operate(begin: Begin, work: () => Promise<Ending>, judge: (sighting: Sighting) => Finding): Promise<OperationRecord> {
+  async operate(
+    begin: Begin,
+    work: () => Promise<Ending>,
+    judge: (sighting: Sighting) => Finding,
+  ): Promise<OperationRecord> {
     const { store, user } = this.dependencies;
     const patch = this.statusPatch("operation.started", `${begin.kind} is under way.`);
     const operation = await store.operations.begin(
@@ -186,7 +234,8 @@ export class Session {
       ending.patch,
       this.lease,
     );
-    this.record = (await store.deployments.find(this.record.projectId, this.record.id)) ?? this.record;
+    this.record =
+      (await store.deployments.find(this.record.projectId, this.record.id)) ?? this.record;
     if (error !== null) throw error;
     return ended;
   }
@@ -212,24 +261,43 @@ export class Session {
 
   async #endingOf(error: MillraceError, judge: (sighting: Sighting) => Finding): Promise<Ending> {
     if (error.code === "LEASE_LOST") throw error;
-    const outcome = error.class === "timeout" ? "timed_out" : error.class === "aborted" ? "aborted" : "failed";
-    const unreachable = error.class === "unreachable" ? error : isMillraceError(error.cause) && error.cause.class === "unreachable" ? error.cause : null;
+    const outcome =
+      error.class === "timeout" ? "timed_out" : error.class === "aborted" ? "aborted" : "failed";
+    const unreachable =
+      error.class === "unreachable"
+        ? error
+        : isMillraceError(error.cause) && error.cause.class === "unreachable"
+          ? error.cause
+          : null;
     if (unreachable !== null) {
-      return { outcome, error, patch: this.statusPatch("observed.unreachable", unreachable.message) };
+      return {
+        outcome,
+        error,
+        patch: this.statusPatch("observed.unreachable", unreachable.message),
+      };
     }
-    if (outcome === "timed_out") return { outcome, error, patch: this.statusPatch("operation.timed_out", error.message) };
+    if (outcome === "timed_out")
+      return { outcome, error, patch: this.statusPatch("operation.timed_out", error.message) };
     const signal = AbortSignal.timeout(LAST_LOOK_MS);
     try {
       const sighting = await this.look(signal);
       return { outcome, error, patch: this.findingPatch(judge(sighting), sighting.observation) };
     } catch (lookError) {
-      return { outcome, error, patch: this.statusPatch("observed.unreachable", toMillraceError(lookError).message) };
+      return {
+        outcome,
+        error,
+        patch: this.statusPatch("observed.unreachable", toMillraceError(lookError).message),
+      };
     }
   }
 }
 
 function withCause(error: MillraceError, cause: MillraceError): MillraceError {
-  return new MillraceError({ ...error, message: `${error.message} The platform could not be asked: ${cause.message}`, cause });
+  return new MillraceError({
+    ...error,
+    message: `${error.message} The platform could not be asked: ${cause.message}`,
+    cause,
+  });
 }
 
 function timedOut(deployment: string, seconds: number): MillraceError {
@@ -237,7 +305,8 @@ function timedOut(deployment: string, seconds: number): MillraceError {
     class: "timeout",
     code: "OPERATION_TIMED_OUT",
     message: `The operation on deployment "${deployment}" was not done after ${seconds} seconds.`,
-    action: "The platform may still be at work: `millrace deployment refresh` or the same command picks it up. `--timeout` allows more time.",
+    action:
+      "The platform may still be at work: `millrace deployment refresh` or the same command picks it up. `--timeout` allows more time.",
     retryable: true,
   });
 }

@@ -24,7 +24,12 @@ export function mustKeepStack(record: DeploymentRecord, stack: string | undefine
 }
 
 /** A snapshot has at most one deployment. @throws MillraceError `SNAPSHOT_DEPLOYED` */
-export async function mustBeFree(store: Store, projectId: string, snapshotId: string, record: DeploymentRecord): Promise<void> {
+export async function mustBeFree(
+  store: Store,
+  projectId: string,
+  snapshotId: string,
+  record: DeploymentRecord,
+): Promise<void> {
   const other = await store.deployments.findBySnapshot(projectId, snapshotId);
   if (other === null || other.id === record.id) return;
   throw new MillraceError({

@@ -26,20 +26,39 @@ export interface Finding {
  * Reads a sighting. `expected` are the revisions that the service may rightly serve: the recorded one, and the one that
  * an unfinished operation wanted.
  */
-export function readSighting({ observation, health }: Sighting, expected: readonly Revision[]): Finding {
+export function readSighting(
+  { observation, health }: Sighting,
+  expected: readonly Revision[],
+): Finding {
   switch (observation.state) {
     case "absent":
-      return { event: "observed.absent", serving: null, reason: "Nothing of it exists on the platform." };
+      return {
+        event: "observed.absent",
+        serving: null,
+        reason: "Nothing of it exists on the platform.",
+      };
     case "progressing":
-      return { event: "observed.progressing", serving: null, reason: "The platform is at work on it." };
+      return {
+        event: "observed.progressing",
+        serving: null,
+        reason: "The platform is at work on it.",
+      };
     case "failed":
-      return { event: "observed.failed", serving: null, reason: observation.error?.message ?? "The platform says that it failed." };
+      return {
+        event: "observed.failed",
+        serving: null,
+        reason: observation.error?.message ?? "The platform says that it failed.",
+      };
     case "running":
       return readRunning(observation, health, expected);
   }
 }
 
-function readRunning(observation: Observation, health: Health | null, expected: readonly Revision[]): Finding {
+function readRunning(
+  observation: Observation,
+  health: Health | null,
+  expected: readonly Revision[],
+): Finding {
   if (health === null || !health.ready) {
     const reason = health === null ? "The platform names no URL for it." : `${health.reason}.`;
     return { event: "observed.unhealthy", serving: null, reason };
@@ -73,16 +92,28 @@ export type ProvisionVerdict =
   | { readonly step: "failed"; readonly error: MillraceError | null; readonly finding: Finding };
 
 /** Decides whether a provision is done. The wanted revision has to serve by the platform's word and by its own. */
-export function judgeProvision(sighting: Sighting, wanted: Revision, recorded: Revision | null): ProvisionVerdict {
+export function judgeProvision(
+  sighting: Sighting,
+  wanted: Revision,
+  recorded: Revision | null,
+): ProvisionVerdict {
   const { observation } = sighting;
   const rollout = observation.rollout?.revision === wanted.revision ? observation.rollout : null;
   const finding = readSighting(sighting, recorded === null ? [wanted] : [wanted, recorded]);
-  if (finding.event === "observed.serving" && finding.serving?.revision === wanted.revision && rollout?.phase !== "progressing") {
+  if (
+    finding.event === "observed.serving" &&
+    finding.serving?.revision === wanted.revision &&
+    rollout?.phase !== "progressing"
+  ) {
     return { step: "succeeded" };
   }
   const alone = recorded === null ? [] : [recorded];
   if (rollout?.phase === "failed") {
-    return { step: "failed", error: rollout.error ?? observation.error, finding: readSighting(sighting, alone) };
+    return {
+      step: "failed",
+      error: rollout.error ?? observation.error,
+      finding: readSighting(sighting, alone),
+    };
   }
   if (observation.state === "failed" && rollout?.phase !== "progressing") {
     return { step: "failed", error: observation.error, finding };

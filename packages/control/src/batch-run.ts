@@ -1,0 +1,117 @@
+import { spawn } from "node:child_process";
+import { randomUUID } from "node:crypto";
+import { createInterface } from "node:readline";
+import {
+  type ErrorSummary,
+  errorFromSummary,
+  type JsonObject,
+  MillraceError,
+  type RunRecord,
+} from "@millrace/core";
+import type { RunOptions } from "./client.ts";
+import { secretValues } from "./secrets/values.ts";
+import { secretFolder, serviceVariables } from "./service-environment.ts";
+import { servingSettings } from "./settings/layers.ts";
+import type { ReadySnapshot } from "./snapshots.ts";
+import type { Workspace } from "./workspace.ts";
+
+/** What the runtime prints for a batch run; see the README of @millrace/serving. */
+interface BatchResult {
+  readonly run: RunRecord | null;
+  readonly error: ErrorSummary | null;
+}
+
+/**
+ * Runs a snapshot's pipeline once in a process of its own. An abort cancels the run there.
+ * @throws MillraceError: what the run failed with.
+ */
+export async function runBatch(
+  workspace: Workspace,
+  ready: ReadySnapshot,
+  parameters: JsonObject,
+  options: RunOptions,
+): Promise<RunRecord> {
+  const { snapshot, manifest } = ready;
+  const { loaded, environment, secrets, artifacts } = workspace;
+  const values = await secretValues(manifest.pipeline.secrets, {
+    environment,
+    envFile: loaded.envFile,
+    store: secrets,
+  });
+  const serving = servingSettings([
+    {
+      origin: "pipeline",
+      place: `pipeline "${manifest.pipeline.name}"`,
+      values: manifest.settings.serving,
+    },
+  ]);
+  const folder = await secretFolder(values);
+  const variables = serviceVariables(workspace, {
+    deployment: { id: `batch-${randomUUID()}`, name: manifest.pipeline.name },
+    snapshot: { id: snapshot.id, name: snapshot.name },
+    revision: "batch",
+    serving: serving.value,
+    authKeyHash: null,
+  });
+  try {
+    const args = [workspace.runtime, "run", artifacts.runDirectory(snapshot.id, manifest)];
+    if (options.runName !== undefined) args.push("--name", options.runName);
+    if (options.timeoutSeconds !== undefined)
+      args.push("--timeout", String(options.timeoutSeconds));
+    const result = await execute(
+      args,
+      { ...environment, ...variables, ...folder.variables },
+      parameters,
+      options,
+    );
+    if (result.error !== null) throw errorFromSummary(result.error);
+    if (result.run === null) throw new TypeError("the runtime gave neither a run nor an error");
+    return result.run;
+  } finally {
+    await folder.release();
+  }
+}
+
+async function execute(
+  args: readonly string[],
+  env: NodeJS.ProcessEnv,
+  parameters: JsonObject,
+  { signal, onLog }: RunOptions,
+): Promise<BatchResult> {
+  const child = spawn(process.execPath, args, { env, stdio: ["pipe", "pipe", "pipe"] });
+  const cancel = (): void => void child.kill("SIGTERM");
+  signal?.addEventListener("abort", cancel);
+  let output = "";
+  const lastLines: string[] = [];
+  child.stdout.setEncoding("utf8").on("data", (text: string) => {
+    output += text;
+  });
+  createInterface({ input: child.stderr }).on("line", (text) => {
+    lastLines.push(text);
+    if (lastLines.length > 20) lastLines.shift();
+    onLog?.({ time: null, replica: null, stream: "stderr", text });
+  });
+  // A process that ends before it has read its input is told of by its exit.
+  child.stdin.on("error", () => undefined).end(JSON.stringify(parameters));
+  try {
+    const ended = await new Promise<string>((resolve, reject) => {
+      child.once("error", reject);
+      child.once("close", (code, killed) => resolve(killed ?? `exit code ${code}`));
+    });
+    const line = output.trim().split("\n").at(-1) ?? "";
+    if (line === "") throw batchDied(ended, lastLines);
+    return JSON.parse(line) as BatchResult;
+  } finally {
+    signal?.removeEventListener("abort", cancel);
+  }
+}
+
+function batchDied(how: string, lines: readonly string[]): MillraceError {
+  return new MillraceError({
+    class: "pipeline",
+    code: "RUN_PROCESS_DIED",
+    message: `The process of the run ended without a result (${how}).`,
+    action: "Look at its last lines.",
+    details: { logs: lines },
+  });
+}

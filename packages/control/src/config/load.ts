@@ -1,0 +1,180 @@
+import { existsSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { type Config, configSchema, MillraceError, messageOf, parse } from "@millrace/core";
+import type { ConfigEntry, ConnectOptions } from "../client.ts";
+import { BUILT_IN, CONFIG_FILES, STATE_FOLDER } from "./defaults.ts";
+
+/** The configuration with every place worked out. Paths are absolute. */
+export interface LoadedConfig {
+  readonly config: Config;
+  /** Null when there is no file. */
+  readonly file: string | null;
+  /** Folder that relative paths of the configuration and plugin names are resolved from. */
+  readonly directory: string;
+  /** State folder. */
+  readonly home: string;
+  readonly project: string;
+  readonly storeFile: string;
+  readonly artifacts: string;
+  readonly secretFile: string;
+  readonly envFile: string;
+  readonly entries: readonly ConfigEntry[];
+}
+
+/**
+ * Finds and reads the configuration: the given file, else the nearest one upwards from the directory, else none.
+ * @throws MillraceError `CONFIG_NOT_FOUND`, `CONFIG_FAILED`, `CONFIG_INVALID`
+ */
+export async function loadConfig(
+  options: ConnectOptions,
+  environment: NodeJS.ProcessEnv,
+): Promise<LoadedConfig> {
+  const start = resolve(options.directory ?? process.cwd());
+  const file =
+    options.configFile === undefined
+      ? findUpwards(start)
+      : mustExist(resolve(start, options.configFile));
+  const directory = file === null ? start : dirname(file);
+  const config = file === null ? {} : await readConfig(file);
+  return place(config, file, directory, options, environment);
+}
+
+function place(
+  config: Config,
+  file: string | null,
+  directory: string,
+  options: ConnectOptions,
+  environment: NodeJS.ProcessEnv,
+): LoadedConfig {
+  const entries: ConfigEntry[] = [];
+  const choose = (
+    name: string,
+    ...candidates: readonly (readonly [value: string | undefined, origin: string])[]
+  ): string => {
+    const [value = "", origin = "default"] =
+      candidates.find(([candidate]) => candidate !== undefined && candidate !== "") ?? [];
+    entries.push({ name, value, origin });
+    return value;
+  };
+  const fromFile = (value: string | undefined): readonly [string | undefined, string] => [
+    value === undefined ? undefined : resolve(directory, value),
+    file ?? "file",
+  ];
+  const home = choose(
+    "home",
+    [options.home === undefined ? undefined : resolve(options.home), "command line"],
+    [
+      environment["MILLRACE_HOME"] === undefined
+        ? undefined
+        : resolve(environment["MILLRACE_HOME"]),
+      "MILLRACE_HOME",
+    ],
+    [join(directory, STATE_FOLDER), "default"],
+  );
+  const project = choose(
+    "project",
+    [config.project, file ?? "file"],
+    [BUILT_IN.project, "default"],
+  );
+  const storeFile = choose(
+    "store.url",
+    [storePath(config.store?.url, directory), file ?? "file"],
+    [join(home, "millrace.db"), "default"],
+  );
+  const artifacts = choose("store.artifacts", fromFile(config.store?.artifacts), [
+    join(home, "artifacts"),
+    "default",
+  ]);
+  const secretFile = choose("secrets.file", fromFile(config.secrets?.file), [
+    join(home, "secrets.json"),
+    "default",
+  ]);
+  const envFile = choose("secrets.env", fromFile(config.secrets?.env), [
+    join(directory, ".env"),
+    "default",
+  ]);
+  entries.push({ name: "config", value: file, origin: file === null ? "default" : "found" });
+  entries.push({
+    name: "plugins",
+    value: (config.plugins ?? []).map((plugin) =>
+      typeof plugin === "string" ? plugin : plugin.name,
+    ),
+    origin: file ?? "default",
+  });
+  return {
+    config,
+    file,
+    directory,
+    home,
+    project,
+    storeFile,
+    artifacts,
+    secretFile,
+    envFile,
+    entries,
+  };
+}
+
+function storePath(url: string | undefined, directory: string): string | undefined {
+  if (url === undefined) return undefined;
+  if (url.startsWith("file://")) return fileURLToPath(url);
+  if (url.startsWith("file:")) return resolve(directory, url.slice("file:".length));
+  if (/^[a-z][a-z0-9+]*:\/\//i.test(url)) {
+    throw new MillraceError({
+      class: "usage",
+      code: "STORE_URL",
+      message: `The store ${url.replace(/\/\/[^@/]*@/, "//…@")} is of a kind that is not supported.`,
+      action: "Give a file: URL or a path of an SQLite file.",
+    });
+  }
+  return resolve(directory, url);
+}
+
+function findUpwards(start: string): string | null {
+  for (let directory = start; ; directory = dirname(directory)) {
+    for (const name of CONFIG_FILES) {
+      const file = join(directory, name);
+      if (existsSync(file)) return file;
+    }
+    if (dirname(directory) === directory) return null;
+  }
+}
+
+function mustExist(file: string): string {
+  if (existsSync(file)) return file;
+  throw new MillraceError({
+    class: "usage",
+    code: "CONFIG_NOT_FOUND",
+    message: `There is no configuration file ${file}.`,
+    action:
+      "Correct --config, or leave it out to find millrace.config.ts upwards from the working directory.",
+  });
+}
+
+async function readConfig(file: string): Promise<Config> {
+  let value: unknown;
+  try {
+    value = file.endsWith(".json")
+      ? JSON.parse(await readFile(file, "utf8"))
+      : defaultExport(await import(pathToFileURL(file).href));
+  } catch (cause) {
+    throw new MillraceError({
+      class: "usage",
+      code: "CONFIG_FAILED",
+      message: `${file} could not be loaded: ${messageOf(cause)}`,
+      action: "Correct the file; `--debug` shows where it failed.",
+      cause,
+    });
+  }
+  // What the schema checked is kept as it was written: plugin objects carry functions, and defaults come later.
+  parse(configSchema, value, { what: file, code: "CONFIG_INVALID", action: `Correct ${file}.` });
+  return value as Config;
+}
+
+function defaultExport(module: unknown): unknown {
+  return typeof module === "object" && module !== null && "default" in module
+    ? module.default
+    : undefined;
+}

@@ -1,0 +1,122 @@
+import { MillraceError, type RunRecord, validName } from "@millrace/core";
+import { runBatch } from "./batch-run.ts";
+import type { Client, ConnectOptions, DeployOptions, RunOptions, Source } from "./client.ts";
+import { Deployments } from "./deployments.ts";
+import { serveInForeground } from "./dev/dev.ts";
+import { invoke } from "./invoke.ts";
+import { secretValues } from "./secrets/values.ts";
+import { secretFolder, serviceVariables } from "./service-environment.ts";
+import { servingSettings } from "./settings/layers.ts";
+import { sourceOfPath } from "./snapshot/source.ts";
+import { readySnapshot, snapshotsOf } from "./snapshots.ts";
+import { deployersOf, stacksOf } from "./stacks.ts";
+import { openWorkspace, type Workspace } from "./workspace.ts";
+
+/**
+ * Opens the client: reads the configuration and opens the store.
+ * @throws MillraceError `CONFIG_…`, `HOME_UNUSABLE`, `STORE_…`
+ */
+export async function connect(options: ConnectOptions = {}): Promise<Client> {
+  const workspace = await openWorkspace(options);
+  const deployments = new Deployments(workspace);
+  const { store, project, secrets, loaded } = workspace;
+  return {
+    snapshots: snapshotsOf(workspace),
+    plan: (source, call: DeployOptions = {}) => deployments.plan(source, call),
+    deploy: (source, call: DeployOptions = {}) => deployments.deploy(source, call),
+    async run(source: Source, parameters: Parameters<typeof runBatch>[2], call: RunOptions = {}) {
+      return runBatch(workspace, await readySnapshot(workspace, source, call), parameters, call);
+    },
+    async invoke(deployment: string, parameters: Parameters<typeof invoke>[2], call = {}) {
+      return invoke(workspace, await deployments.find(deployment), parameters, call);
+    },
+    deployments: deployments.calls,
+    runs: {
+      async list({ deployment, ...filter } = {}) {
+        const deploymentId =
+          deployment === undefined ? undefined : (await deployments.find(deployment)).id;
+        return store.runs.list(project.id, {
+          ...filter,
+          ...(deploymentId === undefined ? {} : { deploymentId }),
+        });
+      },
+      async get(idOrName): Promise<RunRecord> {
+        const run = await store.runs.find(project.id, idOrName);
+        if (run !== null) return run;
+        throw new MillraceError({
+          class: "not_found",
+          code: "RUN_NOT_FOUND",
+          message: `There is no run "${idOrName}" in project "${project.name}".`,
+          action:
+            "Run `millrace run list` to see what there is. A run that has just ended is recorded within 50 ms.",
+        });
+      },
+    },
+    deployers: deployersOf(workspace),
+    stacks: stacksOf(workspace),
+    secrets: {
+      async set(name, value) {
+        validName("secret", name);
+        await secrets.set(name, value);
+      },
+      // The keys of deployments lie in the same file; they are their deployments' business.
+      list: async () => (await secrets.names()).filter((name) => !name.includes("/")),
+      async delete(name) {
+        if (await secrets.delete(name)) return;
+        throw new MillraceError({
+          class: "not_found",
+          code: "SECRET_NOT_FOUND",
+          message: `There is no secret "${name}" in ${loaded.secretFile}.`,
+          action: "Run `millrace secret list`.",
+        });
+      },
+    },
+    config: { show: async () => loaded.entries },
+    dev: (source, dev) => serveInForeground(devParts(workspace, source, dev.serving ?? {}), dev),
+    close: () => store.close(),
+  };
+}
+
+function devParts(
+  workspace: Workspace,
+  source: string,
+  serving: NonNullable<Parameters<Client["dev"]>[1]["serving"]>,
+): Parameters<typeof serveInForeground>[0] {
+  const { file } = sourceOfPath(source, process.cwd());
+  const { artifacts, environment, loaded, secrets } = workspace;
+  return {
+    runtime: workspace.runtime,
+    entry: file,
+    async build(signal) {
+      const ready = await readySnapshot(workspace, source, { signal });
+      return { ...ready, directory: artifacts.runDirectory(ready.snapshot.id, ready.manifest) };
+    },
+    async environment({ snapshot, manifest }) {
+      const settings = servingSettings([
+        {
+          origin: "pipeline",
+          place: `pipeline "${manifest.pipeline.name}"`,
+          values: manifest.settings.serving,
+        },
+        { origin: "command line", place: "the command line", values: serving },
+      ]);
+      const values = await secretValues(manifest.pipeline.secrets, {
+        environment,
+        envFile: loaded.envFile,
+        store: secrets,
+      });
+      const folder = await secretFolder(values);
+      const variables = serviceVariables(workspace, {
+        deployment: { id: "dev", name: manifest.pipeline.name },
+        snapshot: { id: snapshot.id, name: snapshot.name },
+        revision: `dev-${snapshot.id.slice(-12)}`,
+        serving: settings.value,
+        authKeyHash: null,
+      });
+      return {
+        variables: { ...variables, NODE_ENV: "development", ...folder.variables },
+        release: folder.release,
+      };
+    },
+  };
+}

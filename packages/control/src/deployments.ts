@@ -1,0 +1,487 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import {
+  type Clock,
+  type DeploymentRecord,
+  type JsonObject,
+  MillraceError,
+  type OperationRecord,
+  type ReadContext,
+  validName,
+} from "@millrace/core";
+import type {
+  CallOptions,
+  Client,
+  DeployerEntry,
+  DeploymentPlan,
+  DeployOptions,
+  DeployResult,
+  Source,
+} from "./client.ts";
+import { desire, type Overrides } from "./desired.ts";
+import { type Call, targetOf } from "./lifecycle/dependencies.ts";
+import { createDriver, type Driver } from "./lifecycle/driver.ts";
+import { mustBeFree, mustKeepStack, mustOwn } from "./lifecycle/rules.ts";
+import { authKeyName } from "./secrets/auth-key.ts";
+import { findSnapshot, type ReadySnapshot, readySnapshot } from "./snapshots.ts";
+import { getDeployer, getStack, listDeployers, storedSettings } from "./stacks.ts";
+import type { Workspace } from "./workspace.ts";
+
+const DEFAULT_TIMEOUT_SECONDS = 600;
+
+export const systemClock: Clock = {
+  now: () => Date.now(),
+  sleep: async (milliseconds, signal) => {
+    try {
+      await sleep(milliseconds, undefined, { signal });
+    } catch (error) {
+      signal.throwIfAborted();
+      throw error;
+    }
+  },
+};
+
+/** A deployment's deployer with the settings that its stack gives now, or gave when the deployment was made. */
+type DeployerChoice = Pick<DeployerEntry, "name" | "flavor" | "settings" | "serving">;
+
+/** Deployments by name, id or id prefix, and everything that is done to them. */
+export class Deployments {
+  readonly #workspace: Workspace;
+  readonly #driver: Driver;
+
+  constructor(workspace: Workspace) {
+    this.#workspace = workspace;
+    const { store, project, user, timing } = workspace;
+    this.#driver = createDriver({
+      store,
+      project,
+      user,
+      timing,
+      clock: systemClock,
+      deployerOf: (record) => this.#load(record),
+    });
+  }
+
+  async #load({ flavor: name, deployer }: DeploymentRecord) {
+    const { plugins, loaded } = this.#workspace;
+    const flavor = await plugins.flavor(name);
+    return {
+      flavor,
+      deployer: await flavor.create({ name: deployer, stateDirectory: loaded.home }),
+    };
+  }
+
+  /** @throws MillraceError `DEPLOYMENT_NOT_FOUND`, `DEPLOYMENT_AMBIGUOUS` */
+  async find(idOrName: string): Promise<DeploymentRecord> {
+    const { store, project } = this.#workspace;
+    const record = await store.deployments.find(project.id, idOrName);
+    if (record !== null) return record;
+    throw new MillraceError({
+      class: "not_found",
+      code: "DEPLOYMENT_NOT_FOUND",
+      message: `There is no deployment "${idOrName}" in project "${project.name}".`,
+      action: "Run `millrace deployment list` to see what there is.",
+    });
+  }
+
+  async #findByName(name: string): Promise<DeploymentRecord | null> {
+    const { store, project } = this.#workspace;
+    const record = await store.deployments.find(project.id, name);
+    return record?.name === name ? record : null;
+  }
+
+  async plan(source: Source, options: DeployOptions): Promise<DeploymentPlan> {
+    const ready = await readySnapshot(this.#workspace, source, options);
+    const name = deploymentName(ready, options);
+    const existing = await this.#findByName(name);
+    if (existing !== null) await this.#mayUpdate(existing, ready, options);
+    const deployer =
+      existing === null
+        ? await this.#deployerOfStack(options.stack)
+        : await this.#deployerOf(existing);
+    const record = existing ?? this.#recordToBe(name, deployer, options.stack);
+    return this.#driver.plan({
+      ...this.#provisionInput(record, ready, deployer, overridesOf(options), options, false),
+      record,
+    });
+  }
+
+  async deploy(source: Source, options: DeployOptions): Promise<DeployResult> {
+    const ready = await readySnapshot(this.#workspace, source, options);
+    const name = deploymentName(ready, options);
+    const existing = await this.#findByName(name);
+    if (existing === null) return this.#create(name, ready, options);
+    return this.#update(existing, ready, overridesOf(options), options);
+  }
+
+  async #create(name: string, ready: ReadySnapshot, options: DeployOptions): Promise<DeployResult> {
+    const { store, project, user } = this.#workspace;
+    const stack = await getStack(this.#workspace, options.stack);
+    const deployer = await getDeployer(this.#workspace, stack.deployer);
+    await this.#workspace.plugins.flavor(deployer.flavor);
+    const draft = this.#recordToBe(name, deployer, stack.name);
+    await mustBeFree(store, project.id, ready.snapshot.id, draft);
+    const record = await store.deployments.create({
+      projectId: project.id,
+      name,
+      userId: user.id,
+      stack: stack.name,
+      deployer: deployer.name,
+      flavor: deployer.flavor,
+      deployerSettings: draft.deployerSettings,
+    });
+    return this.#driver.provision({
+      ...this.#provisionInput(record, ready, deployer, overridesOf(options), options, true),
+      created: true,
+    });
+  }
+
+  async #update(
+    record: DeploymentRecord,
+    ready: ReadySnapshot,
+    overrides: Overrides,
+    options: DeployOptions,
+  ): Promise<DeployResult> {
+    await this.#mayUpdate(record, ready, options);
+    const deployer = await this.#deployerOf(record);
+    return this.#driver.provision({
+      ...this.#provisionInput(record, ready, deployer, overrides, options, true),
+      created: false,
+    });
+  }
+
+  async #mayUpdate(
+    record: DeploymentRecord,
+    ready: ReadySnapshot,
+    options: DeployOptions,
+  ): Promise<void> {
+    const { store, project, user } = this.#workspace;
+    if (options.update === false) throw alreadyExists(record);
+    mustOwn(record, user, options.overtake ?? false);
+    mustKeepStack(record, options.stack);
+    await mustBeFree(store, project.id, ready.snapshot.id, record);
+  }
+
+  #provisionInput(
+    record: DeploymentRecord,
+    ready: ReadySnapshot,
+    deployer: DeployerChoice,
+    overrides: Overrides,
+    options: DeployOptions,
+    keep: boolean,
+  ) {
+    const { snapshot, manifest } = ready;
+    return {
+      record,
+      snapshotId: snapshot.id,
+      confirm: options.confirm,
+      call: callOf(options, options.timeoutSeconds),
+      prepare: async (target: Parameters<typeof desire>[1]) =>
+        desire(this.#workspace, target, {
+          snapshot,
+          manifest,
+          deployer,
+          flavor: await this.#workspace.plugins.flavor(record.flavor),
+          overrides,
+          keep,
+        }),
+    };
+  }
+
+  async #deployerOfStack(stack: string | undefined): Promise<DeployerEntry> {
+    return getDeployer(this.#workspace, (await getStack(this.#workspace, stack)).deployer);
+  }
+
+  /** The component as it is now; one that is gone or became another flavor leaves what the record kept of it. */
+  async #deployerOf(record: DeploymentRecord): Promise<DeployerChoice> {
+    const current = (await listDeployers(this.#workspace)).find(
+      ({ name, flavor }) => name === record.deployer && flavor === record.flavor,
+    );
+    return (
+      current ?? {
+        name: record.deployer,
+        flavor: record.flavor,
+        ...storedSettings(record.deployerSettings),
+      }
+    );
+  }
+
+  /** A deployment that does not exist yet, for plans and rules. Its id is not the one that it will have. */
+  #recordToBe(name: string, deployer: DeployerChoice, stack: string | undefined): DeploymentRecord {
+    const { project, user } = this.#workspace;
+    const now = Date.now();
+    const { authKey: _key, ...serving } = deployer.serving;
+    return {
+      id: crypto.randomUUID(),
+      projectId: project.id,
+      name,
+      userId: user.id,
+      userName: user.name,
+      stack: stack ?? "",
+      deployer: deployer.name,
+      flavor: deployer.flavor,
+      deployerSettings: { settings: deployer.settings, serving },
+      snapshotId: null,
+      revision: null,
+      status: "ABSENT",
+      statusReason: null,
+      observedAt: null,
+      url: null,
+      authKeyHash: null,
+      metadata: {},
+      createdAt: now,
+      updatedAt: now,
+    };
+  }
+
+  /** The calls of the client. */
+  get calls(): Client["deployments"] {
+    const { store, project, user, secrets, artifacts } = this.#workspace;
+    const owned = async (
+      idOrName: string,
+      overtake: boolean | undefined,
+    ): Promise<DeploymentRecord> => {
+      const record = await this.find(idOrName);
+      mustOwn(record, user, overtake ?? false);
+      return record;
+    };
+    return {
+      list: ({ mine, ...filter } = {}) =>
+        store.deployments.list(project.id, {
+          ...filter,
+          ...(mine === true ? { userId: user.id } : {}),
+        }),
+      get: async (idOrName, { showSecret = false } = {}) => {
+        const deployment = await this.find(idOrName);
+        const snapshot =
+          deployment.snapshotId === null
+            ? null
+            : await store.snapshots.find(project.id, deployment.snapshotId);
+        const { items } = await store.operations.list(deployment.id, { limit: 1 });
+        return {
+          deployment,
+          snapshot,
+          manifest:
+            snapshot === null || !artifacts.has(snapshot.id)
+              ? null
+              : await artifacts.manifest(snapshot.id),
+          inventory: await store.inventory.list(deployment.id),
+          lastOperation: items[0] ?? null,
+          hasAuthKey: deployment.authKeyHash !== null,
+          authKey:
+            showSecret && deployment.authKeyHash !== null
+              ? await secrets.get(authKeyName(deployment.id))
+              : null,
+        };
+      },
+      refresh: async (idOrName, options = {}) =>
+        this.#driver.refresh(await this.find(idOrName), callOf(options, options.timeoutSeconds)),
+      provision: async (idOrName, options = {}) => {
+        const record = await owned(idOrName, options.overtake);
+        const snapshotId =
+          options.snapshot === undefined
+            ? record.snapshotId
+            : (await findSnapshot(this.#workspace, options.snapshot)).id;
+        if (snapshotId === null) throw neverServed(record);
+        const last = await this.#lastProvision(record, snapshotId);
+        return this.#provisionAgain(record, snapshotId, last, options);
+      },
+      deprovision: async (idOrName, options = {}) =>
+        this.#driver.deprovision(
+          await owned(idOrName, options.overtake),
+          callOf(options, options.timeoutSeconds),
+        ),
+      delete: async (idOrName, options = {}) => {
+        const record = await owned(idOrName, options.overtake);
+        const result = await this.#driver.delete(
+          record,
+          options.force ?? false,
+          callOf(options, options.timeoutSeconds),
+        );
+        await secrets.delete(authKeyName(record.id));
+        return result;
+      },
+      rollback: async (idOrName, options = {}) => {
+        const record = await owned(idOrName, options.overtake);
+        const to =
+          options.to === undefined
+            ? await this.#previous(record)
+            : (await findSnapshot(this.#workspace, options.to)).id;
+        return this.#provisionAgain(record, to, await this.#lastProvision(record, to), options);
+      },
+      wait: (idOrName, options = {}) => this.#wait(idOrName, options),
+      history: async (idOrName, query) =>
+        store.operations.list((await this.find(idOrName)).id, query),
+      logs: (idOrName, query = {}) => this.#logs(idOrName, query),
+    };
+  }
+
+  async #provisionAgain(
+    record: DeploymentRecord,
+    snapshotId: string,
+    last: OperationRecord | null,
+    options: DeployOptions,
+  ): Promise<DeployResult> {
+    const ready = await readySnapshot(this.#workspace, { snapshot: snapshotId }, options);
+    const before = overridesOfRecord(last?.overrides ?? {});
+    const given = overridesOf(options);
+    const overrides: Overrides = {
+      settings: { ...before.settings, ...given.settings },
+      serving: { ...before.serving, ...given.serving },
+      environment: { ...before.environment, ...given.environment },
+    };
+    return this.#update(record, ready, overrides, options);
+  }
+
+  /** The newest operation that brought a snapshot into service here. */
+  async #lastProvision(
+    record: DeploymentRecord,
+    snapshotId: string,
+  ): Promise<OperationRecord | null> {
+    for await (const operation of this.#succeededProvisions(record))
+      if (operation.snapshotId === snapshotId) return operation;
+    return null;
+  }
+
+  /** The snapshot that served before the one that serves now. @throws MillraceError `ROLLBACK_NOTHING` */
+  async #previous(record: DeploymentRecord): Promise<string> {
+    for await (const { snapshotId } of this.#succeededProvisions(record)) {
+      if (snapshotId !== null && snapshotId !== record.snapshotId) return snapshotId;
+    }
+    throw new MillraceError({
+      class: "conflict",
+      code: "ROLLBACK_NOTHING",
+      message: `No other snapshot has served in deployment "${record.name}".`,
+      action: "Name one with --to; `millrace snapshot list` shows them.",
+    });
+  }
+
+  async *#succeededProvisions(record: DeploymentRecord): AsyncGenerator<OperationRecord> {
+    let cursor: string | undefined;
+    do {
+      const page = await this.#workspace.store.operations.list(
+        record.id,
+        cursor === undefined ? {} : { cursor },
+      );
+      yield* page.items.filter(
+        ({ kind, outcome }) => kind === "provision" && outcome === "succeeded",
+      );
+      cursor = page.cursor ?? undefined;
+    } while (cursor !== undefined);
+  }
+
+  async #wait(
+    idOrName: string,
+    options: Parameters<Client["deployments"]["wait"]>[1] & object,
+  ): Promise<DeploymentRecord> {
+    const { status: wanted = "RUNNING", timeoutSeconds = DEFAULT_TIMEOUT_SECONDS } = options;
+    const deadline = AbortSignal.timeout(timeoutSeconds * 1000);
+    const signal =
+      options.signal === undefined ? deadline : AbortSignal.any([deadline, options.signal]);
+    for (;;) {
+      const record = await this.#refreshOrRead(idOrName, { ...options, signal });
+      if (record.status === wanted) return record;
+      if (record.status === "ERROR") throw waitFailed(record, wanted);
+      try {
+        await systemClock.sleep(this.#workspace.timing.pollMs * 10, signal);
+      } catch (error) {
+        options.signal?.throwIfAborted();
+        if (deadline.aborted) throw waitTimedOut(record, wanted, timeoutSeconds);
+        throw error;
+      }
+    }
+  }
+
+  /** While another process works on it, its record is what there is to see. */
+  async #refreshOrRead(idOrName: string, options: CallOptions): Promise<DeploymentRecord> {
+    const record = await this.find(idOrName);
+    try {
+      return await this.#driver.refresh(record, callOf(options, undefined));
+    } catch (error) {
+      const expected =
+        error instanceof MillraceError &&
+        (error.code === "DEPLOYMENT_BUSY" || error.class === "unreachable");
+      if (!expected) throw error;
+      return this.find(record.id);
+    }
+  }
+
+  async *#logs(
+    idOrName: string,
+    {
+      signal = new AbortController().signal,
+      ...query
+    }: Parameters<Client["deployments"]["logs"]>[1] & object,
+  ) {
+    const record = await this.find(idOrName);
+    const { deployer } = await this.#load(record);
+    const inventory = await this.#workspace.store.inventory.list(record.id);
+    const context: ReadContext = { signal, clock: systemClock, progress: () => undefined };
+    yield* deployer.logs(targetOf(this.#workspace.project, record, inventory), query, context);
+  }
+}
+
+function deploymentName({ snapshot, manifest }: ReadySnapshot, { name }: DeployOptions): string {
+  return validName("deployment", name ?? snapshot.name ?? manifest.pipeline.name);
+}
+
+function overridesOf({ settings = {}, serving = {}, environment = {} }: DeployOptions): Overrides {
+  return { settings, serving, environment };
+}
+
+/** What an operation kept: it was written by `desire`. */
+function overridesOfRecord(record: JsonObject): Overrides {
+  const part = (key: string): JsonObject => {
+    const value = record[key];
+    return typeof value === "object" && value !== null && !Array.isArray(value)
+      ? (value as JsonObject)
+      : {};
+  };
+  const environment = Object.fromEntries(
+    Object.entries(part("environment")).map(([name, value]) => [name, String(value)]),
+  );
+  return { settings: part("settings"), serving: part("serving"), environment };
+}
+
+function callOf({ signal, onProgress }: CallOptions, timeoutSeconds: number | undefined): Call {
+  return { signal, onProgress, timeoutSeconds: timeoutSeconds ?? DEFAULT_TIMEOUT_SECONDS };
+}
+
+function alreadyExists({ name }: DeploymentRecord): MillraceError {
+  return new MillraceError({
+    class: "conflict",
+    code: "DEPLOYMENT_EXISTS",
+    message: `There is a deployment "${name}" already.`,
+    action: "Choose another name, or allow the update.",
+  });
+}
+
+function neverServed({ name }: DeploymentRecord): MillraceError {
+  return new MillraceError({
+    class: "conflict",
+    code: "DEPLOYMENT_WITHOUT_SNAPSHOT",
+    message: `No snapshot has ever served in deployment "${name}".`,
+    action: "Name one with --snapshot, or deploy the pipeline.",
+  });
+}
+
+function waitFailed({ name, statusReason }: DeploymentRecord, wanted: string): MillraceError {
+  return new MillraceError({
+    class: "platform",
+    code: "WAIT_FAILED",
+    message: `Deployment "${name}" is ERROR and does not become ${wanted} by itself: ${statusReason ?? "no reason is known"}`,
+    action: `See: millrace deployment describe ${name}`,
+  });
+}
+
+function waitTimedOut(
+  { name, status }: DeploymentRecord,
+  wanted: string,
+  seconds: number,
+): MillraceError {
+  return new MillraceError({
+    class: "timeout",
+    code: "WAIT_TIMEOUT",
+    message: `Deployment "${name}" is ${status} and was not ${wanted} within ${seconds} seconds.`,
+    action: "Wait longer with --timeout, or look at `millrace deployment describe`.",
+  });
+}

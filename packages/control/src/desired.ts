@@ -1,0 +1,198 @@
+import { createHmac, randomBytes } from "node:crypto";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import {
+  type Artefact,
+  canonicalJson,
+  type DeploymentTarget,
+  type Flavor,
+  type JsonObject,
+  MillraceError,
+  type Secret,
+  type ServingSettingsInput,
+  type SnapshotManifest,
+  type SnapshotRecord,
+} from "@millrace/core";
+import type { DeployerEntry } from "./client.ts";
+import type { Desired } from "./lifecycle/dependencies.ts";
+import { hashAuthKey, wantedAuthKey } from "./secrets/auth-key.ts";
+import { secretValues } from "./secrets/values.ts";
+import { serviceVariables } from "./service-environment.ts";
+import { deployerSettings, type Layer, servingSettings } from "./settings/layers.ts";
+import { servingLayer, settingsLayer } from "./stacks.ts";
+import type { Workspace } from "./workspace.ts";
+
+/** What the caller asks for beside the snapshot. */
+export interface Overrides {
+  readonly settings: JsonObject;
+  readonly serving: ServingSettingsInput;
+  readonly environment: Readonly<Record<string, string>>;
+}
+
+export interface DesiredInput {
+  readonly snapshot: SnapshotRecord;
+  readonly manifest: SnapshotManifest;
+  readonly deployer: Pick<DeployerEntry, "name" | "settings" | "serving">;
+  readonly flavor: Flavor;
+  readonly overrides: Overrides;
+  /** False for a plan: a generated key is not kept. */
+  readonly keep: boolean;
+}
+
+/** Environment variables that are set by Millrace or by the deployer. */
+const RESERVED = /^(?:MILLRACE_|PORT$|HOST$)/;
+
+/**
+ * Works out everything that shall run: settings by precedence, secrets, environment, and the revision over all of it.
+ * @throws MillraceError `SETTINGS_INVALID`, `SECRET_MISSING`, `ENVIRONMENT_RESERVED`
+ */
+export async function desire(
+  workspace: Workspace,
+  target: DeploymentTarget,
+  input: DesiredInput,
+): Promise<Desired> {
+  const { snapshot, manifest, deployer, flavor, overrides } = input;
+  const settings = deployerSettings(flavor, settingsLayers(deployer, flavor, manifest, overrides));
+  const serving = servingSettings(servingLayers(deployer, manifest, overrides));
+  const key = await wantedAuthKey(target.id, serving.value, workspace.secrets, input.keep);
+  const authKeyHash = key === null ? null : hashAuthKey(key);
+  const secrets = await secretValues(manifest.pipeline.secrets, {
+    environment: workspace.environment,
+    envFile: workspace.loaded.envFile,
+    store: workspace.secrets,
+  });
+  const environment = userEnvironment(overrides.environment);
+  const { authKey: _key, ...plainServing } = serving.value;
+  const revision = await revisionOf(
+    workspace,
+    {
+      snapshot: snapshot.id,
+      settings: settings.value,
+      serving: plainServing,
+      environment,
+      authKeyHash,
+    },
+    secrets,
+  );
+  const identity = {
+    deployment: { id: target.id, name: target.name },
+    snapshot: { id: snapshot.id, name: snapshot.name },
+    revision,
+    serving: serving.value,
+    authKeyHash,
+  };
+  return {
+    request: {
+      deployment: target,
+      revision,
+      snapshot: { id: snapshot.id, name: snapshot.name, pipeline: manifest.pipeline.name },
+      artefact: artefactFor(workspace, flavor, snapshot.id, manifest),
+      settings: settings.value,
+      // The key is not the deployer's business: the service checks its hash.
+      serving: plainServing,
+      environment: { ...serviceVariables(workspace, identity), ...environment },
+      secrets,
+    },
+    settings: [...settings.effective, ...serving.effective],
+    authKeyHash,
+    overrides: storedOverrides(overrides),
+  };
+}
+
+function settingsLayers(
+  deployer: DesiredInput["deployer"],
+  flavor: Flavor,
+  manifest: SnapshotManifest,
+  overrides: Overrides,
+): Layer<JsonObject>[] {
+  return [
+    settingsLayer(deployer),
+    {
+      origin: "pipeline",
+      place: `pipeline "${manifest.pipeline.name}"`,
+      values: (manifest.settings.deployer[flavor.name] ?? {}) as JsonObject,
+    },
+    { origin: "command line", place: "the command line", values: overrides.settings },
+  ];
+}
+
+function servingLayers(
+  deployer: DesiredInput["deployer"],
+  manifest: SnapshotManifest,
+  overrides: Overrides,
+): Layer<ServingSettingsInput>[] {
+  return [
+    servingLayer(deployer),
+    {
+      origin: "pipeline",
+      place: `pipeline "${manifest.pipeline.name}"`,
+      values: manifest.settings.serving,
+    },
+    { origin: "command line", place: "the command line", values: overrides.serving },
+  ];
+}
+
+function artefactFor(
+  { artifacts, runtime }: Workspace,
+  flavor: Flavor,
+  id: string,
+  manifest: SnapshotManifest,
+): Artefact {
+  if (flavor.capabilities.artefact === "bundle")
+    return { kind: "bundle", directory: artifacts.runDirectory(id, manifest), runtime };
+  throw new MillraceError({
+    class: "usage",
+    code: "ARTEFACT_UNSUPPORTED",
+    message: `The flavor "${flavor.name}" runs container images, which this version cannot build.`,
+    action: "Use a deployer that runs bundles.",
+  });
+}
+
+function userEnvironment(
+  environment: Readonly<Record<string, string>>,
+): Readonly<Record<string, string>> {
+  const reserved = Object.keys(environment).filter((name) => RESERVED.test(name));
+  if (reserved.length === 0) return environment;
+  throw new MillraceError({
+    class: "usage",
+    code: "ENVIRONMENT_RESERVED",
+    message: `The environment variables ${reserved.join(", ")} are set by Millrace.`,
+    action: "Choose other names; the port is a setting of the deployer.",
+  });
+}
+
+/** A key given on the command line lies in the secret store; the record does not repeat it. */
+function storedOverrides({ settings, serving, environment }: Overrides): JsonObject {
+  const { authKey: _key, ...plain } = serving;
+  return { settings, serving: plain as JsonObject, environment };
+}
+
+/** Digest over all that makes one revision differ from another. Secrets enter it under a key that stays on this machine. */
+async function revisionOf(
+  { loaded }: Workspace,
+  parts: object,
+  secrets: Readonly<Record<string, Secret>>,
+): Promise<string> {
+  const key = await revisionKey(join(loaded.home, "revision.key"));
+  const hmac = createHmac("sha256", key).update(canonicalJson(parts));
+  for (const [name, secret] of Object.entries(secrets).sort(([a], [b]) => (a < b ? -1 : 1))) {
+    hmac.update(`\0${name}\0${secret.reveal()}`);
+  }
+  return hmac.digest("hex");
+}
+
+async function revisionKey(file: string): Promise<Buffer> {
+  try {
+    return await readFile(file);
+  } catch (error) {
+    if (!(error instanceof Error && "code" in error && error.code === "ENOENT")) throw error;
+  }
+  await mkdir(dirname(file), { recursive: true, mode: 0o700 });
+  try {
+    await writeFile(file, randomBytes(32), { mode: 0o600, flag: "wx", flush: true });
+  } catch (error) {
+    // Another process made it at the same time; its key counts.
+    if (!(error instanceof Error && "code" in error && error.code === "EEXIST")) throw error;
+  }
+  return readFile(file);
+}

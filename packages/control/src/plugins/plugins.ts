@@ -1,0 +1,197 @@
+import { readFileSync, realpathSync } from "node:fs";
+import { findPackageJSON } from "node:module";
+import { dirname, join, resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import {
+  CONTRACT_VERSION,
+  type Flavor,
+  MillraceError,
+  messageOf,
+  type Plugin,
+  suggest,
+} from "@millrace/core";
+import { BUILT_IN } from "../config/defaults.ts";
+import type { LoadedConfig } from "../config/load.ts";
+
+/** Finds flavors in the configured plugins. Plugins are imported when a flavor is first asked for. */
+export class Plugins {
+  readonly #config: Pick<LoadedConfig, "config" | "directory">;
+  readonly #given: readonly Flavor[];
+  readonly #installation: string | undefined;
+  #flavors: Promise<ReadonlyMap<string, Flavor>> | undefined;
+
+  constructor(
+    config: Pick<LoadedConfig, "config" | "directory">,
+    given: readonly Flavor[],
+    installation: string | undefined,
+  ) {
+    this.#config = config;
+    this.#given = given;
+    this.#installation = installation;
+  }
+
+  async all(): Promise<readonly Flavor[]> {
+    return [...(await this.#load()).values()];
+  }
+
+  /** @throws MillraceError `FLAVOR_UNKNOWN` */
+  async flavor(name: string): Promise<Flavor> {
+    const given = this.#given.find((flavor) => flavor.name === name);
+    if (given !== undefined) return given;
+    const flavors = await this.#load();
+    const flavor = flavors.get(name);
+    if (flavor !== undefined) return flavor;
+    const meant = suggest(name, flavors.keys());
+    throw new MillraceError({
+      class: "not_found",
+      code: "FLAVOR_UNKNOWN",
+      message: `No plugin provides the flavor "${name}".${meant === undefined ? "" : ` Did you mean "${meant}"?`}`,
+      action: `Known flavors are ${[...flavors.keys()].join(", ")}. Install the package of another one and add it to \`plugins\` in millrace.config.ts.`,
+    });
+  }
+
+  #load(): Promise<ReadonlyMap<string, Flavor>> {
+    this.#flavors ??= this.#import();
+    return this.#flavors;
+  }
+
+  async #import(): Promise<ReadonlyMap<string, Flavor>> {
+    const { config, directory } = this.#config;
+    const configured = config.plugins ?? [];
+    const named = configured.some((plugin) => plugin === BUILT_IN.plugin)
+      ? configured
+      : [BUILT_IN.plugin, ...configured];
+    const flavors = new Map(this.#given.map((flavor) => [flavor.name, flavor]));
+    const from = new Map<string, string>();
+    for (const entry of named) {
+      const plugin =
+        typeof entry === "string"
+          ? await importPlugin(entry, directory, this.#installation)
+          : entry;
+      checkContract(plugin);
+      for (const flavor of plugin.flavors) {
+        if (this.#given.some(({ name }) => name === flavor.name)) continue;
+        const other = from.get(flavor.name);
+        if (other !== undefined) throw flavorTwice(flavor.name, other, plugin.name);
+        from.set(flavor.name, plugin.name);
+        flavors.set(flavor.name, flavor);
+      }
+    }
+    return flavors;
+  }
+}
+
+async function importPlugin(
+  name: string,
+  directory: string,
+  installation: string | undefined,
+): Promise<Plugin> {
+  const url = resolvePlugin(name, directory, installation);
+  let module: { readonly default?: unknown };
+  try {
+    module = await import(url);
+  } catch (cause) {
+    throw new MillraceError({
+      class: "usage",
+      code: "PLUGIN_FAILED",
+      message: `The plugin ${name} could not be loaded: ${messageOf(cause)}`,
+      action: "Update or reinstall it; `--debug` shows where it failed.",
+      cause,
+    });
+  }
+  if (isPlugin(module.default)) return module.default;
+  throw new MillraceError({
+    class: "usage",
+    code: "PLUGIN_INVALID",
+    message: `The package ${name} is no Millrace plugin: its default export is not made by definePlugin.`,
+    action: "Check the name in `plugins` of millrace.config.ts.",
+  });
+}
+
+/** A plugin is the user's dependency; the built-in one may also be that of the installation that runs. */
+function resolvePlugin(name: string, directory: string, installation: string | undefined): string {
+  if (name.startsWith(".") || name.startsWith("/"))
+    return pathToFileURL(resolve(directory, name)).href;
+  const places = [join(directory, "millrace.config.ts")];
+  if (name === BUILT_IN.plugin) {
+    const command = process.argv[1];
+    places.push(
+      ...(installation === undefined ? [] : [installation]),
+      ...(command === undefined ? [] : [realPath(command)]),
+    );
+  }
+  for (const place of places) {
+    const manifest = findPackageJSON(name, pathToFileURL(place));
+    if (manifest !== undefined)
+      return pathToFileURL(join(dirname(manifest), entryOf(manifest))).href;
+  }
+  throw new MillraceError({
+    class: "usage",
+    code: "PLUGIN_NOT_FOUND",
+    message: `The plugin ${name} is not installed.`,
+    action: `Run in ${directory}: npm install ${name}`,
+  });
+}
+
+function realPath(file: string): string {
+  try {
+    return realpathSync(file);
+  } catch {
+    // A program that was started without a file has no installation to look in.
+    return file;
+  }
+}
+
+/** The module that `import` of a package loads. */
+function entryOf(manifest: string): string {
+  const { exports, main } = JSON.parse(readFileSync(manifest, "utf8")) as {
+    readonly exports?: unknown;
+    readonly main?: string;
+  };
+  return importTarget(exports) ?? main ?? "index.js";
+}
+
+const CONDITIONS: ReadonlySet<string> = new Set([".", "node", "import", "module-sync", "default"]);
+
+/** The target of a package's `exports` for an import in Node: the first of the conditions that applies. */
+function importTarget(exports: unknown): string | undefined {
+  if (typeof exports === "string") return exports;
+  if (typeof exports !== "object" || exports === null) return undefined;
+  for (const [condition, target] of Object.entries(exports)) {
+    const found = CONDITIONS.has(condition) ? importTarget(target) : undefined;
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+function isPlugin(value: unknown): value is Plugin {
+  return (
+    typeof value === "object" &&
+    value !== null &&
+    "contract" in value &&
+    "flavors" in value &&
+    Array.isArray(value.flavors)
+  );
+}
+
+function checkContract(plugin: Plugin): void {
+  if (plugin.contract === CONTRACT_VERSION) return;
+  const older = plugin.contract < CONTRACT_VERSION;
+  throw new MillraceError({
+    class: "usage",
+    code: "PLUGIN_CONTRACT",
+    message: `The plugin ${plugin.name} was made for version ${plugin.contract} of the deployer contract; this is version ${CONTRACT_VERSION}.`,
+    action: older
+      ? `Update it: npm install ${plugin.name}@latest`
+      : "Update millrace: npm install millrace@latest",
+  });
+}
+
+function flavorTwice(flavor: string, one: string, other: string): MillraceError {
+  return new MillraceError({
+    class: "usage",
+    code: "FLAVOR_TWICE",
+    message: `Both ${one} and ${other} provide the flavor "${flavor}".`,
+    action: "Remove one of them from `plugins` in millrace.config.ts.",
+  });
+}

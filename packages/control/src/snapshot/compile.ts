@@ -1,0 +1,73 @@
+import { fork } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import {
+  type CompiledPipeline,
+  type ErrorSummary,
+  errorFromSummary,
+  MillraceError,
+} from "@millrace/core";
+
+/** A user's top-level code that takes longer than this does not end by itself. */
+const DEADLINE_MS = 60_000;
+const COMPILER = fileURLToPath(new URL("./compiler.js", import.meta.url));
+
+/** What a snapshot records of a pipeline: plain data. */
+export type CompiledDescription = Pick<
+  CompiledPipeline,
+  "name" | "graph" | "inputSchema" | "outputSchema" | "settings"
+> & {
+  readonly description: string | null;
+  readonly secrets: string[];
+};
+
+export type CompilerAnswer =
+  | { readonly compiled: CompiledDescription }
+  | { readonly error: ErrorSummary };
+
+/**
+ * Evaluates a bundle in a process of its own and compiles its pipeline.
+ * @throws MillraceError of class `pipeline`: what the user's code did wrong.
+ */
+export async function compileBundle(file: string, source: string): Promise<CompiledDescription> {
+  const child = fork(COMPILER, [file], {
+    stdio: ["ignore", "ignore", "pipe", "ipc"],
+    execArgv: [],
+  });
+  const stderr: string[] = [];
+  child.stderr?.setEncoding("utf8").on("data", (text: string) => stderr.push(text));
+  const timer = setTimeout(() => child.kill("SIGKILL"), DEADLINE_MS);
+  try {
+    const message = await new Promise<CompilerAnswer>((resolve, reject) => {
+      // The compiler is ours: what it sends has this form.
+      child.once("message", (answer) => resolve(answer as CompilerAnswer));
+      child.once("error", reject);
+      child.once("exit", (code, signal) => reject(ended(source, code, signal, stderr.join(""))));
+    });
+    if ("compiled" in message) return message.compiled;
+    const error = errorFromSummary(message.error);
+    throw new MillraceError({ ...error, message: `${source}: ${error.message}`, cause: error });
+  } finally {
+    clearTimeout(timer);
+    child.removeAllListeners("exit");
+    child.kill("SIGKILL");
+  }
+}
+
+function ended(
+  source: string,
+  code: number | null,
+  signal: string | null,
+  stderr: string,
+): MillraceError {
+  const how =
+    signal === "SIGKILL"
+      ? `did not come to an end within ${DEADLINE_MS / 1000} seconds`
+      : `ended the process (${signal ?? `exit code ${code}`})`;
+  return new MillraceError({
+    class: "pipeline",
+    code: "PIPELINE_ENDED",
+    message: `${source}: loading the module ${how}.`,
+    action: "A pipeline's module must only define things; start servers and connections in onInit.",
+    details: { stderr: stderr.slice(-4000) },
+  });
+}

@@ -1,0 +1,92 @@
+import { createHash } from "node:crypto";
+import { mkdir, readFile, rename, stat, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { z } from "zod";
+import { digestOf } from "./artifact-store.ts";
+import type { PipelineSource } from "./source.ts";
+
+const fingerprintSchema = z.strictObject({
+  /** Whatever decides about the bundle beside the sources. */
+  maker: z.string(),
+  snapshot: z.string(),
+  files: z.array(
+    z.strictObject({ path: z.string(), size: z.number(), mtimeMs: z.number(), digest: z.string() }),
+  ),
+});
+type Fingerprint = z.output<typeof fingerprintSchema>;
+
+/**
+ * Remembers which snapshot a pipeline's sources gave, so that unchanged sources need no bundling. A file counts as
+ * unchanged when size and time are the same, or else its content.
+ */
+export class Fingerprints {
+  readonly #directory: string;
+  readonly #maker: string;
+
+  constructor(directory: string, maker: string) {
+    this.#directory = directory;
+    this.#maker = maker;
+  }
+
+  /** The snapshot that these sources gave; null when they changed or were never seen. */
+  async find(
+    source: PipelineSource,
+  ): Promise<{ readonly snapshot: string; readonly sources: readonly string[] } | null> {
+    const known = await this.#read(source);
+    if (known === null || known.maker !== this.#maker) return null;
+    const same = await Promise.all(known.files.map(isUnchanged));
+    return same.every(Boolean)
+      ? { snapshot: known.snapshot, sources: known.files.map(({ path }) => path) }
+      : null;
+  }
+
+  async remember(
+    source: PipelineSource,
+    snapshot: string,
+    sources: readonly string[],
+  ): Promise<void> {
+    const files = await Promise.all(
+      [...new Set([source.file, ...sources])].map(async (path) => {
+        const [{ size, mtimeMs }, content] = await Promise.all([stat(path), readFile(path)]);
+        return { path, size, mtimeMs, digest: digestOf(content) };
+      }),
+    );
+    const file = this.#file(source);
+    const fingerprint: Fingerprint = { maker: this.#maker, snapshot, files };
+    await mkdir(dirname(file), { recursive: true, mode: 0o700 });
+    await writeFile(`${file}.${process.pid}`, JSON.stringify(fingerprint));
+    await rename(`${file}.${process.pid}`, file);
+  }
+
+  async #read(source: PipelineSource): Promise<Fingerprint | null> {
+    try {
+      return (
+        fingerprintSchema.safeParse(JSON.parse(await readFile(this.#file(source), "utf8"))).data ??
+        null
+      );
+    } catch {
+      // It only saves time: one that is missing or broken is made again.
+      return null;
+    }
+  }
+
+  #file(source: PipelineSource): string {
+    const name = createHash("sha256").update(`${source.file}#${source.export}`).digest("hex");
+    return join(this.#directory, `${name}.json`);
+  }
+}
+
+async function isUnchanged({
+  path,
+  size,
+  mtimeMs,
+  digest,
+}: Fingerprint["files"][number]): Promise<boolean> {
+  try {
+    const now = await stat(path);
+    if (now.size === size && now.mtimeMs === mtimeMs) return true;
+    return now.size === size && digestOf(await readFile(path)) === digest;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,58 @@
+import { existsSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { MillraceError, type Pipeline } from "@millrace/core";
+
+/** A pipeline's module and the export that holds it. */
+export interface PipelineSource {
+  /** Absolute path. */
+  readonly file: string;
+  readonly export: string;
+  /** Folder of the nearest package.json, else of the module: paths in the snapshot are relative to it. */
+  readonly root: string;
+}
+
+/**
+ * Reads `path` or `path#export`.
+ * @throws MillraceError `SOURCE_NOT_FOUND`
+ */
+export function sourceOfPath(text: string, directory: string): PipelineSource {
+  const hash = text.lastIndexOf("#");
+  const [path, name] = hash > 0 ? [text.slice(0, hash), text.slice(hash + 1)] : [text, "default"];
+  const file = resolve(directory, path);
+  if (existsSync(file)) return { file, export: name, root: packageRoot(file) };
+  throw new MillraceError({
+    class: "usage",
+    code: "SOURCE_NOT_FOUND",
+    message: `There is no file ${file}.`,
+    action:
+      "Name the module that exports the pipeline, for example pipeline.ts, or pipeline.ts#name for an export that is not the default.",
+  });
+}
+
+/**
+ * Finds the module and export of a pipeline object: the module that called definePipeline has to export it.
+ * @throws MillraceError `PIPELINE_SOURCE_UNKNOWN`
+ */
+export async function sourceOfPipeline(pipeline: Pipeline): Promise<PipelineSource> {
+  const { module } = pipeline;
+  if (module !== undefined) {
+    const file = module.startsWith("file:") ? fileURLToPath(module) : module;
+    const exported: Readonly<Record<string, unknown>> = await import(module);
+    const name = Object.keys(exported).find((key) => exported[key] === pipeline);
+    if (name !== undefined) return { file, export: name, root: packageRoot(file) };
+  }
+  throw new MillraceError({
+    class: "usage",
+    code: "PIPELINE_SOURCE_UNKNOWN",
+    message: `The module of pipeline "${pipeline.name}" is not known${module === undefined ? "" : `: ${module} does not export it`}.`,
+    action: "Export the pipeline from the module that defines it, or deploy by path.",
+  });
+}
+
+function packageRoot(file: string): string {
+  for (let directory = dirname(file); ; directory = dirname(directory)) {
+    if (existsSync(join(directory, "package.json"))) return directory;
+    if (dirname(directory) === directory) return dirname(file);
+  }
+}

@@ -1,0 +1,81 @@
+import { readFileSync } from "node:fs";
+import { userInfo } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { Project, User } from "@millrace/core";
+import { openStore, type Store } from "@millrace/store";
+import type { ConnectOptions, Timing } from "./client.ts";
+import { type LoadedConfig, loadConfig } from "./config/load.ts";
+import { ensureStateFolder } from "./config/state-folder.ts";
+import { Plugins } from "./plugins/plugins.ts";
+import { SecretFile } from "./secrets/secret-file.ts";
+import { ArtifactStore } from "./snapshot/artifact-store.ts";
+import { TARGET_NODE } from "./snapshot/bundle.ts";
+import { Fingerprints } from "./snapshot/fingerprint.ts";
+
+const DEFAULT_TIMING: Timing = {
+  pollMs: 40,
+  pollMaxMs: 5000,
+  healthTimeoutMs: 5000,
+  leaseTtlMs: 15_000,
+};
+
+/** What every call works with: the configuration and the places that it names, opened once per client. */
+export interface Workspace {
+  readonly loaded: LoadedConfig;
+  readonly store: Store;
+  readonly project: Project;
+  readonly user: User;
+  readonly plugins: Plugins;
+  readonly artifacts: ArtifactStore;
+  readonly fingerprints: Fingerprints;
+  readonly secrets: SecretFile;
+  readonly timing: Timing;
+  readonly environment: NodeJS.ProcessEnv;
+  /** Absolute path of the server's entry module: shipped, and never imported. */
+  readonly runtime: string;
+}
+
+export async function openWorkspace(options: ConnectOptions): Promise<Workspace> {
+  const environment = process.env;
+  const loaded = await loadConfig(options, environment);
+  await ensureStateFolder(loaded.home);
+  const store = await openStore({ url: loaded.storeFile });
+  try {
+    return {
+      loaded,
+      store,
+      project: await store.projects.ensure(loaded.project),
+      user: await store.users.ensure(options.user ?? environment["MILLRACE_USER"] ?? systemUser()),
+      plugins: new Plugins(loaded, options.flavors ?? [], options.installation),
+      artifacts: new ArtifactStore(loaded.artifacts),
+      fingerprints: new Fingerprints(
+        join(loaded.home, "cache", "sources"),
+        `${ownVersion()} ${TARGET_NODE}`,
+      ),
+      secrets: new SecretFile(loaded.secretFile),
+      timing: { ...DEFAULT_TIMING, ...options.timing },
+      environment,
+      runtime: fileURLToPath(import.meta.resolve("@millrace/serving/runtime")),
+    };
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+}
+
+/** A container's user may have no name. */
+function systemUser(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    return `user-${process.getuid?.() ?? "unknown"}`;
+  }
+}
+
+function ownVersion(): string {
+  const manifest = JSON.parse(
+    readFileSync(new URL("../package.json", import.meta.url), "utf8"),
+  ) as { readonly version: string };
+  return manifest.version;
+}
