@@ -37,8 +37,6 @@ import { startSupervisor } from "./supervisor-start.ts";
 
 /** How long a supervisor whose socket is gone may take to make it anew. */
 const REAPPEAR_MS = 3_000;
-/** How long the supervisor of a rival may take to answer. */
-const RIVAL_MS = 1_000;
 const POLL_MS = 10;
 
 /** Runs each deployment as a supervisor process of its own on this machine. */
@@ -148,7 +146,8 @@ export class LocalDeployer implements Deployer<LocalSettings> {
         context,
       );
     } catch (error) {
-      const quicker = await quickerSupervisor(places, context);
+      // Another provision at the same time may have been quicker, and its supervisor may be what has the port.
+      const quicker = await askSupervisor(places, { type: "status" }, context.signal);
       if (quicker === null) throw error;
       return quicker;
     }
@@ -231,19 +230,6 @@ async function endLostSupervisor(places: Places, { signal }: DeployerContext): P
   await withLock(places.lock, signal, async () => {
     if ((await askSupervisor(places, { type: "status" }, signal)) === null) killProcess(state);
   });
-}
-
-/** Another provision at the same time may have been quicker, and its supervisor may be what has the port. */
-async function quickerSupervisor(
-  places: Places,
-  { clock, signal }: DeployerContext,
-): Promise<Status | null> {
-  const deadline = clock.now() + RIVAL_MS;
-  for (;;) {
-    const status = await askSupervisor(places, { type: "status" }, signal);
-    if (status !== null || clock.now() >= deadline) return status;
-    await clock.sleep(POLL_MS, signal);
-  }
 }
 
 /** What a supervisor that is gone left behind: its files, and workers that did not notice. */

@@ -6,8 +6,10 @@ import { isAlive, killProcess, type ProcessIdentity } from "./process-identity.t
 import type { LocalSettings } from "./settings.ts";
 import { readState } from "./state-file.ts";
 
-/** How long a port may stay in use by what is left of this deployment's own processes. */
-const RELEASE_MS = 2_000;
+/** How long a process that was killed a moment ago may still hold the port. */
+const DYING_MS = 1_000;
+/** How long workers that outlived their supervisor may take to notice. */
+const NOTICE_MS = 2_000;
 const POLL_MS = 50;
 
 /**
@@ -42,7 +44,7 @@ async function listenOnceFree(
   leftovers: readonly ProcessIdentity[],
   { clock, signal }: DeployerContext,
 ): Promise<ListeningSocket | null> {
-  const deadline = clock.now() + (leftovers.some(isAlive) ? RELEASE_MS : 0);
+  const deadline = clock.now() + (leftovers.some(isAlive) ? NOTICE_MS : DYING_MS);
   for (;;) {
     const listening = await tryListen(host, port);
     if (listening !== null) return listening;

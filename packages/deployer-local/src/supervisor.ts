@@ -119,8 +119,9 @@ class Supervisor {
       removeAllSecretFiles(this.#places);
       rmSync(this.#places.socket, { force: true });
       if (this.#removeWhenStopped) rmSync(this.#places.folder, { recursive: true, force: true });
+      // At once and with the lock held, so that nothing can be written after it was removed.
+      process.exit(0);
     });
-    process.exit(0);
   }
 
   /** A supervisor whose socket was deleted could never be asked again, so it makes a new one, unless it was replaced. */
