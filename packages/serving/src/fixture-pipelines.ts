@@ -86,7 +86,7 @@ async function wait(ms: number, signal: AbortSignal, runs: State["runs"]): Promi
 export const obedient = definePipeline({
   name: "obedient",
   input: z.object({ what: acts.default("count"), ms: z.number().default(0) }),
-  secrets: [],
+  secrets: ["API_KEY"],
   onInit: ({ log }) => {
     log.info("onInit");
     return { runs: counts };
@@ -94,3 +94,19 @@ export const obedient = definePipeline({
   onCleanup: (_state, { log }) => log.info("onCleanup"),
   build: ({ what, ms }) => ({ result: perform({ what, ms }) }),
 });
+
+/** Its onInit does as the environment says. */
+export const reluctant = definePipeline({
+  name: "reluctant",
+  input: z.object({}),
+  settings: {},
+  onInit: async ({ signal }) => {
+    if (process.env["INIT"] === "throw") throw new Error("the database is away");
+    if (process.env["INIT"] === "hang") await sleep(60_000, undefined, { signal });
+    return null;
+  },
+  build: () => ({ out: advise({ celsius: process.env["GRAPH"] === "differs" ? 2 : 1 }) }),
+});
+
+/** Its module throws when the environment says so. */
+if (process.env["MODULE"] === "throw") throw new Error("the module is broken");

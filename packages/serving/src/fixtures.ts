@@ -1,7 +1,11 @@
+import { type ChildProcess, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { mkdtemp, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
+import type { Readable, Writable } from "node:stream";
+import { fileURLToPath } from "node:url";
 import {
   canonicalJson,
   MANIFEST_VERSION,
@@ -73,4 +77,74 @@ export async function makeFixture(
 
 function sha256(text: string): string {
   return createHash("sha256").update(text).digest("hex");
+}
+
+/** A service in a process of its own. */
+export interface TestService {
+  readonly url: string;
+  readonly process: ChildProcess;
+  /** Everything that it logged so far, a parsed line each. */
+  readonly log: readonly Readonly<Record<string, unknown>>[];
+  readonly stderr: () => string;
+  readonly exited: Promise<number | null>;
+  invoke(parameters: unknown, init?: RequestInit): Promise<Response>;
+  /** Ends it, if it still runs. */
+  stop(signal?: NodeJS.Signals): Promise<number | null>;
+}
+
+export const runtime: string = fileURLToPath(import.meta.resolve("@millrace/serving/runtime"));
+
+/** Starts the runtime as a process; its environment is the test's and the given variables. */
+export function spawnRuntime(
+  args: readonly string[],
+  variables: Readonly<Record<string, string>>,
+): ChildProcess & { stdout: Readable; stderr: Readable; stdin: Writable } {
+  return spawn(process.execPath, [runtime, ...args], {
+    env: { ...process.env, ...variables },
+    stdio: ["pipe", "pipe", "pipe"],
+  });
+}
+
+/** Starts a service and waits until it is ready. */
+export async function startService(
+  fixture: Fixture,
+  variables: Readonly<Record<string, string>> = {},
+): Promise<TestService> {
+  const child = spawnRuntime(["serve", fixture.directory], { ...fixture.variables, ...variables });
+  const log: Readonly<Record<string, unknown>>[] = [];
+  const ready = Promise.withResolvers<string>();
+  const exited = new Promise<number | null>((resolve) => child.once("exit", resolve));
+  createInterface({ input: child.stdout }).on("line", (line) => {
+    const entry: Record<string, unknown> = JSON.parse(line);
+    log.push(entry);
+    if (entry["msg"] === "The service is ready.") ready.resolve(String(entry["url"]));
+  });
+  let stderr = "";
+  child.stderr.on("data", (text) => {
+    stderr += text;
+  });
+  exited.then((code) => ready.reject(new Error(`the service ended with ${code}: ${stderr}`)));
+  const url = await ready.promise;
+  return {
+    url,
+    process: child,
+    log,
+    stderr: () => stderr,
+    exited,
+    invoke: (parameters, init) => invoke(url, { parameters }, init),
+    stop: (signal = "SIGKILL") => {
+      if (child.exitCode === null && child.signalCode === null) child.kill(signal);
+      return exited;
+    },
+  };
+}
+
+/** Posts a body to a service's `/invoke`. */
+export function invoke(url: string, body: unknown, init: RequestInit = {}): Promise<Response> {
+  return fetch(`${url}/invoke`, {
+    method: "POST",
+    body: JSON.stringify(body),
+    ...init,
+    headers: { "content-type": "application/json", ...init.headers },
+  });
 }

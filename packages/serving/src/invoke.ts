@@ -156,9 +156,8 @@ class Call {
     const { id, raw } = this.#request;
     // A request id that we made is the run's id as well; one that the client chose may have been used before.
     const runId = raw.headers["x-request-id"] === undefined ? id : uuidv7();
-    this.#run = this.#engine.start(
-      { input, timeoutMs, id: runId, name: asked.runName },
-      (run) => this.#ended(run),
+    this.#run = this.#engine.start({ input, timeoutMs, id: runId, name: asked.runName }, (run) =>
+      this.#ended(run),
     );
   }
 

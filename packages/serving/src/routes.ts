@@ -23,6 +23,7 @@ export async function makeRoutes(service: Service): Promise<FastifyInstance> {
     serverFactory: (handler) => makeHttpServer(service, handler),
     frameworkErrors: (error, request, reply) => fail(service, error, request, reply),
   });
+  app.removeContentTypeParser("text/plain");
   app.setErrorHandler((error, request, reply) => fail(service, error, request, reply));
   app.setNotFoundHandler((request, reply) => notFound(service, request, reply));
   const handlers = makeHandlers(service);

@@ -1,0 +1,615 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { request } from "node:http";
+import { connect } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import fc from "fast-check";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { z } from "zod";
+import { obedient, weather } from "./fixture-pipelines.ts";
+import { invoke, makeFixture, startService, type TestService } from "./fixtures.ts";
+import { PROBLEMS } from "./problem.ts";
+
+const module = new URL("../dist/fixture-pipelines.js", import.meta.url).href;
+const KEY = "a-key-of-some-length";
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
+
+const problemSchema = z.looseObject({
+  status: z.number(),
+  code: z.enum(Object.keys(PROBLEMS) as [keyof typeof PROBLEMS]),
+  request_id: z.string(),
+  issues: z
+    .array(z.object({ path: z.array(z.union([z.string(), z.number()])), message: z.string() }))
+    .optional(),
+});
+type Problem = z.output<typeof problemSchema>;
+
+/** An answer of the pipeline that does as it is told. */
+const resultSchema = z.object({
+  outputs: z.object({
+    result: z.object({
+      begun: z.number(),
+      aborted: z.number(),
+      ended: z.number(),
+      text: z.string(),
+    }),
+  }),
+  metadata: z.object({ run_id: z.string() }),
+});
+
+const resultOf = async (response: Response) => {
+  const { outputs, metadata } = resultSchema.parse(await response.json());
+  return { ...outputs.result, runId: metadata.run_id };
+};
+
+async function problemOf(response: Response): Promise<Problem> {
+  expect(response.headers.get("content-type")).toContain("application/problem+json");
+  const problem = problemSchema.parse(await response.json());
+  expect(problem["status"]).toBe(response.status);
+  expect(problem["request_id"]).toBe(response.headers.get("x-request-id"));
+  return problem;
+}
+
+/** Sends bytes as they are, and reads what comes back until the other side closes. */
+function raw(url: string, text: string): Promise<string> {
+  const { hostname, port } = new URL(url);
+  return new Promise((resolve, reject) => {
+    let answer = "";
+    const socket = connect(Number(port), hostname, () => socket.write(text));
+    socket.on("data", (chunk) => {
+      answer += chunk;
+    });
+    socket.on("error", reject);
+    socket.on("close", () => resolve(answer));
+  });
+}
+
+describe("a service without a key", () => {
+  let service: TestService;
+  let snapshotId: string;
+  beforeAll(async () => {
+    const fixture = await makeFixture(weather, module, "weather", {
+      serving: {
+        corsOrigins: ["https://app.example"],
+        bodyLimitBytes: 4096,
+        requestTimeoutSeconds: 20,
+      },
+    });
+    snapshotId = fixture.config.snapshot.id;
+    service = await startService(fixture);
+  });
+  afterAll(() => service.stop());
+
+  it("answers an invocation with outputs by name and with what identifies it", async () => {
+    const response = await invoke(service.url, {
+      parameters: { city: "Rome" },
+      run_name: "mine",
+      timeout: 5,
+    });
+    expect(response.status).toBe(200);
+    expect(response.headers.get("x-content-type-options")).toBe("nosniff");
+    expect(await response.json()).toEqual({
+      success: true,
+      outputs: { report: { city: "Rome", celsius: 4 }, advice: "coat" },
+      execution_time: expect.any(Number),
+      metadata: {
+        deployment_id: "deployment-1",
+        deployment_name: "fixture",
+        snapshot_id: snapshotId,
+        snapshot_name: "fixture-snapshot",
+        pipeline_name: "weather",
+        run_id: expect.stringMatching(UUID),
+        run_name: "mine",
+        parameters_used: { city: "Rome" },
+      },
+      error: null,
+    });
+  });
+
+  it("fills in defaults when there is no body at all, and says which parameters it used", async () => {
+    const response = await fetch(`${service.url}/invoke`, { method: "POST" });
+    expect(await response.json()).toMatchObject({
+      metadata: { parameters_used: { city: "Paris" } },
+    });
+  });
+
+  it("answers in UTF-8 what is not ASCII", async () => {
+    const body = await (await service.invoke({ city: "São Paulo 東京" })).json();
+    expect(body).toMatchObject({ outputs: { report: { city: "São Paulo 東京" } } });
+  });
+
+  it("names every issue with its path", async () => {
+    const parameters = await problemOf(await service.invoke({ city: "", days: 9, cty: 1 }));
+    expect(parameters).toMatchObject({
+      status: 422,
+      code: "REQUEST_INVALID",
+      success: false,
+      outputs: null,
+    });
+    expect(parameters.issues?.map(({ path }) => path)).toEqual([
+      ["parameters", "city"],
+      ["parameters", "days"],
+      ["parameters", "cty"],
+    ]);
+    const envelope = await problemOf(
+      await invoke(service.url, { parameter: {}, run_name: "a\nb", timeout: 21 }),
+    );
+    expect(envelope.issues).toEqual([
+      { path: ["parameter"], message: 'unknown key; did you mean "parameters"?' },
+      { path: ["run_name"], message: expect.any(String) },
+      { path: ["timeout"], message: expect.stringContaining("at most 20") },
+    ]);
+  });
+
+  it.each<[string, RequestInit & { path?: string }, number, string]>([
+    ["JSON that is cut off", { method: "POST", body: '{"parameters":' }, 400, "BODY_MALFORMED"],
+    ["an empty body that claims to be JSON", { method: "POST", body: "" }, 400, "BODY_MALFORMED"],
+    [
+      "a body that wants to be a prototype",
+      { method: "POST", body: '{"__proto__":{"x":1}}' },
+      400,
+      "BODY_MALFORMED",
+    ],
+    ["a body that is no object", { method: "POST", body: "[1]" }, 422, "REQUEST_INVALID"],
+    [
+      "parameters that are null",
+      { method: "POST", body: '{"parameters":null}' },
+      422,
+      "REQUEST_INVALID",
+    ],
+    [
+      "another media type",
+      { method: "POST", body: "a=1", headers: { "content-type": "text/plain" } },
+      415,
+      "MEDIA_TYPE_UNSUPPORTED",
+    ],
+    [
+      "a body that is too large",
+      { method: "POST", body: JSON.stringify({ x: "y".repeat(5000) }) },
+      413,
+      "BODY_TOO_LARGE",
+    ],
+    ["another method", { method: "GET" }, 405, "METHOD_NOT_ALLOWED"],
+    ["another path", { method: "GET", path: "/invoke/" }, 404, "ROUTE_NOT_FOUND"],
+    ["a path that is no path", { method: "GET", path: "/%zz" }, 400, "REQUEST_MALFORMED"],
+  ])("refuses %s", async (_what, { path = "/invoke", ...init }, status, code) => {
+    const headers = init.body === undefined ? {} : { "content-type": "application/json" };
+    const response = await fetch(service.url + path, {
+      ...init,
+      headers: { ...headers, ...init.headers },
+    });
+    expect(await problemOf(response)).toMatchObject({ status, code });
+  });
+
+  it("names the allowed methods, and the routes that there are", async () => {
+    const wrongMethod = await fetch(`${service.url}/health`, { method: "DELETE" });
+    expect(wrongMethod.headers.get("allow")).toBe("GET, HEAD");
+    expect((await problemOf(await fetch(`${service.url}/nowhere`)))["detail"]).toContain(
+      "POST /invoke",
+    );
+  });
+
+  it("answers what is no HTTP, headers that are too large, and an unknown expectation, with problems as well", async () => {
+    const malformed = await raw(service.url, "NONSENSE\r\n\r\n");
+    expect(malformed).toMatch(/^HTTP\/1\.1 400 /);
+    expect(malformed).toContain('"code":"REQUEST_MALFORMED"');
+    const large = await raw(
+      service.url,
+      `GET /health HTTP/1.1\r\nHost: a\r\nX: ${"y".repeat(40_000)}\r\n\r\n`,
+    );
+    expect(large).toContain('"code":"HEADERS_TOO_LARGE"');
+    const head = "GET /health HTTP/1.1\r\nConnection: close\r\n";
+    expect(await raw(service.url, `${head}Expect: miracles\r\n\r\n`)).toContain(
+      '"code":"EXPECTATION_FAILED"',
+    );
+    expect(await raw(service.url, `${head}\r\n`)).toMatch(/^HTTP\/1\.1 200 /);
+  });
+
+  it("keeps a usable request id and the trace, and makes ids where they are not usable", async () => {
+    const trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    const kept = await service.invoke(
+      {},
+      { headers: { "x-request-id": "mine-1", traceparent: trace } },
+    );
+    expect(kept.headers.get("x-request-id")).toBe("mine-1");
+    expect(kept.headers.get("traceresponse")).toBe(trace);
+    const made = await service.invoke(
+      {},
+      { headers: { "x-request-id": "no good", traceparent: "00-0-0-0" } },
+    );
+    expect(made.headers.get("x-request-id")).toMatch(UUID);
+    expect(made.headers.get("traceresponse")).toBeNull();
+  });
+
+  it.each(["/health", "/health/live", "/health/ready"])(
+    "tells at %s what it serves",
+    async (path) => {
+      const response = await fetch(service.url + path);
+      expect(response.status).toBe(200);
+      expect(await response.json()).toEqual({
+        status: "ok",
+        deployment_id: "deployment-1",
+        snapshot_id: snapshotId,
+        revision: "revision-1",
+      });
+    },
+  );
+
+  it("describes itself at /info", async () => {
+    const info = await (await fetch(`${service.url}/info`)).json();
+    expect(info).toMatchObject({
+      deployment: { name: "fixture", revision: "revision-1" },
+      snapshot: { id: snapshotId },
+      pipeline: {
+        name: "weather",
+        input_schema: { additionalProperties: false },
+        outputs: ["report", "advice"],
+      },
+      status: "ok",
+      routes: { length: 8 },
+    });
+  });
+
+  it("counts runs, refusals and times at /metrics", async () => {
+    const before = await metricsOf(service.url);
+    await service.invoke({});
+    await service.invoke({ city: 1 });
+    const after = await metricsOf(service.url);
+    const grown = (sample: string): number => (after.get(sample) ?? 0) - (before.get(sample) ?? 0);
+    expect(grown('millrace_runs_total{status="completed"}')).toBe(1);
+    expect(grown("millrace_run_duration_seconds_count")).toBe(1);
+    expect(grown('millrace_step_duration_seconds_bucket{step="advise",le="+Inf"}')).toBe(1);
+    expect(grown('millrace_requests_refused_total{code="REQUEST_INVALID"}')).toBe(1);
+    expect(after.get("process_resident_memory_bytes")).toBeGreaterThan(1e6);
+  });
+
+  it("gives an OpenAPI document with the pipeline's own schemas, in which every reference leads somewhere", async () => {
+    const document: unknown = await (await fetch(`${service.url}/openapi.json`)).json();
+    expect(document).toMatchObject({
+      openapi: "3.1.0",
+      components: {
+        schemas: { Parameters: { properties: { city: { type: "string", default: "Paris" } } } },
+      },
+      paths: { "/invoke": { post: { operationId: "invoke" } } },
+    });
+    const references = [...JSON.stringify(document).matchAll(/"\$ref":"#\/([^"]+)"/g)].map(
+      ([, path]) => path ?? "",
+    );
+    expect(references.length).toBeGreaterThan(5);
+    for (const path of references) expect(document).toHaveProperty(path.split("/"));
+  });
+
+  it("gives a page at /docs that may load nothing from elsewhere", async () => {
+    const response = await fetch(`${service.url}/docs`);
+    expect(response.headers.get("content-type")).toContain("text/html");
+    expect(response.headers.get("content-security-policy")).toContain("default-src 'none'");
+    expect(await response.text()).not.toMatch(/(?:src|href)="(?:https?:)?\/\//);
+  });
+
+  it("lets pages of the configured origins call it, and no others", async () => {
+    const preflight = { method: "OPTIONS", headers: { "access-control-request-method": "POST" } };
+    const from = (origin: string) =>
+      fetch(`${service.url}/invoke`, { ...preflight, headers: { ...preflight.headers, origin } });
+    const allowed = await from("https://app.example");
+    expect(allowed.status).toBe(204);
+    expect(allowed.headers.get("access-control-allow-origin")).toBe("https://app.example");
+    const foreign = await from("https://evil.example");
+    expect(foreign.headers.get("access-control-allow-origin")).toBeNull();
+    const call = await service.invoke({}, { headers: { origin: "https://app.example" } });
+    expect(call.headers.get("access-control-allow-origin")).toBe("https://app.example");
+    expect(call.status).toBe(200);
+  });
+
+  it("answers every request, whatever it is, with 200 or a well-formed problem", async () => {
+    const json = fc.oneof(
+      fc.json(),
+      fc.string(),
+      fc
+        .record({ parameters: fc.jsonValue(), timeout: fc.jsonValue() })
+        .map((body) => JSON.stringify(body)),
+      fc
+        .record({ parameters: fc.record({ city: fc.string() }) })
+        .map((body) => JSON.stringify(body)),
+    );
+    const header = fc.string({
+      minLength: 1,
+      maxLength: 30,
+      unit: fc.integer({ min: 0x21, max: 0x7e }).map((code) => String.fromCharCode(code)),
+    });
+    const path = fc.oneof(
+      { weight: 3, arbitrary: fc.constant("/invoke") },
+      fc.constantFrom("/", "/health", "/info", "/invoke/x", "/invoke?x=1", "//", "/metrics"),
+      fc.webPath().map((text) => `/${text}`),
+    );
+    await fc.assert(
+      fc.asyncProperty(
+        path,
+        fc.constantFrom(
+          "POST",
+          "POST",
+          "POST",
+          "GET",
+          "PUT",
+          "DELETE",
+          "PATCH",
+          "OPTIONS",
+          "HEAD",
+          "TRACE",
+          "PROPFIND",
+        ),
+        json,
+        fc.constantFrom(
+          "application/json",
+          "application/json; charset=utf-8",
+          "text/plain",
+          undefined,
+        ),
+        fc.record(
+          { "x-request-id": header, traceparent: header, authorization: header },
+          { requiredKeys: [] },
+        ),
+        async (target, method, body, type, headers) => {
+          const answer = await send(service.url, target, method, body, {
+            ...headers,
+            ...(type && { "content-type": type }),
+          });
+          if (answer.status === 200 || method === "HEAD") return;
+          expect(answer.type).toContain("application/problem+json");
+          const problem = problemSchema.parse(JSON.parse(answer.body));
+          expect(PROBLEMS[problem.code].status).toBe(answer.status);
+          expect(answer.status).toBeLessThan(500);
+        },
+      ),
+      { numRuns: 300 },
+    );
+  });
+});
+
+interface Answer {
+  readonly status: number;
+  readonly type: string;
+  readonly body: string;
+}
+
+/** Sends a request that fetch would not send. */
+function send(
+  url: string,
+  path: string,
+  method: string,
+  body: string,
+  headers: Record<string, string>,
+): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const bodyless = method === "GET" || method === "HEAD" || method === "TRACE";
+    const length = bodyless ? {} : { "content-length": Buffer.byteLength(body) };
+    const call = request(url, { path, method, headers: { ...headers, ...length } }, (response) => {
+      let text = "";
+      response.setEncoding("utf8");
+      response.on("data", (chunk) => {
+        text += chunk;
+      });
+      response.on("end", () =>
+        resolve({
+          status: response.statusCode ?? 0,
+          type: String(response.headers["content-type"]),
+          body: text,
+        }),
+      );
+    });
+    call.on("error", reject);
+    call.end(bodyless ? undefined : body);
+  });
+}
+
+async function metricsOf(url: string): Promise<Map<string, number>> {
+  const text = await (await fetch(`${url}/metrics`)).text();
+  return new Map(
+    text
+      .split("\n")
+      .filter((line) => line !== "" && !line.startsWith("#"))
+      .map((line) => [
+        line.slice(0, line.lastIndexOf(" ")),
+        Number(line.slice(line.lastIndexOf(" "))),
+      ]),
+  );
+}
+
+describe("a service with a key", () => {
+  let service: TestService;
+  beforeAll(async () => {
+    service = await startService(await makeFixture(weather, module, "weather", { authKey: KEY }));
+  });
+  afterAll(() => service.stop());
+
+  const basic = (pair: string) => `Basic ${Buffer.from(pair).toString("base64")}`;
+
+  it.each(["/invoke", "/info", "/metrics", "/openapi.json", "/docs"])(
+    "wants it at %s",
+    async (path) => {
+      const method = path === "/invoke" ? "POST" : "GET";
+      const get = (authorization?: string) =>
+        fetch(service.url + path, { method, ...(authorization && { headers: { authorization } }) });
+      for (const wrong of [
+        undefined,
+        "",
+        "Bearer",
+        `Bearer ${KEY}x`,
+        `bearer ${KEY.slice(1)}`,
+        KEY,
+        basic(KEY),
+        basic(`${KEY}:`),
+        "Digest a",
+      ]) {
+        const response = await get(wrong);
+        expect(response.headers.get("www-authenticate")).toMatch(/Bearer.*Basic/);
+        expect(await problemOf(response)).toMatchObject({ status: 401, code: "UNAUTHENTICATED" });
+      }
+      for (const right of [
+        `Bearer ${KEY}`,
+        `bearer  ${KEY}`,
+        basic(`anyone:${KEY}`),
+        basic(`:${KEY}`),
+      ]) {
+        expect((await get(right)).status).toBe(200);
+      }
+    },
+  );
+
+  it.each(["/health", "/health/live", "/health/ready"])("does not want it at %s", async (path) => {
+    expect((await fetch(service.url + path)).status).toBe(200);
+  });
+
+  it("does not read the body of whoever has none", async () => {
+    const response = await fetch(`${service.url}/invoke`, {
+      method: "POST",
+      body: "{",
+      headers: { "content-type": "application/json" },
+    });
+    expect(response.status).toBe(401);
+  });
+});
+
+describe("runs", () => {
+  let service: TestService;
+  beforeAll(async () => {
+    const directory = await mkdtemp(join(tmpdir(), "millrace-secrets-"));
+    await writeFile(join(directory, "API_KEY"), "very-secret-value");
+    const fixture = await makeFixture(obedient, module, "obedient", {
+      serving: {
+        maxConcurrency: 2,
+        maxQueue: 1,
+        queueTimeoutSeconds: 0.3,
+        requestTimeoutSeconds: 10,
+      },
+    });
+    service = await startService(fixture, { MILLRACE_SECRETS_DIR: directory });
+    await rm(directory, { recursive: true });
+  });
+  afterAll(() => service.stop());
+
+  const counts = async () => resultOf(await service.invoke({ what: "count" }));
+  const logOf = (runId: unknown) => service.log.filter((line) => line["run_id"] === runId);
+
+  it("that fail say which step, and nothing else", async () => {
+    const response = await service.invoke({ what: "throw" });
+    const problem = await problemOf(response);
+    expect(problem).toMatchObject({
+      status: 500,
+      code: "STEP_FAILED",
+      step: "perform",
+      run_id: expect.stringMatching(UUID),
+      success: false,
+      outputs: null,
+      error: { code: "STEP_FAILED", step: "perform" },
+      metadata: { run_id: problem["run_id"], parameters_used: { what: "throw", ms: 0 } },
+    });
+    expect(JSON.stringify(problem)).not.toContain("inner cause");
+    await vi.waitFor(() =>
+      expect(logOf(problem["run_id"])).toMatchObject([
+        {
+          level: "error",
+          step: "perform",
+          error: { message: "the inner cause", stack: expect.any(String) },
+        },
+      ]),
+    );
+  });
+
+  it("whose step returns a wrong value fail as such", async () => {
+    expect(await problemOf(await service.invoke({ what: "wrong" }))).toMatchObject({
+      status: 500,
+      code: "STEP_OUTPUT_INVALID",
+    });
+  });
+
+  it("end at the deadline that the request asks for, also when the step is deaf to its signal", async () => {
+    const response = await invoke(service.url, {
+      parameters: { what: "deaf", ms: 5000 },
+      timeout: 0.05,
+    });
+    expect(await problemOf(response)).toMatchObject({ status: 504, code: "RUN_TIMEOUT" });
+  });
+
+  it("are aborted when the client hangs up", async () => {
+    const before = await counts();
+    const hangUp = new AbortController();
+    const call = service
+      .invoke({ what: "wait", ms: 30_000 }, { signal: hangUp.signal })
+      .catch((error) => error.name);
+    await vi.waitFor(async () => expect((await counts()).begun).toBe(before.begun + 1));
+    hangUp.abort();
+    expect(await call).toBe("AbortError");
+    await vi.waitFor(async () => expect((await counts()).aborted).toBe(before.aborted + 1));
+  });
+
+  it("wait for a place: too many are refused at once, and one that waits too long later", async () => {
+    const wait = { what: "wait", ms: 900 };
+    const slow = [service.invoke(wait), service.invoke(wait)];
+    await vi.waitFor(async () =>
+      expect((await metricsOf(service.url)).get("millrace_runs_in_flight")).toBe(2),
+    );
+    const waiting = service.invoke({ what: "count" });
+    await vi.waitFor(async () =>
+      expect((await metricsOf(service.url)).get("millrace_requests_queued")).toBe(1),
+    );
+    const refused = await service.invoke({ what: "count" });
+    expect(refused.headers.get("retry-after")).toBe("1");
+    expect(await problemOf(refused)).toMatchObject({ status: 429, code: "QUEUE_FULL" });
+    const late = await waiting;
+    expect(late.headers.get("retry-after")).toBe("1");
+    expect(await problemOf(late)).toMatchObject({ status: 503, code: "QUEUE_TIMEOUT" });
+    expect((await Promise.all(slow)).map(({ status }) => status)).toEqual([200, 200]);
+    expect((await metricsOf(service.url)).get("millrace_runs_in_flight")).toBe(0);
+  });
+
+  it("that wait in the queue get the places that become free, in order", async () => {
+    const answers = await Promise.all(
+      [100, 100, 1].map((ms) => service.invoke({ what: "wait", ms })),
+    );
+    expect(answers.map(({ status }) => status)).toEqual([200, 200, 200]);
+  });
+
+  it("write log lines with their run's id, and no secret in clear", async () => {
+    const logged = await resultOf(await service.invoke({ what: "log" }));
+    expect(logged.text).toBe(logged.runId);
+    await vi.waitFor(() =>
+      expect(logOf(logged.runId)).toMatchObject([
+        { msg: "hello from the step", step: "perform", city: "Lisbon" },
+      ]),
+    );
+    const secret = await resultOf(await service.invoke({ what: "secret" }));
+    expect(secret.text).toBe("17");
+    await vi.waitFor(() => expect(logOf(secret.runId)).toMatchObject([{ msg: "leaked [secret]" }]));
+    expect(JSON.stringify(service.log)).not.toContain("very-secret-value");
+  });
+
+  it("that leave a rejected promise behind do no harm to others", async () => {
+    expect((await service.invoke({ what: "stray" })).status).toBe(200);
+    expect((await service.invoke({ what: "count" })).status).toBe(200);
+    await vi.waitFor(() =>
+      expect(service.log).toContainEqual(
+        expect.objectContaining({ level: "error", msg: expect.stringContaining("nobody handled") }),
+      ),
+    );
+  });
+});
+
+describe("exposeErrors", () => {
+  it("puts message and stack of a failing step into the answer", async () => {
+    const directory = await mkdtemp(join(tmpdir(), "millrace-secrets-"));
+    await writeFile(join(directory, "API_KEY"), "very-secret-value");
+    const fixture = await makeFixture(obedient, module, "obedient", {
+      serving: { exposeErrors: true },
+    });
+    const service = await startService(fixture, { MILLRACE_SECRETS_DIR: directory });
+    try {
+      const problem = await problemOf(await service.invoke({ what: "throw" }));
+      expect(problem["error"]).toMatchObject({
+        message: expect.stringContaining("the inner cause"),
+        stack: expect.stringContaining("fixture-pipelines"),
+      });
+    } finally {
+      await service.stop();
+    }
+  });
+});
