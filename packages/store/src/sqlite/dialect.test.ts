@@ -133,17 +133,14 @@ describe("errors", () => {
     expect(statSync(file).size).toBe(4100);
   });
 
-  test("a truncated store is corrupt", async () => {
+  test("a store that lost its end is corrupt", async () => {
     await failure();
     truncateSync(file, 8192);
-    const store = await openStore({ url: url() }).catch((error: unknown) => error);
-    const error =
-      store instanceof Error
-        ? store
-        : await openStore({ url: url() }).then((again) =>
-            again.projects.ensure("x").catch((thrown: unknown) => thrown),
-          );
-    expect(error).toMatchObject({
+    const use = async () => {
+      const store = await openStore({ url: url() });
+      await store.projects.ensure("x").finally(() => store.close());
+    };
+    await expect(use()).rejects.toMatchObject({
       code: "STORE_CORRUPT",
       action: expect.stringContaining("backup"),
     });
@@ -220,24 +217,24 @@ function thrownBy(work: () => void): unknown {
 
 describe("several processes", () => {
   test("may open a new store at once", async () => {
-    const outputs = await contend("open", 6, 1);
+    const outputs = await contend("open", 4, 1);
     expect(new Set(outputs).size).toBe(1);
   });
 
   test("lose no update", async () => {
-    const rounds = 40;
-    await contend("count", 4, rounds);
+    const rounds = 30;
+    await contend("count", 3, rounds);
     const store = await openStore({ url: url() });
     const project = await store.projects.ensure("default");
     const deployment = await store.deployments.find(project.id, "counter");
-    expect(deployment?.metadata).toEqual({ count: 4 * rounds });
+    expect(deployment?.metadata).toEqual({ count: 3 * rounds });
     await store.close();
   });
 
   test("never hold one lease together, and never the same token", async () => {
-    const outputs = await contend("lease", 4, 30);
+    const outputs = await contend("lease", 3, 30);
     const tokens = outputs.flatMap((output) => output.trim().split("\n").map(Number));
-    expect(tokens).toHaveLength(120);
+    expect(tokens).toHaveLength(90);
     expect(tokens.toSorted((a, b) => a - b)).toEqual(tokens.map((_, i) => i + 1));
   });
 
