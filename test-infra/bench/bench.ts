@@ -42,7 +42,7 @@ const client = await connect({ home });
 const measurements: readonly (readonly [string, () => Promise<readonly Result[]>])[] = [
   ["cli.version", async () => [benchVersion(home, scale.processes)]],
   ["deploy", async () => benchDeploy(home, scale.processes)],
-  ["start.cold", async () => [await benchColdStart(client, home, scale.processes)]],
+  ["start.cold", async () => [await benchColdStart(client, scale.processes)]],
   ["update.lost", async () => [await benchUpdates(client, scale.updates)]],
   [
     "cli.list",

@@ -1,9 +1,10 @@
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import type { Client } from "millrace";
 import { type Result, round } from "./results.ts";
-import { BARE_SERVER, firstLine, PIPELINE } from "./servers.ts";
+import { BARE_SERVER, firstLine, PIPELINE, startDeployment } from "./servers.ts";
 import { median, medianRatio } from "./statistics.ts";
 
 const COMMAND = fileURLToPath(
@@ -81,23 +82,15 @@ export function benchList(home: string, rounds: number, detail: string): Result 
   };
 }
 
-/** From the start of a server's process to the first 200, ours beside the bare one. */
-export async function benchColdStart(
-  client: Client,
-  startRuntime: () => Promise<{
-    readonly args: readonly string[];
-    readonly env: NodeJS.ProcessEnv;
-  }>,
-  rounds: number,
-): Promise<Result> {
+/** From the start of a server's process to the first 200, ours beside the bare one, each on a port of its own. */
+export async function benchColdStart(client: Client, rounds: number): Promise<Result> {
   const own: number[] = [];
   const bare: number[] = [];
-  const { args, env } = await startRuntime();
+  const { args, env } = await processOfDeployment(client);
   for (let i = 0; i < rounds; i++) {
     bare.push(await firstAnswer([BARE_SERVER], { ...process.env, NODE_ENV: "production" }));
     own.push(await firstAnswer(args, env));
   }
-  void client;
   return {
     key: "start.cold",
     value: medianRatio(own, bare),
@@ -107,12 +100,33 @@ export async function benchColdStart(
   };
 }
 
+/** How the local deployer starts a worker: taken from one that runs. */
+async function processOfDeployment(
+  client: Client,
+): Promise<{ readonly args: string[]; readonly env: NodeJS.ProcessEnv }> {
+  const server = await startDeployment(client, "tracked", "async");
+  try {
+    const read = (file: string): string[] =>
+      readFileSync(`/proc/${server.pid}/${file}`, "utf8").split("\0").filter(Boolean);
+    const env = Object.fromEntries(
+      read("environ").map((line) => [
+        line.slice(0, line.indexOf("=")),
+        line.slice(line.indexOf("=") + 1),
+      ]),
+    );
+    const { NODE_CHANNEL_FD: _fd, NODE_CHANNEL_SERIALIZATION_MODE: _mode, ...plain } = env;
+    return { args: read("cmdline").slice(1), env: { ...plain, HOST: "127.0.0.1", PORT: "0" } };
+  } finally {
+    await server.stop();
+  }
+}
+
 async function firstAnswer(args: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
   const began = performance.now();
   const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"], env });
   try {
     const line = await firstLine(child);
-    const port = /(\d+)\D*$/.exec(line)?.[1];
+    const port = /^(\d+)$|127\.0\.0\.1:(\d+)/.exec(line)?.slice(1).find(Boolean);
     const response = await fetch(`http://127.0.0.1:${port}/health/ready`);
     if (!response.ok) throw new Error(`answered ${response.status}`);
     return (performance.now() - began) / 1000;

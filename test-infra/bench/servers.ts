@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import type { Client } from "millrace";
+import { z } from "zod";
 import { SERVER_CORE } from "./load.ts";
 
 export const PIPELINE = fileURLToPath(new URL("./pipeline.ts", import.meta.url));
@@ -16,6 +17,12 @@ export interface Server {
   readonly pid: number;
   stop(): Promise<void>;
 }
+
+/** What the local deployer tells of its processes. */
+const processesSchema = z.object({
+  supervisor: z.int(),
+  workers: z.tuple([z.object({ pid: z.int() })]),
+});
 
 /** Pins every thread of a process to the servers' core; threads that it starts later inherit that. */
 function pin(pid: number): void {
@@ -65,12 +72,9 @@ export async function startDeployment(
     serving: { tracking: { mode } },
   });
   const { metadata, url } = deployment;
-  const worker = metadata["workers"];
-  const pid = Array.isArray(worker) ? Number(worker[0]) : Number.NaN;
-  const supervisor = Number(metadata["supervisor"]);
-  if (url === null || !Number.isInteger(pid) || !Number.isInteger(supervisor)) {
-    throw new Error(`The deployment ${name} tells no process ids: ${JSON.stringify(metadata)}`);
-  }
+  const { workers, supervisor } = processesSchema.parse(metadata);
+  const [{ pid }] = workers;
+  if (url === null) throw new Error(`The deployment ${name} has no URL`);
   pin(supervisor);
   pin(pid);
   return { name, url, pid, stop: async () => void (await client.deployments.delete(name)) };

@@ -61,7 +61,8 @@ export function requiredText(flags: string, description: string): Input<string> 
 
 /** On when given. With `--no-x` flags: on unless given. */
 export function flag(flags: string, description: string): Input<boolean> {
-  return input("option", flags, description, (raw) => raw === true);
+  const negated = flags.includes("--no-");
+  return input("option", flags, description, (raw) => (negated ? raw !== false : raw === true));
 }
 
 export function choice<const T extends string>(

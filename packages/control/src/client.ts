@@ -258,9 +258,7 @@ export interface Client {
       options?: { readonly settings?: JsonObject; readonly serving?: ServingSettingsInput },
     ): Promise<DeployerEntry>;
     list(): Promise<readonly DeployerEntry[]>;
-    get(
-      name: string,
-    ): Promise<{
+    get(name: string): Promise<{
       readonly deployer: DeployerEntry;
       readonly flavor: Flavor;
       readonly effective: readonly EffectiveSetting[];

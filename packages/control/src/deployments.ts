@@ -22,8 +22,9 @@ import { type Call, targetOf } from "./lifecycle/dependencies.ts";
 import { createDriver, type Driver } from "./lifecycle/driver.ts";
 import { mustBeFree, mustKeepStack, mustOwn } from "./lifecycle/rules.ts";
 import { authKeyName } from "./secrets/auth-key.ts";
+import { deployerSettings } from "./settings/layers.ts";
 import { findSnapshot, type ReadySnapshot, readySnapshot } from "./snapshots.ts";
-import { getDeployer, getStack, listDeployers, storedSettings } from "./stacks.ts";
+import { getDeployer, getStack, listDeployers, settingsLayer, storedSettings } from "./stacks.ts";
 import type { Workspace } from "./workspace.ts";
 
 const DEFAULT_TIMEOUT_SECONDS = 600;
@@ -61,12 +62,14 @@ export class Deployments {
     });
   }
 
-  async #load({ flavor: name, deployer }: DeploymentRecord) {
+  async #load({ flavor: name, deployer, deployerSettings: stored }: DeploymentRecord) {
     const { plugins, loaded } = this.#workspace;
     const flavor = await plugins.flavor(name);
+    const layer = settingsLayer({ name: deployer, settings: storedSettings(stored).settings });
+    const { value: settings } = deployerSettings(flavor, [layer]);
     return {
       flavor,
-      deployer: await flavor.create({ name: deployer, stateDirectory: loaded.home }),
+      deployer: await flavor.create({ name: deployer, settings, stateDirectory: loaded.home }),
     };
   }
 

@@ -41,9 +41,7 @@ export function serviceVariables(
 }
 
 /** Secrets as files that only this user can read, in memory where the system offers that. */
-export async function secretFolder(
-  secrets: Readonly<Record<string, Secret>>,
-): Promise<{
+export async function secretFolder(secrets: Readonly<Record<string, Secret>>): Promise<{
   readonly variables: Readonly<Record<string, string>>;
   readonly release: () => Promise<void>;
 }> {

@@ -55,6 +55,7 @@ export class Session {
   readonly signal: AbortSignal;
   readonly deadline: AbortSignal;
   readonly #deadlineTimer: NodeJS.Timeout;
+  #told: string | undefined;
   record: DeploymentRecord;
 
   constructor(
@@ -86,7 +87,10 @@ export class Session {
     clearTimeout(this.#deadlineTimer);
   }
 
+  /** Tells the caller what goes on; polling says the same again and again, which is told once. */
   progress(message: string): void {
+    if (message === this.#told) return;
+    this.#told = message;
     this.call.onProgress?.({
       at: this.dependencies.clock.now(),
       deployment: this.record.name,
