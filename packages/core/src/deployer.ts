@@ -215,9 +215,14 @@ export interface Deployer<Settings = unknown> {
 }
 
 /** What a deployer is made with. */
-export interface DeployerOptions {
+export interface DeployerOptions<Settings = unknown> {
   /** Name of the deployer component in the stack config. */
   readonly name: string;
+  /**
+   * The component's settings, with defaults. Only requests carry settings of their own, so what says where the platform
+   * is (endpoint, region, account) is read from here.
+   */
+  readonly settings: Settings;
   /** Folder of Millrace's own state on this machine, for deployers that keep files. */
   readonly stateDirectory: string;
 }
@@ -234,7 +239,7 @@ export interface Flavor<Settings = unknown> {
   check?(
     request: Pick<DeploymentRequest<Settings>, "deployment" | "settings" | "serving">,
   ): readonly string[];
-  create(options: DeployerOptions): Promise<Deployer<Settings>>;
+  create(options: DeployerOptions<Settings>): Promise<Deployer<Settings>>;
 }
 
 /** Keeps the settings' type while a flavor is written down. */

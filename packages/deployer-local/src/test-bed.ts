@@ -58,7 +58,9 @@ export class TestBed {
     const [flavor] = plugin.flavors;
     if (flavor === undefined) throw new Error("the plugin has no flavor");
     const stateDirectory = mkdtempSync(join(tmpdir(), "millrace-local-"));
-    return new TestBed(stateDirectory, await flavor.create({ name: "local", stateDirectory }));
+    const settings = settingsSchema.parse({});
+    const deployer = await flavor.create({ name: "local", settings, stateDirectory });
+    return new TestBed(stateDirectory, deployer);
   }
 
   get target(): DeploymentTarget {
