@@ -305,15 +305,23 @@ describe("a process that dies", () => {
   test("the spool of a living process is left alone", async () => {
     const blocker = new DatabaseSync(file);
     blocker.exec("begin immediate");
-    const living = start();
-    await living.record(sampleRun({ projectId }));
-    const before = spoolFiles();
-    expect(before).toHaveLength(1);
-    const other = start();
-    await other.record(sampleRun({ projectId }));
-    expect(spoolFiles()).toEqual(expect.arrayContaining(before));
-    expect(spoolFiles()).toHaveLength(2);
-    expect([living.stats.spooled, other.stats.spooled]).toEqual([1, 1]);
+    const living = spawn(process.execPath, [script, file, spoolDirectory, projectId], {
+      stdio: ["ignore", "pipe", "ignore"],
+    });
+    living.stdout.resume();
+    await once(living.stdout, "data");
+    const [name = ""] = spoolFiles();
+    // Two recorders of this process, and each looks at the spools of the others.
+    const own = [start(), start()];
+    await Promise.all(own.map((recorder) => recorder.record(sampleRun({ projectId }))));
+    expect(own.map(({ stats }) => stats.spooled)).toEqual([1, 1]);
+    expect(spoolFiles()).toHaveLength(3);
     blocker.close();
+    living.kill("SIGKILL");
+    await once(living, "close");
+    expect(statSync(join(spoolDirectory, name)).size).toBeGreaterThan(0);
+    const heir = start();
+    await heir.record(sampleRun({ projectId }));
+    await vi.waitFor(() => expect(spoolFiles()).not.toContain(name), eventually);
   });
 });
