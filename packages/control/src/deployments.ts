@@ -62,15 +62,13 @@ export class Deployments {
     });
   }
 
-  async #load({ flavor: name, deployer, deployerSettings: stored }: DeploymentRecord) {
+  /** The deployer of a record, made with its component's settings. */
+  async #load(record: DeploymentRecord) {
     const { plugins, loaded } = this.#workspace;
-    const flavor = await plugins.flavor(name);
-    const layer = settingsLayer({ name: deployer, settings: storedSettings(stored).settings });
-    const { value: settings } = deployerSettings(flavor, [layer]);
-    return {
-      flavor,
-      deployer: await flavor.create({ name: deployer, settings, stateDirectory: loaded.home }),
-    };
+    const flavor = await plugins.flavor(record.flavor);
+    const component = await this.#deployerOf(record);
+    const { value: settings } = deployerSettings(flavor, [settingsLayer(component)]);
+    return { flavor, deployer: await flavor.create({ name: record.deployer, settings, stateDirectory: loaded.home }) };
   }
 
   /** @throws MillraceError `DEPLOYMENT_NOT_FOUND`, `DEPLOYMENT_AMBIGUOUS` */
