@@ -28,6 +28,7 @@ export class ThreadRecorder implements Recorder {
   readonly stats = { recorded: 0, spooled: 0, pending: 0, dropped: 0 };
   readonly #options: WriterOptions;
   readonly #sync: boolean;
+  readonly #module: URL;
   readonly #log: (line: string) => void;
   readonly #origins = new OriginNumbers();
   readonly #sent: SentBatch[] = [];
@@ -48,7 +49,14 @@ export class ThreadRecorder implements Recorder {
   #before = { recorded: 0, dropped: 0 };
   #closed = false;
 
-  constructor(options: WriterOptions, sync: boolean, log: (line: string) => void) {
+  /** `module` is what the writer thread runs. */
+  constructor(
+    options: WriterOptions,
+    sync: boolean,
+    log: (line: string) => void,
+    module = new URL("./writer-thread.js", import.meta.url),
+  ) {
+    this.#module = module;
     this.#options = options;
     this.#sync = sync;
     this.#log = log;
@@ -98,7 +106,7 @@ export class ThreadRecorder implements Recorder {
     if (this.#sync && this.#sent.length > 0) return;
     this.#flushing = true;
     if (this.#sync) setImmediate(this.#flush);
-    else setTimeout(this.#flush, ASYNC_FLUSH_MS).unref();
+    else setTimeout(this.#flush, ASYNC_FLUSH_MS);
   }
 
   #post(): void {
@@ -119,6 +127,8 @@ export class ThreadRecorder implements Recorder {
     this.#recorded = Promise.withResolvers<void>();
     this.#sent.push(batch);
     if (this.#worker === undefined) this.#startWriter();
+    // The process does not end while runs are on their way.
+    this.#worker?.ref();
     this.#send({ number: batch.number, origins, values: batch.values });
   }
 
@@ -128,14 +138,14 @@ export class ThreadRecorder implements Recorder {
 
   #startWriter(): void {
     clearTimeout(this.#starter);
-    const worker = new Worker(new URL("./writer-thread.js", import.meta.url), {
+    const worker = new Worker(this.#module, {
       workerData: this.#options,
       name: "millrace-recorder",
       // Nothing of the service's command line is meant for it.
       execArgv: [],
       argv: [],
     });
-    worker.unref();
+    if (this.#sent.length === 0) worker.unref();
     let failure: unknown;
     worker.on("message", (message: FromWriter) => this.#acknowledge(message));
     worker.on("error", (error) => {
@@ -157,6 +167,7 @@ export class ThreadRecorder implements Recorder {
       this.#settle(batch);
       batch = this.#sent[0];
     }
+    if (this.#sent.length === 0) this.#worker?.unref();
     if (this.#sync && this.#values.length > 0 && this.#sent.length === 0 && !this.#flushing) {
       this.#flushing = true;
       setImmediate(this.#flush);
@@ -183,6 +194,7 @@ export class ThreadRecorder implements Recorder {
     }
     if (this.#sent.length === 0) {
       this.#originsSent = 0;
+      this.#post();
       return;
     }
     this.#startWriter();
