@@ -8,7 +8,7 @@ import { issuesOf } from "./parse.ts";
 export const servingSettingsSchema = z.strictObject({
   authKey: z.string().min(16, "must have at least 16 characters").max(256).optional().meta({
     description:
-      "Key that requests must carry. Better: `generateAuthKey`, or the secret AUTH_KEY in the secret store.",
+      "Key that requests must carry; it is kept in the secret store, and only its digest elsewhere. Better: `generateAuthKey`.",
   }),
   generateAuthKey: z
     .boolean()
