@@ -68,7 +68,14 @@ export class Deployments {
     const flavor = await plugins.flavor(record.flavor);
     const component = await this.#deployerOf(record);
     const { value: settings } = deployerSettings(flavor, [settingsLayer(component)]);
-    return { flavor, deployer: await flavor.create({ name: record.deployer, settings, stateDirectory: loaded.home }) };
+    return {
+      flavor,
+      deployer: await flavor.create({
+        name: record.deployer,
+        settings,
+        stateDirectory: loaded.home,
+      }),
+    };
   }
 
   /** @throws MillraceError `DEPLOYMENT_NOT_FOUND`, `DEPLOYMENT_AMBIGUOUS` */

@@ -22,10 +22,14 @@ export function parse<T>(schema: z.ZodType<T>, value: unknown, context: ParseCon
   throw new MillraceError({
     class: context.class ?? "usage",
     code: context.code,
-    message: `${context.what} ${issues.length === 1 ? "is" : "has faults that are"} not valid: ${issues.map(formatIssue).join("; ")}.`,
+    message: sentence(`${context.what} cannot be used: ${issues.map(formatIssue).join("; ")}`),
     action: context.action ?? "Correct what is named and try again.",
     issues,
   });
+}
+
+function sentence(text: string): string {
+  return /[.?!]$/.test(text) ? text : `${text}.`;
 }
 
 /** zod's issues in our form, one per unknown key. */

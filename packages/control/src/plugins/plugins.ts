@@ -121,7 +121,7 @@ function resolvePlugin(name: string, directory: string, installation: string | u
     );
   }
   for (const place of places) {
-    const manifest = findPackageJSON(name, pathToFileURL(place));
+    const manifest = packageManifest(name, place);
     if (manifest !== undefined)
       return pathToFileURL(join(dirname(manifest), entryOf(manifest))).href;
   }
@@ -131,6 +131,17 @@ function resolvePlugin(name: string, directory: string, installation: string | u
     message: `The plugin ${name} is not installed.`,
     action: `Run in ${directory}: npm install ${name}`,
   });
+}
+
+/** The package.json of an installed package; undefined when it is not installed. */
+function packageManifest(name: string, place: string): string | undefined {
+  try {
+    return findPackageJSON(name, pathToFileURL(place));
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ERR_MODULE_NOT_FOUND")
+      return undefined;
+    throw error;
+  }
 }
 
 function realPath(file: string): string {

@@ -28,6 +28,7 @@ export async function bundle(source: PipelineSource): Promise<Bundle> {
   const root = await realpath(source.root);
   const externals = new Map<string, ExternalPackage>();
   const native = new Map<string, boolean>();
+  const unresolved: string[] = [];
   const build = await rolldown({
     input: { pipeline: VIRTUAL_ENTRY },
     cwd: root,
@@ -35,7 +36,7 @@ export async function bundle(source: PipelineSource): Promise<Bundle> {
     transform: { target: `node${TARGET_NODE}` },
     experimental: { attachDebugInfo: "none", resolveNewUrlToAsset: true },
     onLog(_level, log) {
-      if (log.code === "UNRESOLVED_IMPORT") throw failed(source, log.message, log);
+      if (log.code === "UNRESOLVED_IMPORT") unresolved.push(log.message);
     },
     plugins: [
       {
@@ -44,7 +45,8 @@ export async function bundle(source: PipelineSource): Promise<Bundle> {
         load: (id) =>
           id === VIRTUAL_ENTRY
             ? {
-                code: `export { ${JSON.stringify(source.export)} as default } from ${JSON.stringify(source.file)};`,
+                // A missing export is told of when the bundle is compiled, in the user's words.
+                code: `import * as module from ${JSON.stringify(source.file)};\nexport default module[${JSON.stringify(source.export)}];`,
                 moduleSideEffects: true,
               }
             : undefined,
@@ -78,6 +80,7 @@ export async function bundle(source: PipelineSource): Promise<Bundle> {
       sourcemap: true,
       sourcemapPathTransform: (path) => portable(path),
     });
+    if (unresolved.length > 0) throw new Error(unresolved.join("\n"));
     const files = new Map<string, Uint8Array>();
     for (const part of output) {
       const content = part.type === "chunk" ? part.code : part.source;
@@ -108,7 +111,7 @@ function failed(source: PipelineSource, message: string, cause: unknown): Millra
   return new MillraceError({
     class: "pipeline",
     code: "SNAPSHOT_BUNDLE_FAILED",
-    message: `${relative(process.cwd(), source.file) || source.file} could not be bundled: ${message.trim()}`,
+    message: `${relative(process.cwd(), source.file) || source.file} could not be bundled: ${message.replace(/^Build failed with \d+ errors?:\s*/, "").trim()}`,
     action: "Correct the named file; a package that cannot be found has to be installed.",
     cause,
   });
