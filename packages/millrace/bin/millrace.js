@@ -21,8 +21,12 @@ const { version } = JSON.parse(readFileSync(new URL("../package.json", import.me
 if (process.argv.length === 3 && (process.argv[2] === "--version" || process.argv[2] === "-V")) {
   process.stdout.write(`${version}\n`);
 } else {
-  // Keeps compiled code between calls, where the version of Node can.
-  process.getBuiltinModule("node:module").enableCompileCache();
+  // Keeps compiled code between calls: a quarter of the start-up time. In the user's own folder, since whoever can write
+  // into the cache can run code.
+  const { join } = process.getBuiltinModule("node:path");
+  const caches =
+    process.env.XDG_CACHE_HOME || join(process.getBuiltinModule("node:os").homedir(), ".cache");
+  process.getBuiltinModule("node:module").enableCompileCache(join(caches, "millrace"));
   import("@millrace/cli").then(async ({ flush, main, processTerminal }) => {
     const code = await main(process.argv.slice(2), { version, terminal: processTerminal() });
     await Promise.all([flush(process.stdout), flush(process.stderr)]);
