@@ -10,6 +10,11 @@ export interface Log {
   flush(): void;
 }
 
+/** Characters that wait for a slow reader; what comes beyond is dropped, so that memory stays bounded. */
+const MAX_BUFFERED = 16 * 1024 * 1024;
+/** How long the last lines may wait for a slow reader, in milliseconds. */
+const LAST_FLUSH_MS = 1000;
+
 /**
  * Structured log lines to a file descriptor, written without blocking. Clear values of the secrets are replaced in every
  * line, whoever wrote it.
@@ -19,7 +24,23 @@ export function openLog(
   level: ServingSettings["logLevel"],
   secrets: Iterable<Secret>,
 ): Log {
-  const stream = destination({ dest: fd, sync: false });
+  let giveUpAt = Number.POSITIVE_INFINITY;
+  const stream = destination({
+    dest: fd,
+    sync: false,
+    maxLength: MAX_BUFFERED,
+    // A pipe that nobody empties must not keep the process from ending.
+    retryEAGAIN: () => Date.now() < giveUpAt,
+  });
+  const flush = (): void => {
+    giveUpAt = Date.now() + LAST_FLUSH_MS;
+    try {
+      stream.flushSync();
+    } catch {
+      // The reader is gone or stuck: there is nobody left to tell.
+    }
+    giveUpAt = Number.POSITIVE_INFINITY;
+  };
   const hidden = [...secrets].filter((secret) => secret.reveal().length >= 4);
   const clean = (line: string): string => (hidden.length === 0 ? line : redact(line, hidden));
   const root = pino(
@@ -33,7 +54,7 @@ export function openLog(
     },
     stream,
   );
-  process.on("exit", () => stream.flushSync());
+  process.on("exit", flush);
   return {
     with: (bindings) => {
       const write =
@@ -48,6 +69,6 @@ export function openLog(
       };
     },
     line: (json) => stream.write(`${clean(json)}\n`),
-    flush: () => stream.flushSync(),
+    flush,
   };
 }

@@ -11,7 +11,7 @@ export type ParentMessage =
   /**
    * Carries the listening socket as the message's handle: `child.send({ type: "listen" }, server)`. What is sent may be a
    * `net.Server` or the bare handle of one. A `net.Server` that listens in the parent accepts connections there too;
-   * hand those over by `connection`, or keep the parent from accepting by binding a bare handle
+   * hand those over by `connection` (and make it with `pauseOnConnect: true`, else it reads the first bytes), or keep the parent from accepting by binding a bare handle
    * (`net._createServerHandle(host, port, 4)`), which accepts nothing until a worker listens on it.
    */
   | { readonly type: "listen" }

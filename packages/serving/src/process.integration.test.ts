@@ -1,0 +1,440 @@
+import { fork } from "node:child_process";
+import { mkdtemp, writeFile } from "node:fs/promises";
+import { Agent, request } from "node:http";
+import { createServer, type Server } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterEach, beforeAll, describe, expect, it, vi } from "vitest";
+import { z } from "zod";
+import { obedient, reluctant, weather } from "./fixture-pipelines.ts";
+import {
+  type Fixture,
+  type FixtureOptions,
+  invoke,
+  makeFixture,
+  runtime,
+  spawnRuntime,
+  startService,
+  type TestService,
+} from "./fixtures.ts";
+import type { WorkerMessage } from "./worker-protocol.ts";
+
+const module = new URL("../dist/fixture-pipelines.js", import.meta.url).href;
+const pipelines = { obedient, reluctant, weather };
+const fixtureOf = (name: keyof typeof pipelines, options: FixtureOptions = {}): Promise<Fixture> =>
+  makeFixture(pipelines[name], module, name, options);
+
+let secrets: Readonly<Record<string, string>>;
+beforeAll(async () => {
+  const directory = await mkdtemp(join(tmpdir(), "millrace-secrets-"));
+  await writeFile(join(directory, "API_KEY"), "very-secret-value");
+  secrets = { MILLRACE_SECRETS_DIR: directory };
+});
+
+const ended: (() => unknown)[] = [];
+afterEach(async () => {
+  await Promise.all(ended.splice(0).map((end) => end()));
+});
+
+async function start(
+  name: keyof typeof pipelines,
+  options: FixtureOptions = {},
+): Promise<TestService> {
+  const service = await startService(await fixtureOf(name, options), secrets);
+  ended.push(() => service.stop());
+  return service;
+}
+
+/** One request on a connection of the given agent: status, and what the answer says about the connection. */
+function call(url: string, agent: Agent, path: string, method = "GET", body?: string) {
+  return new Promise<{ status: number | undefined; connection: string | undefined }>(
+    (resolve, reject) => {
+      const headers = body === undefined ? {} : { "content-type": "application/json" };
+      const made = request(url + path, { agent, method, headers }, (response) => {
+        response.resume();
+        response.on("end", () =>
+          resolve({ status: response.statusCode, connection: response.headers.connection }),
+        );
+      });
+      made.on("error", reject);
+      made.end(body);
+    },
+  );
+}
+
+describe("at its start", () => {
+  const outcome = async (args: readonly string[], variables: Readonly<Record<string, string>>) => {
+    const child = spawnRuntime(args, variables);
+    let stderr = "";
+    child.stderr.on("data", (text) => {
+      stderr += text;
+    });
+    const code = await new Promise((resolve) => child.once("exit", resolve));
+    return { code, stderr };
+  };
+
+  it.each<[string, Readonly<Record<string, string>>, number, string]>([
+    [
+      "onInit throws",
+      { INIT: "throw" },
+      5,
+      "INIT_FAILED: onInit of the pipeline failed: the database is away",
+    ],
+    ["onInit hangs", { INIT: "hang" }, 8, "INIT_TIMEOUT"],
+    ["the module throws", { MODULE: "throw" }, 5, "the module is broken"],
+    [
+      "build gives another graph",
+      { GRAPH: "differs" },
+      5,
+      "graph.steps[0].input.value.celsius was 1 and is 2",
+    ],
+    ["it would be open to everybody", { HOST: "0.0.0.0" }, 2, "KEY_REQUIRED"],
+    ["the port is none", { PORT: "http" }, 2, "PORT_INVALID"],
+    ["there is no configuration", { MILLRACE_CONFIG: "" }, 2, "SERVICE_CONFIG_MISSING"],
+    [
+      "the configuration has a typo",
+      { MILLRACE_CONFIG: '{"deploymnt":{}}' },
+      2,
+      'did you mean "deployment"?',
+    ],
+  ])("says so when %s", async (_what, variables, exitCode, message) => {
+    const { directory, variables: own } = await fixtureOf("reluctant", {
+      serving: { initTimeoutSeconds: 0.2 },
+    });
+    const { code, stderr } = await outcome(["serve", directory], { ...own, ...variables });
+    expect(stderr).toContain(message);
+    expect(code).toBe(exitCode);
+  });
+
+  it("says so when the folder is none, holds another snapshot, a secret is missing, or the port is in use", async () => {
+    const [fixture, other] = [await fixtureOf("obedient"), await fixtureOf("weather")];
+    const serve = (directory: string, variables = {}) =>
+      outcome(["serve", directory], { ...fixture.variables, ...variables });
+    expect((await serve(join(fixture.directory, "none"))).stderr).toContain("SNAPSHOT_UNREADABLE");
+    expect((await serve(other.directory)).stderr).toContain("SNAPSHOT_MISMATCH");
+    expect((await serve(fixture.directory)).stderr).toContain("needs API_KEY");
+    const holder = await listening();
+    const taken = await serve(fixture.directory, { ...secrets, PORT: String(portOf(holder)) });
+    expect(taken).toMatchObject({ code: 4, stderr: expect.stringContaining("PORT_IN_USE") });
+    expect((await outcome(["serv"], {})).code).toBe(2);
+  });
+
+  it("is live and not ready while onInit runs, and can be ended", async () => {
+    const { directory, variables } = await fixtureOf("reluctant");
+    const holder = await listening();
+    const port = portOf(holder);
+    await new Promise((resolve) => holder.close(resolve));
+    const child = spawnRuntime(["serve", directory], {
+      ...variables,
+      INIT: "hang",
+      PORT: String(port),
+    });
+    const exited = new Promise((resolve) => child.once("exit", resolve));
+    const url = `http://127.0.0.1:${port}`;
+    await vi.waitFor(
+      async () => expect((await fetch(`${url}/health/live`)).status).toBe(200),
+      5000,
+    );
+    const ready = await fetch(`${url}/health/ready`);
+    expect(ready.status).toBe(503);
+    expect(await ready.json()).toMatchObject({ status: "starting", revision: "revision-1" });
+    const early = await invoke(url, {});
+    expect(early.headers.get("retry-after")).toBe("1");
+    expect(await early.json()).toMatchObject({ status: 503, code: "NOT_READY" });
+    child.kill("SIGINT");
+    expect(await exited).toBe(0);
+  });
+});
+
+function listening(): Promise<Server> {
+  const server = createServer({ pauseOnConnect: true });
+  ended.push(() => server.close());
+  return new Promise((resolve) => server.listen(0, "127.0.0.1", () => resolve(server)));
+}
+
+function portOf(server: Server): number {
+  const address = server.address();
+  return typeof address === "object" && address !== null ? address.port : 0;
+}
+
+describe("at SIGTERM", () => {
+  const wait = (ms: number) => JSON.stringify({ parameters: { what: "wait", ms } });
+
+  it("finishes what is in flight, serves idle connections once more with Connection: close, cleans up, exits with 0", async () => {
+    const service = await start("obedient");
+    const idle = new Agent({ keepAlive: true, maxSockets: 1 });
+    const busy = new Agent({ keepAlive: true, maxSockets: 1 });
+    expect(await call(service.url, idle, "/health/ready")).toMatchObject({
+      status: 200,
+      connection: "keep-alive",
+    });
+    const inFlight = call(service.url, busy, "/invoke", "POST", wait(500));
+    await vi.waitFor(async () => expect(await inFlightOf(service.url)).toBe(1));
+    service.process.kill("SIGTERM");
+    await vi.waitFor(() =>
+      expect(service.log).toContainEqual(
+        expect.objectContaining({ msg: expect.stringContaining("shuts down") }),
+      ),
+    );
+    await expect(fetch(`${service.url}/health`)).rejects.toThrow();
+    expect(await call(service.url, idle, "/health/ready")).toEqual({
+      status: 503,
+      connection: "close",
+    });
+    expect(await inFlight).toEqual({ status: 200, connection: "close" });
+    expect(await service.exited).toBe(0);
+    expect(service.log).toContainEqual(expect.objectContaining({ msg: "onCleanup" }));
+  });
+
+  it("runs an invocation that comes on an idle connection", async () => {
+    const service = await start("obedient");
+    const idle = new Agent({ keepAlive: true, maxSockets: 1 });
+    await call(service.url, idle, "/health");
+    service.process.kill("SIGTERM");
+    await vi.waitFor(() =>
+      expect(service.log).toContainEqual(
+        expect.objectContaining({ msg: expect.stringContaining("shuts down") }),
+      ),
+    );
+    expect(await call(service.url, idle, "/invoke", "POST", wait(1))).toEqual({
+      status: 200,
+      connection: "close",
+    });
+    expect(await service.exited).toBe(0);
+  });
+
+  it("aborts at the deadline what is still in flight, and tells the client", async () => {
+    const service = await start("obedient", { serving: { drainSeconds: 0.3 } });
+    const idle = new Agent({ keepAlive: true });
+    await call(service.url, idle, "/health");
+    const inFlight = service.invoke({ what: "deaf", ms: 20_000 });
+    await vi.waitFor(async () => expect(await inFlightOf(service.url)).toBe(1));
+    service.process.kill("SIGTERM");
+    const answer = await inFlight;
+    expect(await answer.json()).toMatchObject({
+      status: 503,
+      code: "DRAINING",
+      run_id: expect.any(String),
+    });
+    expect(answer.headers.get("retry-after")).toBe("1");
+    expect(await service.exited).toBe(0);
+  });
+
+  it("at SIGINT waits for what is in flight, and not for idle connections", async () => {
+    const service = await start("obedient");
+    const idle = new Agent({ keepAlive: true });
+    await call(service.url, idle, "/health");
+    const inFlight = service.invoke({ what: "wait", ms: 300 });
+    await vi.waitFor(async () => expect(await inFlightOf(service.url)).toBe(1));
+    service.process.kill("SIGINT");
+    expect((await inFlight).status).toBe(200);
+    expect(await service.exited).toBe(0);
+  });
+
+  it("a second signal ends it at once", async () => {
+    const service = await start("obedient");
+    const inFlight = service.invoke({ what: "deaf", ms: 20_000 });
+    await vi.waitFor(async () => expect(await inFlightOf(service.url)).toBe(1));
+    service.process.kill("SIGTERM");
+    await vi.waitFor(() =>
+      expect(service.log).toContainEqual(
+        expect.objectContaining({ msg: expect.stringContaining("shuts down") }),
+      ),
+    );
+    service.process.kill("SIGTERM");
+    expect((await inFlight).status).toBe(503);
+    expect(await service.exited).toBe(0);
+  });
+});
+
+async function inFlightOf(url: string): Promise<number> {
+  const text = await (await fetch(`${url}/metrics`, { headers: { connection: "close" } })).text();
+  return Number(/^millrace_runs_in_flight (\d+)$/m.exec(text)?.[1]);
+}
+
+describe("a worker", () => {
+  /** Forks a worker and hands it the socket. */
+  function worker(
+    fixture: Fixture,
+    socket: Server,
+    variables: Readonly<Record<string, string>> = {},
+  ) {
+    const child = fork(runtime, ["serve", fixture.directory], {
+      env: { ...process.env, ...fixture.variables, ...secrets, ...variables },
+      execArgv: [],
+      silent: true,
+    });
+    child.stdout?.resume();
+    const messages: WorkerMessage[] = [];
+    child.on("message", (message: WorkerMessage) => messages.push(message));
+    const exited = new Promise<number | null>((resolve) => child.once("exit", resolve));
+    ended.push(() => child.kill("SIGKILL") && exited);
+    child.send({ type: "listen" }, socket);
+    const told = (type: WorkerMessage["type"]) =>
+      vi.waitFor(
+        () => {
+          const message = messages.find((one) => one.type === type);
+          expect(message).toBeDefined();
+          return message;
+        },
+        { timeout: 5000, interval: 5 },
+      );
+    return { child, told, exited };
+  }
+
+  it("takes the parent's socket after onInit, shares it with others, and is replaced without a lost request", async () => {
+    const socket = await listening();
+    const url = `http://127.0.0.1:${portOf(socket)}`;
+    const fixture = (revision: string) => fixtureOf("obedient", { revision });
+    let current = worker(await fixture("r0"), socket);
+    expect(await current.told("ready")).toEqual({ type: "ready", url });
+    // The parent would accept connections too; it hands them over.
+    socket.on("connection", (connection) => current.child.send({ type: "connection" }, connection));
+    let stop = false;
+    const statuses = new Map<unknown, number>();
+    const clients = Array.from({ length: 8 }, async (_, client) => {
+      const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+      while (!stop) {
+        const { status } = await call(
+          url,
+          agent,
+          "/invoke",
+          "POST",
+          '{"parameters":{"what":"wait","ms":1}}',
+        ).catch((error: Error) => ({ status: error.message }));
+        statuses.set(status, (statuses.get(status) ?? 0) + 1);
+        // Some clients leave their connection idle in between.
+        if (client % 2 === 0) await sleep(client * 5);
+      }
+      agent.destroy();
+    });
+    for (const revision of ["r1", "r2", "r3"]) {
+      const next = worker(await fixture(revision), socket);
+      await next.told("ready");
+      const old = current;
+      current = next;
+      old.child.send({ type: "drain" });
+      await old.told("drained");
+      expect(await old.exited).toBe(0);
+      const health: unknown = await (
+        await fetch(`${url}/health`, { headers: { connection: "close" } })
+      ).json();
+      expect(health).toMatchObject({ revision });
+    }
+    stop = true;
+    await Promise.all(clients);
+    expect([...statuses.keys()]).toEqual([200]);
+    expect(statuses.get(200)).toBeGreaterThan(50);
+  });
+
+  it("tells the parent why it cannot start", async () => {
+    const { told, exited } = worker(await fixtureOf("reluctant"), await listening(), {
+      INIT: "throw",
+    });
+    expect(await told("failed")).toMatchObject({
+      error: { class: "pipeline", code: "INIT_FAILED" },
+    });
+    expect(await exited).toBe(5);
+  });
+
+  it("ends when its parent is gone", async () => {
+    const { child, told, exited } = worker(await fixtureOf("weather"), await listening());
+    await told("ready");
+    child.disconnect();
+    expect(await exited).toBe(0);
+  });
+
+  it("closes idle connections at once when it has no successor", async () => {
+    const socket = await listening();
+    const { child, told, exited } = worker(await fixtureOf("weather"), socket);
+    await told("ready");
+    socket.on("connection", (connection) => child.send({ type: "connection" }, connection));
+    await call(`http://127.0.0.1:${portOf(socket)}`, new Agent({ keepAlive: true }), "/health");
+    child.send({ type: "drain", successor: false });
+    expect(await exited).toBe(0);
+  });
+});
+
+const batchSchema = z.object({
+  run: z
+    .looseObject({
+      status: z.string(),
+      outputs: z.unknown(),
+      deploymentId: z.null(),
+      id: z.string(),
+    })
+    .nullable(),
+  error: z.looseObject({ code: z.string() }).nullable(),
+});
+
+describe("a batch run", () => {
+  async function batch(
+    fixture: Fixture,
+    stdin: string,
+    args: readonly string[] = [],
+    begun: (child: ReturnType<typeof spawnRuntime>) => unknown = () => undefined,
+  ) {
+    const child = spawnRuntime(["run", fixture.directory, ...args], {
+      ...fixture.variables,
+      ...secrets,
+    });
+    const text = { out: "", err: "" };
+    child.stdout.on("data", (chunk) => {
+      text.out += chunk;
+    });
+    child.stderr.on("data", (chunk) => {
+      text.err += chunk;
+      begun(child);
+    });
+    child.stdin.end(stdin);
+    const code = await new Promise((resolve) => child.once("exit", resolve));
+    return { code, ...batchSchema.parse(JSON.parse(text.out)), err: text.err };
+  }
+
+  it("takes parameters from stdin, gives the record on stdout and log lines on stderr", async () => {
+    const { code, run, error, err } = await batch(await fixtureOf("obedient"), '{"what":"log"}', [
+      "--name",
+      "mine",
+    ]);
+    expect({ code, error }).toEqual({ code: 0, error: null });
+    expect(run).toMatchObject({
+      status: "completed",
+      name: "mine",
+      pipelineName: "obedient",
+      inputs: { what: "log", ms: 0 },
+    });
+    expect(err).toContain("hello from the step");
+    expect(err).toContain("onCleanup");
+  });
+
+  it.each([
+    ["parameters that do not fit", '{"what":"fly"}', [], 2, "PARAMETERS_INVALID"],
+    ["parameters that are no JSON", "{", [], 2, "PARAMETERS_MALFORMED"],
+    ["a step that throws", '{"what":"throw"}', [], 5, "STEP_FAILED"],
+    ["a deadline", '{"what":"wait","ms":60000}', ["--timeout", "0.1"], 8, "RUN_TIMEOUT"],
+  ])("says by its exit code how it ended: %s", async (_what, stdin, args, exitCode, errorCode) => {
+    const { code, error } = await batch(await fixtureOf("obedient"), stdin, args);
+    expect({ code, errorCode: error?.code }).toEqual({ code: exitCode, errorCode });
+  });
+
+  it("is cancelled by SIGINT, and recorded as such", async () => {
+    let interrupted = false;
+    const { code, run } = await batch(
+      await fixtureOf("obedient"),
+      '{"what":"wait","ms":60000}',
+      [],
+      (child) => {
+        if (interrupted) return;
+        interrupted = true;
+        // onInit has logged; the step begins in the same turn or the next ones.
+        setTimeout(() => child.kill("SIGINT"), 200);
+      },
+    );
+    expect(code).toBe(130);
+    expect(run).toMatchObject({
+      status: "cancelled",
+      steps: [{ step: "perform", status: "cancelled" }],
+    });
+  });
+});
