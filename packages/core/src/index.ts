@@ -3,6 +3,7 @@ export * from "./authoring/graph.ts";
 export * from "./authoring/pipeline.ts";
 export type { Reference, Wiring } from "./authoring/reference.ts";
 export * from "./authoring/step.ts";
+export type { StepDefinition, StepUse } from "./authoring/step-definition.ts";
 export * from "./config.ts";
 export * from "./deployer.ts";
 export * from "./errors.ts";

@@ -1,7 +1,7 @@
 import { MillraceError } from "../errors.ts";
 import { type Graph, type GraphStep, stepsOf } from "./graph.ts";
 import { makeReference, sourceOf, toWire, wiringError } from "./reference.ts";
-import type { StepDefinition, StepUse } from "./step.ts";
+import type { StepDefinition, StepUse } from "./step-definition.ts";
 
 const MAX_STEPS = 1000;
 

@@ -8,7 +8,7 @@ import type { ProcessContext } from "./context.ts";
 import type { Graph, Wire } from "./graph.ts";
 import { fieldSchema, isObjectSchema, jsonSchemaOf } from "./json-schema.ts";
 import { makeReference, type Reference, wiringError } from "./reference.ts";
-import type { StepDefinition } from "./step.ts";
+import type { StepDefinition } from "./step-definition.ts";
 
 const PIPELINE_NAME = /^[A-Za-z][A-Za-z0-9_-]{0,63}$/;
 const SECRET_NAME = /^[A-Za-z_][A-Za-z0-9_]{0,127}$/;

@@ -4,6 +4,7 @@ import { currentBuild } from "./build.ts";
 import type { StepContext } from "./context.ts";
 import type { CachePolicy, RetryPolicy } from "./graph.ts";
 import type { Reference, Wiring } from "./reference.ts";
+import type { StepDefinition, StepUse } from "./step-definition.ts";
 
 const STEP_NAME = /^[A-Za-z][A-Za-z0-9_]{0,63}$/;
 
@@ -39,25 +40,6 @@ export interface StepOptions<
   readonly timeout?: number;
   /** Reuses the output for an equal input: true (one hour) or the policy. Default false. */
   readonly cache?: boolean | Partial<CachePolicy>;
-}
-
-export interface StepUse {
-  /** Id of this use in the graph. Default: the step's name, numbered when used again. */
-  readonly id?: string;
-  /** Steps that must finish first although no data flows from them. */
-  readonly after?: readonly Reference<unknown, never>[];
-}
-
-/** The parts of a step that the engine runs. */
-export interface StepDefinition {
-  readonly name: string;
-  readonly description: string | undefined;
-  readonly input: z.ZodType;
-  readonly output: z.ZodType;
-  readonly run: (input: never, context: StepContext<never>) => unknown;
-  readonly retries: RetryPolicy;
-  readonly timeoutSeconds: number | null;
-  readonly cache: CachePolicy | null;
 }
 
 /** A typed function. Called inside a pipeline's `build`, it adds itself to the graph and returns a reference to its output. */
