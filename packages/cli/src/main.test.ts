@@ -409,7 +409,26 @@ describe("deploy", () => {
 
 describe("plan", () => {
   test("prints what would change, one line per resource and field", async () => {
-    const plan = async () => deploymentPlan({ interrupts: true });
+    const plan = async () =>
+      deploymentPlan({
+        interrupts: true,
+        changes: [
+          {
+            action: "update",
+            kind: "process",
+            name: "millrace-weather",
+            fields: [
+              { field: "port", before: 8000, after: 8080 },
+              { field: "revision", before: "a".repeat(64), after: "b".repeat(64) },
+              { field: "label", after: "new" },
+              { field: "secret API_TOKEN" },
+            ],
+          },
+          { action: "create", kind: "folder", name: "data", fields: [] },
+          { action: "no-op", kind: "volume", name: "same", fields: [] },
+          { action: "delete", kind: "folder", name: "old", fields: [] },
+        ],
+      });
     const { code, stdout } = await runCommand(["plan", "pipeline.ts"], { calls: { plan } });
     expect(code).toBe(0);
     expect(stdout).toBe(
@@ -418,6 +437,11 @@ describe("plan", () => {
         "Snapshot 3f2a9c813f2a",
         "  ~ process millrace-weather",
         "    ~ port: 8000 → 8080",
+        "    ~ revision: aaaaaaaaaaaa → bbbbbbbbbbbb",
+        "    + label: new",
+        "    ~ secret API_TOKEN",
+        "  + folder data",
+        "  - folder old",
         "Requests will fail, or the URL will change, while this is carried out.",
         "",
       ].join("\n"),

@@ -39,9 +39,15 @@ function formatChange(change: ResourceChange, style: Style): string[] {
 
 function formatField({ field, before, after }: FieldChange): string {
   if (before === undefined && after === undefined) return `~ ${field}`;
-  if (before === undefined) return `+ ${field}: ${formatValue(after)}`;
-  if (after === undefined) return `- ${field}: ${formatValue(before)}`;
-  return `~ ${field}: ${formatValue(before)} → ${formatValue(after)}`;
+  if (before === undefined) return `+ ${field}: ${formatShort(after)}`;
+  if (after === undefined) return `- ${field}: ${formatShort(before)}`;
+  return `~ ${field}: ${formatShort(before)} → ${formatShort(after)}`;
+}
+
+/** Digests are shortened: here they only tell one from the other. */
+function formatShort(value: JsonValue | undefined): string {
+  const isDigest = typeof value === "string" && /^(sha256:)?[0-9a-f]{64}$/.test(value);
+  return isDigest ? shortId(value) : formatValue(value);
 }
 
 /** A value on one line; text without quotes where that is clear. */
