@@ -18,9 +18,9 @@ import { fileURLToPath } from "node:url";
 import type { RunRecord } from "@millrace/core";
 import { openStore, type Recorder, type Store, startRecorder } from "@millrace/store";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { sampleRun } from "./sample-run.ts";
+import { sampleRun } from "./sample-run.fixture.ts";
 
-const script = fileURLToPath(new URL("./recording.process.ts", import.meta.url));
+const script = fileURLToPath(new URL("./recording.fixture.ts", import.meta.url));
 const TRACKING = {
   mode: "sync",
   sampleRate: 1,

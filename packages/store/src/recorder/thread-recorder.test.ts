@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { openStore } from "../index.ts";
-import { sampleRun } from "./sample-run.ts";
+import { sampleRun } from "./sample-run.fixture.ts";
 import { ThreadRecorder } from "./thread-recorder.ts";
 
 test("a writer that dies is replaced: only a batch that kills it twice is lost", async () => {
@@ -21,7 +21,7 @@ test("a writer that dies is replaced: only a batch that kills it twice is lost",
     },
     true,
     () => {},
-    new URL("./dying-writer.process.ts", import.meta.url),
+    new URL("./dying-writer.fixture.ts", import.meta.url),
   );
   const runs = Array.from({ length: 12 }, (_, i) =>
     sampleRun({

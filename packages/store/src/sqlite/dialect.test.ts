@@ -18,7 +18,7 @@ beforeEach(() => {
 afterEach(() => rmSync(folder, { recursive: true }));
 
 const url = () => pathToFileURL(file).href;
-const script = fileURLToPath(new URL("./contender.process.ts", import.meta.url));
+const script = fileURLToPath(new URL("./contender.fixture.ts", import.meta.url));
 
 /** Runs several processes at once; gives what each printed. */
 async function contend(...args: [task: string, count: number, rounds: number]) {

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { openStore } from "../index.ts";
 import { appendRun, type Origin, OriginNumbers, type Value } from "../recorder/batch.ts";
-import { sampleRun } from "../recorder/sample-run.ts";
+import { sampleRun } from "../recorder/sample-run.fixture.ts";
 import type { Store } from "../store.ts";
 import { uuidV7Floor, uuidV7Source } from "../uuid.ts";
 import { SqliteRunWriter } from "./run-writer.ts";

@@ -1,5 +1,5 @@
 import { startRecorder } from "@millrace/store";
-import { sampleRun } from "./sample-run.ts";
+import { sampleRun } from "./sample-run.fixture.ts";
 
 /** Run by tests: records runs in mode sync until it is killed, and prints the id of each that was acknowledged. */
 const [file = "", spoolDirectory = "", projectId = ""] = process.argv.slice(2);
