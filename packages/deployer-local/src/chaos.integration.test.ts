@@ -1,4 +1,3 @@
-import { execFileSync } from "node:child_process";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import plugin from "@millrace/deployer-local";
@@ -14,20 +13,8 @@ beforeEach(async () => {
 
 afterEach(() => bed.close());
 
-/** Command lines of the processes of this bed's deployment. */
-function processes(): { pid: number; command: string }[] {
-  return execFileSync("ps", ["-eo", "pid=,stat=,args="], { encoding: "utf8" })
-    .split("\n")
-    .map((line) => /^\s*(\d+)\s+(\S+)\s+(.*)$/.exec(line))
-    .flatMap((found) => {
-      const [, pid = "", state = "", command = ""] = found ?? [];
-      const isOurs = command.includes(bed.stateDirectory) || command.includes(bed.directory);
-      return isOurs && !state.startsWith("Z") ? [{ pid: Number(pid), command }] : [];
-    });
-}
-
 function killAll(what: RegExp): void {
-  for (const { pid, command } of processes()) {
+  for (const { pid, command } of bed.processes()) {
     try {
       if (what.test(command)) process.kill(pid, "SIGKILL");
     } catch {
@@ -64,9 +51,9 @@ test("whatever happened before, a provision makes one healthy service, and a dep
       expect(up).toMatchObject({ state: "running", serving: { revision: "final" } });
       const answer = await fetch(up.url ?? "", { headers: { connection: "close" } });
       expect(answer.status).toBe(200);
-      await eventually(() => processes().length === 2);
+      await eventually(() => bed.processes().length === 2);
       await bed.deprovision();
-      await eventually(() => processes().length === 0);
+      await eventually(() => bed.processes().length === 0);
     }),
     { numRuns: 15, endOnFailure: true },
   );

@@ -71,8 +71,12 @@ describe("a deployment", () => {
     expect(after).toEqual(before);
   });
 
-  test("has one supervisor when two provision at once", async () => {
-    await Promise.all([1, 2, 3].map(() => bed.deployer.provision(bed.request(), bed.context())));
+  test("has one supervisor when several provision at once", async () => {
+    const seen = await Promise.all(
+      [1, 2, 3, 4].map(() => bed.deployer.provision(bed.request(), bed.context())),
+    );
+    expect(new Set(seen.map(supervisorPid)).size).toBe(1);
+    await eventually(() => bed.processes().length === 2);
     const up = await bed.until(({ state }) => state === "running");
     const logs = await bed.logs();
     expect(logs.filter(({ text }) => text === "starting 1")).toHaveLength(1);

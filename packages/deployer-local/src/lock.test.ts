@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setImmediate as turn } from "node:timers/promises";
@@ -21,6 +21,7 @@ test("one at a time does its work, whatever the others do", async () => {
     withLock(file, undefined, async () => {
       inside += 1;
       most = Math.max(most, inside);
+      expect(readdirSync(folder)).toEqual(["lock"]);
       await turn();
       inside -= 1;
       if (fails) throw new Error("failed");
@@ -28,6 +29,7 @@ test("one at a time does its work, whatever the others do", async () => {
     });
   const results = await Promise.allSettled([work(false), work(true), work(false), work(false)]);
   expect(most).toBe(1);
+  expect(readdirSync(folder)).toEqual(["lock"]);
   expect(results.map(({ status }) => status)).toEqual([
     "fulfilled",
     "rejected",

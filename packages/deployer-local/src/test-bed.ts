@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -149,6 +150,17 @@ export class TestBed {
 
   async logs(query: LogQuery = {}): Promise<LogLine[]> {
     return Array.fromAsync(this.deployer.logs(this.target, query, this.context()));
+  }
+
+  /** The supervisors and workers of this bed, by their command lines. */
+  processes(): { pid: number; command: string }[] {
+    return execFileSync("ps", ["-eo", "pid=,stat=,args="], { encoding: "utf8" })
+      .split("\n")
+      .flatMap((line) => {
+        const [, pid = "", state = "", command = ""] = /^\s*(\d+)\s+(\S+)\s+(.*)$/.exec(line) ?? [];
+        const isOurs = command.includes(this.stateDirectory) || command.includes(this.directory);
+        return isOurs && !state.startsWith("Z") ? [{ pid: Number(pid), command }] : [];
+      });
   }
 
   async close(): Promise<void> {
