@@ -28,7 +28,7 @@ export const deployInputs = {
   ),
   generateAuthKey: flag(
     "--generate-auth-key",
-    "Makes a random key that callers must carry, and keeps it over updates.",
+    "Callers must carry a random key, which is made once: give this option at each deploy.",
   ),
   timeoutSeconds: seconds(
     "--timeout <time>",
