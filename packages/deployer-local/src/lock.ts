@@ -49,8 +49,8 @@ async function acquire(
 
 function tryBegin(database: DatabaseSync): boolean {
   try {
-    // Nothing is ever written, so there is nothing to journal; a holder that dies leaves no file behind.
-    database.exec("PRAGMA busy_timeout = 0; PRAGMA journal_mode = OFF; BEGIN EXCLUSIVE");
+    // Nothing is ever written, so the journal need not be a file; a holder that dies leaves no file behind.
+    database.exec("PRAGMA busy_timeout = 0; PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE");
     return true;
   } catch (error) {
     if (error instanceof Error && "errcode" in error && error.errcode === SQLITE_BUSY) return false;
