@@ -42,10 +42,15 @@ export class RunWriting {
   }
 
   start(): void {
+    const failed = (path: string, thrown: unknown): void =>
+      this.#say("warn", "Spools of earlier processes cannot be read.", {
+        path,
+        error: text(thrown),
+      });
     try {
-      this.#spool.claim();
+      this.#spool.claim(failed);
     } catch (thrown) {
-      this.#say("warn", "Spools of earlier processes cannot be read.", { error: text(thrown) });
+      failed(this.#options.store.spoolDirectory, thrown);
     }
     if (this.#spool.lines > 0) this.#retryIn(0);
     this.#pruneIn(PRUNE.everyMs * (0.5 + Math.random()));

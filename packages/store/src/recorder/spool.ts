@@ -31,15 +31,19 @@ export class Spool {
     return this.#files.reduce((sum, { lines }) => sum + lines, 0);
   }
 
-  /** Takes over the files of processes that died. */
-  claim(): void {
+  /** Takes over the files of processes that died. One that cannot be read is told of, and left. */
+  claim(onFailure: (path: string, thrown: unknown) => void): void {
     mkdirSync(this.#options.directory, { recursive: true, mode: 0o700 });
     const mine = new Set(this.#files.map(({ file }) => file.path));
     for (const name of readdirSync(this.#options.directory).sort()) {
       const path = join(this.#options.directory, name);
       if (!name.endsWith(EXTENSION) || mine.has(path)) continue;
-      const file = SpoolFile.claim(path);
-      if (file !== null) this.#files.unshift({ file, lines: file.countLines(), drained: 0 });
+      try {
+        const file = SpoolFile.claim(path);
+        if (file !== null) this.#files.unshift({ file, lines: file.countLines(), drained: 0 });
+      } catch (thrown) {
+        onFailure(path, thrown);
+      }
     }
   }
 
