@@ -237,7 +237,10 @@ export interface Flavor<Settings = unknown> {
   readonly settings: z.ZodType<Settings>;
   /** Rules over more than the settings, such as limits on names; checked before the first call to the platform. */
   check?(
-    request: Pick<DeploymentRequest<Settings>, "deployment" | "settings" | "serving">,
+    request: Pick<
+      DeploymentRequest<Settings>,
+      "deployment" | "settings" | "serving" | "environment"
+    >,
   ): readonly string[];
   create(options: DeployerOptions<Settings>): Promise<Deployer<Settings>>;
 }

@@ -90,7 +90,12 @@ describe("a plan", () => {
 
   test("names each field that differs, and no value of a secret", () => {
     const config = (maxQueue: number, revision: string) =>
-      JSON.stringify({ revision, snapshot: {}, serving: { maxQueue, maxConcurrency: 5 } });
+      JSON.stringify({
+        revision,
+        snapshot: {},
+        serving: { maxQueue, maxConcurrency: 5 },
+        authKeyHash: `hash of key ${maxQueue}`,
+      });
     const served = request({
       environment: { A: "1", B: "1", MILLRACE_CONFIG: config(1, "1") },
       secrets: { TOKEN: new Secret("a"), SAME: new Secret("b") },
@@ -108,6 +113,7 @@ describe("a plan", () => {
       { field: "environment.B", before: "1" },
       { field: "environment.C", after: "1" },
       { field: "revision", before: "1", after: "2" },
+      { field: "service.authKeyHash" },
       { field: "service.serving.maxQueue", before: 1, after: 2 },
       { field: "settings.workers", before: 1, after: 2 },
       { field: "snapshot", before: "snapshot-1", after: "snapshot-2" },

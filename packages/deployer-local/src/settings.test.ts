@@ -33,21 +33,21 @@ test.each([
 });
 
 describe("beyond loopback", () => {
-  const check = (host: string, serving: object) =>
+  const check = (host: string, authKeyHash: string | null, allowUnauthenticated = false) =>
     flavor?.check?.({
       deployment: { id: "1", name: "weather", project: "default", inventory: [], metadata: {} },
       settings: settingsSchema.parse({ host }),
-      serving: servingSettingsSchema.parse(serving),
+      serving: servingSettingsSchema.parse({ allowUnauthenticated }),
+      environment: { MILLRACE_CONFIG: JSON.stringify({ authKeyHash }) },
     });
 
   test.each(["0.0.0.0", "::", "192.168.1.5", "2001:db8::1"])("%s needs a key", (host) => {
-    expect(check(host, {})).toEqual([expect.stringContaining("generateAuthKey")]);
-    expect(check(host, { generateAuthKey: true })).toEqual([]);
-    expect(check(host, { authKey: "0123456789abcdef" })).toEqual([]);
-    expect(check(host, { allowUnauthenticated: true })).toEqual([]);
+    expect(check(host, null)).toEqual([expect.stringContaining("generateAuthKey")]);
+    expect(check(host, "ab".repeat(32))).toEqual([]);
+    expect(check(host, null, true)).toEqual([]);
   });
 
   test.each(["127.0.0.1", "127.8.9.1", "::1"])("%s does not count", (host) => {
-    expect(check(host, {})).toEqual([]);
+    expect(check(host, null)).toEqual([]);
   });
 });
