@@ -1,0 +1,115 @@
+import { strict as assert } from "node:assert";
+import { at, type Bench } from "../bench.ts";
+import { check } from "../check.ts";
+import type { FixtureName } from "../fixtures.ts";
+import { whateverComes } from "./expectations.ts";
+
+const CLIENTS = 4;
+const UPDATES = 4;
+
+/** Calls the service without a pause until it is stopped, and says what was lost. */
+class Load {
+  readonly #url: URL;
+  readonly #clients: Promise<void>[];
+  #stopped = false;
+  readonly lost: string[] = [];
+  answered = 0;
+
+  constructor(url: string) {
+    this.#url = at(url, "invoke");
+    this.#clients = Array.from({ length: CLIENTS }, () => this.#call());
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await Promise.all(this.#clients);
+  }
+
+  async #call(): Promise<void> {
+    while (!this.#stopped) {
+      try {
+        const response = await fetch(this.#url, {
+          method: "POST",
+          headers: { "Content-Type": "application/json" },
+          body: JSON.stringify({ parameters: { sleepMs: 2 } }),
+        });
+        const text = await response.text();
+        if (response.status === 200) this.answered++;
+        else this.lost.push(`${response.status} ${text.slice(0, 120)}`);
+      } catch (error) {
+        this.lost.push(`${error instanceof Error ? (error.cause ?? error) : error}`);
+      }
+    }
+  }
+}
+
+async function withLoad(
+  bench: Bench,
+  url: string | null,
+  work: () => Promise<void>,
+): Promise<Load> {
+  assert.ok(url !== null);
+  const load = new Load(url);
+  try {
+    await bench.until(
+      "the load is answered",
+      async () => load.answered + load.lost.length,
+      (count) => count > 10,
+    );
+    await work();
+  } finally {
+    await load.stop();
+  }
+  return load;
+}
+
+export const capabilityChecks = [
+  check(
+    "CAP-01",
+    "tls-as-declared",
+    "the URL is https just when tls is declared",
+    async (bench) => {
+      const subject = await bench.subject();
+      const { url } = await subject.bringUp(subject.request("v1"));
+      assert.equal(url?.startsWith("https:"), bench.capabilities.tls, `the URL is ${url}`);
+    },
+  ),
+  check(
+    "CAP-02",
+    "url-stable",
+    "the URL stays through update, failure and return",
+    async (bench) => {
+      const subject = await bench.subject();
+      const { url } = await subject.bringUp(subject.request("v1"));
+      const expectSame = async (after: string, fixture: FixtureName): Promise<void> => {
+        const seen = await subject.bringUp(subject.request(fixture));
+        assert.equal(seen.url, url, `the URL changed after ${after}`);
+      };
+      await expectSame("an update", "v2");
+      await whateverComes(() => subject.rollOut(subject.request("init-fails")));
+      await expectSame("a failed update", "v1");
+      await subject.bringDown();
+      await expectSame("a deprovision and a provision", "v2");
+    },
+    { requires: ({ stableUrl }) => stableUrl },
+  ),
+  check(
+    "CAP-03",
+    "no-request-lost",
+    "no request is lost in updates under load",
+    async (bench) => {
+      const subject = await bench.subject();
+      const { url } = await subject.bringUp(subject.request("v1"));
+      const load = await withLoad(bench, url, async () => {
+        for (let update = 0; update < UPDATES; update++)
+          await subject.bringUp(subject.request(update % 2 === 0 ? "v2" : "v1"));
+      });
+      assert.deepEqual(
+        load.lost.slice(0, 3),
+        [],
+        `${load.lost.length} of ${load.lost.length + load.answered} requests were lost`,
+      );
+    },
+    { requires: ({ zeroDowntime }) => zeroDowntime },
+  ),
+];

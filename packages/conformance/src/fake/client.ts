@@ -1,0 +1,152 @@
+import { MillraceError, messageOf } from "@millrace/core";
+import type { LogEntry, SecretView, ServiceView, Spec, Strategy, Tags } from "./records.ts";
+
+/** The calls to the platform's interface. What does not exist is null, or `false` for a removal. */
+export class FakeClient {
+  readonly #endpoint: string;
+
+  constructor(endpoint: string) {
+    this.#endpoint = endpoint;
+  }
+
+  readService(name: string, signal: AbortSignal): Promise<ServiceView | null> {
+    return orNull(this.#call<ServiceView>("GET", `services/${name}`, undefined, signal));
+  }
+
+  createService(
+    body: { readonly name: string; readonly tags: Tags; readonly spec: Spec },
+    signal: AbortSignal,
+  ): Promise<ServiceView> {
+    return this.#call("POST", "services", body, signal);
+  }
+
+  updateService(
+    name: string,
+    body: { readonly tags: Tags; readonly spec: Spec; readonly strategy: Strategy },
+    signal: AbortSignal,
+  ): Promise<ServiceView> {
+    return this.#call("PATCH", `services/${name}`, body, signal);
+  }
+
+  async deleteService(name: string, signal: AbortSignal): Promise<boolean> {
+    return (await orNull(this.#call("DELETE", `services/${name}`, undefined, signal))) !== null;
+  }
+
+  readSecret(name: string, signal: AbortSignal): Promise<SecretView | null> {
+    return orNull(this.#call<SecretView>("GET", `secrets/${name}`, undefined, signal));
+  }
+
+  /** The values themselves, to compare them. Null when there is no such set. */
+  readSecretValues(
+    name: string,
+    signal: AbortSignal,
+  ): Promise<Readonly<Record<string, string>> | null> {
+    return orNull(this.#call("GET", `secrets/${name}/values`, undefined, signal));
+  }
+
+  putSecret(
+    name: string,
+    body: { readonly tags: Tags; readonly values: Readonly<Record<string, string>> },
+    signal: AbortSignal,
+  ): Promise<SecretView> {
+    return this.#call("PUT", `secrets/${name}`, body, signal);
+  }
+
+  async deleteSecret(name: string, signal: AbortSignal): Promise<boolean> {
+    return (await orNull(this.#call("DELETE", `secrets/${name}`, undefined, signal))) !== null;
+  }
+
+  /** One page of lines after a sequence number. */
+  readLogs(
+    name: string,
+    after: number,
+    signal: AbortSignal,
+  ): Promise<{ readonly lines: readonly LogEntry[]; readonly more: boolean } | null> {
+    return orNull(this.#call("GET", `services/${name}/logs?after=${after}`, undefined, signal));
+  }
+
+  async #call<T>(method: string, path: string, body: unknown, signal: AbortSignal): Promise<T> {
+    let response: Response;
+    let answer: unknown;
+    try {
+      response = await fetch(`${this.#endpoint}/${path}`, {
+        method,
+        signal,
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      });
+      answer = await response.json();
+    } catch (cause) {
+      if (signal.aborted) throw signal.reason;
+      throw unreachable(this.#endpoint, cause);
+    }
+    if (!response.ok) throw refusal(response, answer);
+    // The platform's own types describe what it answers.
+    return answer as T;
+  }
+}
+
+async function orNull<T>(call: Promise<T>): Promise<T | null> {
+  try {
+    return await call;
+  } catch (error) {
+    if (error instanceof MillraceError && error.code === "FAKE_NOT_FOUND") return null;
+    throw error;
+  }
+}
+
+function unreachable(endpoint: string, cause: unknown): MillraceError {
+  return new MillraceError({
+    class: "unreachable",
+    code: "FAKE_UNREACHABLE",
+    message: `The platform at ${endpoint} cannot be reached: ${messageOf(cause)}.`,
+    action: "See whether it runs and whether the setting `endpoint` is right, then try again.",
+    retryable: true,
+    cause,
+  });
+}
+
+function refusal(response: Response, answer: unknown): MillraceError {
+  const { code, message } = answer as { readonly code?: string; readonly message?: string };
+  const cause = new Error(`${response.status} ${code}: ${message}`);
+  const common = { message: `The platform refused: ${message}`, details: { code }, cause };
+  switch (response.status) {
+    case 401:
+      return new MillraceError({
+        ...common,
+        class: "unreachable",
+        code: "FAKE_CREDENTIALS_EXPIRED",
+        action: "Log in again, then run the same command.",
+      });
+    case 404:
+      return new MillraceError({
+        ...common,
+        class: "not_found",
+        code: "FAKE_NOT_FOUND",
+        action: "Provision the deployment.",
+      });
+    case 409:
+      return new MillraceError({
+        ...common,
+        class: "conflict",
+        code: "FAKE_CONFLICT",
+        action: "Run the same command again.",
+        retryable: true,
+      });
+    case 429:
+      return new MillraceError({
+        ...common,
+        class: "unreachable",
+        code: "FAKE_THROTTLED",
+        action: "Wait and try again.",
+        retryable: true,
+        retryAfterMs: Number(response.headers.get("Retry-After") ?? 1) * 1000,
+      });
+    default:
+      return new MillraceError({
+        ...common,
+        class: "platform",
+        code: "FAKE_REFUSED",
+        action: "Change what the platform names, or ask its operators.",
+      });
+  }
+}

@@ -1,0 +1,72 @@
+import { defineHarness, type Harness, type Platform, type PlatformResource } from "../harness.ts";
+import {
+  FakePlatform,
+  fingerprintOfSecret,
+  fingerprintOfService,
+  type Trouble,
+} from "./platform.ts";
+import type { ServiceRecord } from "./records.ts";
+
+/** The harness of the fake back end, for the right deployer or for one of the wrong ones. */
+export function fakeHarness(of: Pick<Harness, "name" | "plugin" | "flavor">): Harness {
+  return defineHarness({
+    ...of,
+    serves: "fake",
+    otherSettings: { size: "large" },
+    refusedSettings: [{ settings: { replicas: 9 }, names: "replicas" }],
+    parallel: 8,
+    setup: async () => platformOf(await FakePlatform.start()),
+  });
+}
+
+function platformOf(platform: FakePlatform): Platform {
+  const trouble = (kind: Trouble) => async (): Promise<void> => platform.trouble(kind);
+  return {
+    settings: { endpoint: platform.endpoint },
+    list: async () => listed(platform),
+    changes: async () => platform.changes,
+    visible: async () => platform.visible(),
+    faults: {
+      stop: async (deploymentId) => {
+        for (const service of servicesOf(platform, deploymentId))
+          platform.stopService(service.name);
+      },
+      remove: async ({ kind, name }) => {
+        if (kind === "service") platform.removeService(name);
+        else platform.removeSecret(name);
+      },
+      cutOff: trouble("cutOff"),
+      hang: trouble("hang"),
+      throttle: trouble("throttle"),
+      expireCredentials: trouble("expiredCredentials"),
+      refuse: trouble("refuse"),
+      slowDown: trouble("slow"),
+      loseNextReply: trouble("lostReply"),
+      lag: trouble("lag"),
+    },
+    restore: async () => platform.restore(),
+    close: () => platform.close(),
+  };
+}
+
+function servicesOf(platform: FakePlatform, deploymentId: string): readonly ServiceRecord[] {
+  return platform.existing().services.filter(({ tags }) => tags["deployment"] === deploymentId);
+}
+
+function listed(platform: FakePlatform): PlatformResource[] {
+  const { services, secrets } = platform.existing();
+  return [
+    ...services.map((service) => ({
+      kind: "service",
+      name: service.name,
+      tags: service.tags,
+      fingerprint: fingerprintOfService(service),
+    })),
+    ...secrets.map((secret) => ({
+      kind: "secret-set",
+      name: secret.name,
+      tags: secret.tags,
+      fingerprint: fingerprintOfSecret(secret),
+    })),
+  ];
+}
