@@ -8,7 +8,13 @@ import { uuidV7Source } from "./uuid.ts";
 /** Opens a store that is empty. */
 export type OpenFresh = (options: Omit<StoreOptions, "url">) => Promise<Store>;
 
-const HOLDER: LeaseHolder = { host: "here", pid: 1, processStart: "1", purpose: "deploy weather" };
+const HOLDER: LeaseHolder = {
+  host: "here",
+  pid: 1,
+  processStart: "1",
+  purpose: "deploy weather",
+  since: 1,
+};
 const SNAPSHOTS = ["a", "b", "c"].map((digit) => `sha256:${digit.repeat(64)}`);
 
 /** What every store does, whatever its database is. */

@@ -60,6 +60,8 @@ export interface LeaseHolder {
   readonly processStart: string;
   /** What for, in words: `deploy weather`. */
   readonly purpose: string;
+  /** When it began with that, in milliseconds since the epoch. */
+  readonly since: number;
 }
 
 /** Proof of holding a lease. Every guarded write carries it; a write with an old token is refused. */

@@ -3,7 +3,13 @@ import { openStore, type Store } from "@millrace/store";
 
 /** Run by tests, several at once: does one task on one store, so many rounds. */
 const [task = "", url = "", rounds = "0"] = process.argv.slice(2);
-const HOLDER = { host: "here", pid: process.pid, processStart: "1", purpose: "contend" };
+const HOLDER = {
+  host: "here",
+  pid: process.pid,
+  processStart: "1",
+  purpose: "contend",
+  since: Date.now(),
+};
 
 const store = await openStore({ url });
 const project = await store.projects.ensure("default");
