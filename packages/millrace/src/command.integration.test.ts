@@ -58,6 +58,13 @@ afterAll(async () => {
 
 test("from an empty folder to a served pipeline", async () => {
   expect((await millrace("init")).code).toBe(0);
+  // A line per call, for the test that follows the log.
+  await edit((source) =>
+    source.replace(
+      /\(\{ name \}\) => (`Hello.*`)/,
+      '({ name }, { log }) => (log.info("greets"), $1)',
+    ),
+  );
   const plan = await millrace("plan", "pipeline.ts", "--detailed-exit-code");
   expect(plan.code, plan.stderr).toBe(10);
   expect(plan.stdout).toContain("Deployment hello will be created.");
