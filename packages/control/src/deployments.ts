@@ -2,6 +2,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import {
   type Clock,
   type DeploymentRecord,
+  type DeploymentTarget,
+  isMillraceError,
   type JsonObject,
   MillraceError,
   type OperationRecord,
@@ -21,7 +23,7 @@ import { desire, type Overrides } from "./desired.ts";
 import { type Call, targetOf } from "./lifecycle/dependencies.ts";
 import { createDriver, type Driver } from "./lifecycle/driver.ts";
 import { mustBeFree, mustKeepStack, mustOwn } from "./lifecycle/rules.ts";
-import { authKeyName } from "./secrets/auth-key.ts";
+import { authKeyName, forgetAuthKeys } from "./secrets/auth-key.ts";
 import { deployerSettings } from "./settings/layers.ts";
 import { findSnapshot, type ReadySnapshot, readySnapshot } from "./snapshots.ts";
 import { getDeployer, getStack, listDeployers, settingsLayer, storedSettings } from "./stacks.ts";
@@ -128,19 +130,24 @@ export class Deployments {
     await this.#workspace.plugins.flavor(deployer.flavor);
     const draft = this.#recordToBe(name, deployer, stack.name);
     await mustBeFree(store, project.id, ready.snapshot.id, draft);
-    const record = await store.deployments.create({
-      projectId: project.id,
-      name,
-      userId: user.id,
-      stack: stack.name,
-      deployer: deployer.name,
-      flavor: deployer.flavor,
-      deployerSettings: draft.deployerSettings,
-    });
-    return this.#driver.provision({
-      ...this.#provisionInput(record, ready, deployer, overridesOf(options), options, true),
-      created: true,
-    });
+    const { flavor, deployerSettings: settings } = draft;
+    const record = await store.deployments
+      .create({
+        projectId: project.id,
+        name,
+        userId: user.id,
+        stack: stack.name,
+        deployer: deployer.name,
+        flavor,
+        deployerSettings: settings,
+      })
+      .catch((error: unknown) => {
+        // Somebody made it in the meantime: then this is an update of theirs.
+        if (isMillraceError(error) && error.code === "DEPLOYMENT_EXISTS") return null;
+        throw error;
+      });
+    if (record === null) return this.deploy({ snapshot: ready.snapshot.id }, { ...options, name });
+    return this.#provision(record, true, ready, deployer, overridesOf(options), options);
   }
 
   async #update(
@@ -151,10 +158,21 @@ export class Deployments {
   ): Promise<DeployResult> {
     await this.#mayUpdate(record, ready, options);
     const deployer = await this.#deployerOf(record);
-    return this.#driver.provision({
-      ...this.#provisionInput(record, ready, deployer, overrides, options, true),
-      created: false,
-    });
+    return this.#provision(record, false, ready, deployer, overrides, options);
+  }
+
+  async #provision(
+    record: DeploymentRecord,
+    created: boolean,
+    ready: ReadySnapshot,
+    deployer: DeployerChoice,
+    overrides: Overrides,
+    options: DeployOptions,
+  ): Promise<DeployResult> {
+    const input = this.#provisionInput(record, ready, deployer, overrides, options, true);
+    const result = await this.#driver.provision({ ...input, created });
+    await forgetAuthKeys(record.id, this.#workspace.secrets, result.deployment.authKeyHash);
+    return result;
   }
 
   async #mayUpdate(
@@ -183,13 +201,14 @@ export class Deployments {
       snapshotId: snapshot.id,
       confirm: options.confirm,
       call: callOf(options, options.timeoutSeconds),
-      prepare: async (target: Parameters<typeof desire>[1]) =>
+      prepare: async (target: DeploymentTarget, current: DeploymentRecord) =>
         desire(this.#workspace, target, {
           snapshot,
           manifest,
           deployer,
           flavor: await this.#workspace.plugins.flavor(record.flavor),
           overrides,
+          currentAuthKeyHash: current.authKeyHash,
           keep,
         }),
     };
@@ -277,7 +296,7 @@ export class Deployments {
           hasAuthKey: deployment.authKeyHash !== null,
           authKey:
             showSecret && deployment.authKeyHash !== null
-              ? await secrets.get(authKeyName(deployment.id))
+              ? await secrets.get(authKeyName(deployment.id, deployment.authKeyHash))
               : null,
         };
       },
@@ -305,7 +324,7 @@ export class Deployments {
           options.force ?? false,
           callOf(options, options.timeoutSeconds),
         );
-        await secrets.delete(authKeyName(record.id));
+        await forgetAuthKeys(record.id, secrets, null);
         return result;
       },
       rollback: async (idOrName, options = {}) => {
@@ -406,7 +425,7 @@ export class Deployments {
       return await this.#driver.refresh(record, callOf(options, undefined));
     } catch (error) {
       const expected =
-        error instanceof MillraceError &&
+        isMillraceError(error) &&
         (error.code === "DEPLOYMENT_BUSY" || error.class === "unreachable");
       if (!expected) throw error;
       return this.find(record.id);

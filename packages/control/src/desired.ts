@@ -35,6 +35,7 @@ export interface DesiredInput {
   readonly deployer: Pick<DeployerEntry, "name" | "settings" | "serving">;
   readonly flavor: Flavor;
   readonly overrides: Overrides;
+  readonly currentAuthKeyHash: string | null;
   /** False for a plan: a generated key is not kept. */
   readonly keep: boolean;
 }
@@ -54,7 +55,15 @@ export async function desire(
   const { snapshot, manifest, deployer, flavor, overrides } = input;
   const settings = deployerSettings(flavor, settingsLayers(deployer, flavor, manifest, overrides));
   const serving = servingSettings(servingLayers(deployer, manifest, overrides));
-  const key = await wantedAuthKey(target.id, serving.value, workspace.secrets, input.keep);
+  const key = await wantedAuthKey(
+    {
+      deploymentId: target.id,
+      serving: serving.value,
+      currentHash: input.currentAuthKeyHash,
+      keep: input.keep,
+    },
+    workspace.secrets,
+  );
   const authKeyHash = key === null ? null : hashAuthKey(key);
   const secrets = await secretValues(manifest.pipeline.secrets, {
     environment: workspace.environment,

@@ -39,7 +39,10 @@ export async function invoke(
   options: InvokeOptions,
 ): Promise<Invocation> {
   if (record.url === null) throw noUrl(record);
-  const key = record.authKeyHash === null ? null : await secrets.get(authKeyName(record.id));
+  const key =
+    record.authKeyHash === null
+      ? null
+      : await secrets.get(authKeyName(record.id, record.authKeyHash));
   const { runName, timeoutSeconds, signal } = options;
   let response: Response;
   let body: unknown;

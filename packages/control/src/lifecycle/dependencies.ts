@@ -45,7 +45,7 @@ export interface ProvisionInput {
   readonly created: boolean;
   readonly snapshotId: string;
   /** Works out what shall run once the lease is held. */
-  prepare(target: DeploymentTarget): Promise<Desired>;
+  prepare(target: DeploymentTarget, record: DeploymentRecord): Promise<Desired>;
   /** False stops before anything changes. */
   readonly confirm?: ((plan: DeploymentPlan) => boolean | Promise<boolean>) | undefined;
   readonly call: Call;

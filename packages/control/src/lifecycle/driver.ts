@@ -61,7 +61,14 @@ export function createDriver(dependencies: DriverDependencies): Driver {
         await deprovision(one);
         return one.record;
       }),
-    delete: (record, force, call) => session(record, "delete", call, (one) => remove(one, force)),
+    async delete(record, force, call) {
+      try {
+        return await session(record, "delete", call, (one) => remove(one, force));
+      } catch (error) {
+        if (!force || !(await isUnloadable(dependencies, record))) throw error;
+        return forget(dependencies, record);
+      }
+    },
   };
 }
 
@@ -81,7 +88,7 @@ async function plan(
   };
   const one = new Session(dependencies, loaded, { lease, signal: neverLost.signal }, call, record);
   try {
-    const desired = await input.prepare(await one.target());
+    const desired = await input.prepare(await one.target(), one.record);
     return describePlan(one, desired, await makePlan(one, desired), input.snapshotId);
   } finally {
     one.close();
@@ -117,7 +124,7 @@ async function provision(one: Session, input: ProvisionInput): Promise<DeployRes
   let planned: DeploymentPlan;
   try {
     one.progress("Comparing with what is there");
-    desired = await input.prepare(await one.target());
+    desired = await input.prepare(await one.target(), one.record);
     planned = describePlan(one, desired, await makePlan(one, desired), input.snapshotId);
   } catch (error) {
     await forget();
@@ -140,7 +147,7 @@ async function provision(one: Session, input: ProvisionInput): Promise<DeployRes
       snapshotId: wanted.snapshotId,
       revision: wanted.revision,
       previousSnapshotId: one.record.snapshotId,
-      overrides: desired.overrides,
+      overrides: { ...desired.overrides, authKeyHash: desired.authKeyHash },
     },
     () => bringIntoService(one, desired, wanted),
     (sighting) => readSighting(sighting, expectedOf(recordedOf(one.record))),
@@ -209,8 +216,12 @@ function expectedOf(...revisions: readonly (Revision | null)[]): Revision[] {
   return revisions.filter((one) => one !== null);
 }
 
+interface Unfinished extends Revision {
+  readonly authKeyHash: string | null;
+}
+
 /** The revision that an operation wanted which did not come to its end, if the newest operation is such a one. */
-async function unfinishedProvision(one: Session): Promise<Revision | null> {
+async function unfinishedProvision(one: Session): Promise<Unfinished | null> {
   const { items } = await one.dependencies.store.operations.list(one.record.id, { limit: 10 });
   const newest = items.find(({ kind }) => kind !== "refresh");
   const open: readonly OperationRecord["outcome"][] = [
@@ -222,8 +233,11 @@ async function unfinishedProvision(one: Session): Promise<Revision | null> {
   ];
   if (newest === undefined || newest.kind !== "provision" || !open.includes(newest.outcome))
     return null;
-  const { revision, snapshotId } = newest;
-  return revision === null || snapshotId === null ? null : { revision, snapshotId };
+  const { revision, snapshotId, overrides } = newest;
+  const { authKeyHash } = overrides;
+  return revision === null || snapshotId === null
+    ? null
+    : { revision, snapshotId, authKeyHash: typeof authKeyHash === "string" ? authKeyHash : null };
 }
 
 async function refresh(one: Session): Promise<DeploymentRecord> {
@@ -235,8 +249,7 @@ async function refresh(one: Session): Promise<DeploymentRecord> {
     const sighting = await one.lookTwice();
     const finding = judge(sighting);
     await markMissing(one, sighting);
-    const moved =
-      finding.event === "observed.serving" && finding.serving !== null ? finding.serving : {};
+    const moved = finding.event === "observed.serving" ? movedTo(finding.serving, unfinished) : {};
     return {
       outcome: "succeeded",
       error: null,
@@ -267,6 +280,11 @@ async function refresh(one: Session): Promise<DeploymentRecord> {
     }
     throw error;
   }
+}
+
+/** What the record takes over when a revision is found serving whose operation did not come to its end. */
+function movedTo(serving: Revision | null, unfinished: Unfinished | null): Partial<Unfinished> {
+  return serving !== null && serving.revision === unfinished?.revision ? unfinished : {};
 }
 
 /** Brings the inventory in line with what the platform shows. Nothing is forgotten: what is not there is marked so. */
@@ -343,6 +361,29 @@ async function remove(one: Session, force: boolean): Promise<DeleteResult> {
   }
   await one.dependencies.store.deployments.delete(one.record.id, one.lease);
   return { leftBehind };
+}
+
+/** True when the deployer of a record cannot be made: its plugin is gone, or its settings no longer fit. */
+async function isUnloadable(
+  { deployerOf }: DriverDependencies,
+  record: DeploymentRecord,
+): Promise<boolean> {
+  return deployerOf(record).then(
+    () => false,
+    () => true,
+  );
+}
+
+/** Removes a record without asking the platform. */
+async function forget(
+  dependencies: DriverDependencies,
+  record: DeploymentRecord,
+): Promise<DeleteResult> {
+  return withLease(dependencies, record, "delete", async ({ lease }) => {
+    const leftBehind = await dependencies.store.inventory.list(record.id);
+    await dependencies.store.deployments.delete(record.id, lease);
+    return { leftBehind };
+  });
 }
 
 function deploymentGone(name: string): MillraceError {

@@ -33,6 +33,9 @@ const HEALTH_TRIES = 3;
 /** How long the last look after a failed or stopped operation may take, in milliseconds. */
 const LAST_LOOK_MS = 10_000;
 
+/** How long a deployer may take to heed an abort, in milliseconds. */
+const ABORT_GRACE_MS = 5000;
+
 export type Begin = Pick<
   OperationRecord,
   "kind" | "snapshotId" | "revision" | "previousSnapshotId" | "overrides"
@@ -122,16 +125,11 @@ export class Session {
   /** Calls the platform, again and again while it fails in a way that waiting can mend. */
   transient<T>(call: () => Promise<T>, signal: AbortSignal = this.signal): Promise<T> {
     const { clock, timing } = this.dependencies;
-    return retryTransient(
-      clock,
-      timing,
-      signal,
-      (message) => this.progress(message),
-      async () => {
-        signal.throwIfAborted();
-        return await call();
-      },
-    );
+    const progress = (message: string): void => this.progress(message);
+    return retryTransient(clock, timing, signal, progress, () => {
+      signal.throwIfAborted();
+      return settledSoonAfterAbort(call(), signal);
+    });
   }
 
   inspect(signal: AbortSignal = this.signal): Promise<Observation> {
@@ -293,6 +291,27 @@ export class Session {
         patch: this.statusPatch("observed.unreachable", toMillraceError(lookError).message),
       };
     }
+  }
+}
+
+/**
+ * Waits for a call, but after an abort only for a while: a deployer that does not heed the signal must not hold up the end
+ * of the operation. What it still writes is refused, because the lease is given back.
+ */
+async function settledSoonAfterAbort<T>(call: Promise<T>, signal: AbortSignal): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  let onAbort = (): void => undefined;
+  const abandoned = new Promise<never>((_resolve, reject) => {
+    onAbort = () => {
+      timer = setTimeout(() => reject(signal.reason), ABORT_GRACE_MS);
+    };
+    signal.addEventListener("abort", onAbort);
+  });
+  try {
+    return await Promise.race([call, abandoned]);
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener("abort", onAbort);
   }
 }
 

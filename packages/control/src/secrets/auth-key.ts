@@ -2,8 +2,29 @@ import { createHash, randomBytes } from "node:crypto";
 import { Secret, type ServingSettings } from "@millrace/core";
 import type { SecretFile } from "./secret-file.ts";
 
-/** Name of a deployment's key in the secret store. */
-export const authKeyName = (deploymentId: string): string => `deployment/${deploymentId}/auth-key`;
+/**
+ * Name of a deployment's key in the secret store. The digest is part of it, so that an update that fails leaves the key of
+ * the service that still serves.
+ */
+export function authKeyName(deploymentId: string, hash: string): string {
+  return `${authKeyPrefix(deploymentId)}${hash}`;
+}
+
+function authKeyPrefix(deploymentId: string): string {
+  return `deployment/${deploymentId}/auth-key/`;
+}
+
+/** Forgets every key of a deployment, but for the one with the given digest. */
+export async function forgetAuthKeys(
+  deploymentId: string,
+  store: SecretFile,
+  except: string | null,
+): Promise<void> {
+  const kept = except === null ? null : authKeyName(deploymentId, except);
+  for (const name of await store.names()) {
+    if (name.startsWith(authKeyPrefix(deploymentId)) && name !== kept) await store.delete(name);
+  }
+}
 
 /** SHA-256 in hexadecimal: all that the service and the record know of a key. */
 export function hashAuthKey(key: Secret): string {
@@ -15,26 +36,26 @@ function generateAuthKey(): Secret {
   return new Secret(randomBytes(32).toString("base64url"));
 }
 
-/**
- * The key that a deployment shall have; null serves without one. A generated key is made once and kept. With `keep` it is
- * written to the secret store; without, as for a plan, nothing changes.
- */
+/** What decides about a deployment's key. */
+export interface AuthKeyInput {
+  readonly deploymentId: string;
+  readonly serving: ServingSettings;
+  /** Digest of the key that the deployment has now. */
+  readonly currentHash: string | null;
+  /** False for a plan: nothing is written. */
+  readonly keep: boolean;
+}
+
+/** The key that a deployment shall have; null serves without one. A generated key is made once and kept. */
 export async function wantedAuthKey(
-  deploymentId: string,
-  serving: ServingSettings,
+  { deploymentId, serving, currentHash, keep }: AuthKeyInput,
   store: SecretFile,
-  keep: boolean,
 ): Promise<Secret | null> {
-  const name = authKeyName(deploymentId);
-  if (serving.authKey !== undefined) {
-    const key = new Secret(serving.authKey);
-    if (keep) await store.set(name, key);
-    return key;
-  }
-  if (!serving.generateAuthKey) return null;
-  const known = await store.get(name);
-  if (known !== null) return known;
-  const key = generateAuthKey();
-  if (keep) await store.set(name, key);
+  if (serving.authKey === undefined && !serving.generateAuthKey) return null;
+  const current =
+    currentHash === null ? null : await store.get(authKeyName(deploymentId, currentHash));
+  const key =
+    serving.authKey !== undefined ? new Secret(serving.authKey) : (current ?? generateAuthKey());
+  if (keep) await store.set(authKeyName(deploymentId, hashAuthKey(key)), key);
   return key;
 }
