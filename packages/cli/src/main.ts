@@ -116,8 +116,9 @@ function printError(
   const error = toMillraceError(wasStopped ? interruption.reason : thrown);
   const style = globals.color ? styleFor(terminal.stderr.isTerminal, terminal.environment) : plain;
   terminal.stderr.write(formatError(error, { style, debug: globals.debug === true }));
+  // One line, so that commands which print a line per event end with a line as well.
   if (globals.output === "json")
-    terminal.stdout.write(`${JSON.stringify({ error: summarizeError(error) }, null, 2)}\n`);
+    terminal.stdout.write(`${JSON.stringify({ error: summarizeError(error) })}\n`);
   return ERROR_CLASSES[error.class].exitCode;
 }
 
