@@ -1,9 +1,20 @@
 import { createHash, randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
-import { mkdir, open, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
+import {
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from "node:fs/promises";
 import { dirname, join } from "node:path";
 import {
   canonicalJson,
+  isMillraceError,
   MANIFEST_FILE,
   MillraceError,
   messageOf,
@@ -11,7 +22,11 @@ import {
   type SnapshotManifest,
   snapshotManifestSchema,
 } from "@millrace/core";
-import { copyPackages, type ExternalPackage } from "./external-packages.ts";
+import { copyPackages, type ExternalPackage } from "./packages.ts";
+
+const STAGING = "staging";
+/** What is older than this in the staging folder was left by a process that died. */
+const ABANDONED_MS = 3_600_000;
 
 export function digestOf(content: Uint8Array | string): string {
   return `sha256:${createHash("sha256").update(content).digest("hex")}`;
@@ -45,6 +60,7 @@ export class ArtifactStore {
       : join(this.#root, "bundles", id.replace(/^sha256:/, ""));
   }
 
+  /** True when the snapshot is there, whether or not it is as it was stored. */
   has(id: string): boolean {
     return existsSync(join(this.directory(id), MANIFEST_FILE));
   }
@@ -54,7 +70,7 @@ export class ArtifactStore {
     files: ReadonlyMap<string, Uint8Array>,
     externals: readonly ExternalPackage[],
   ): Promise<{ readonly directory: string; readonly discard: () => Promise<void> }> {
-    const directory = join(this.#root, "staging", randomUUID());
+    const directory = join(this.#root, STAGING, randomUUID());
     await guarded(directory, async () => {
       await writeFiles(directory, files);
       for (const { name, directory: installed } of externals) {
@@ -66,7 +82,18 @@ export class ArtifactStore {
     return { directory, discard: () => rm(directory, { recursive: true, force: true }) };
   }
 
-  /** Stores a snapshot. One that is there already is left as it is. */
+  /** True when every file is there with the content that was stored, external packages included as a whole. */
+  async isIntact(id: string): Promise<boolean> {
+    try {
+      const manifest = await this.verify(id);
+      return existsSync(join(this.runDirectory(id, manifest), MANIFEST_FILE));
+    } catch (error) {
+      if (isMillraceError(error)) return false;
+      throw error;
+    }
+  }
+
+  /** Stores a snapshot. One that is there and intact is left as it is. */
   async put(
     manifest: SnapshotManifest,
     files: ReadonlyMap<string, Uint8Array>,
@@ -77,31 +104,48 @@ export class ArtifactStore {
       ...files,
       [MANIFEST_FILE, Buffer.from(canonicalJson(manifest))],
     ]);
-    if (!this.has(id))
-      await this.#place(this.directory(id), (directory) => writeFiles(directory, whole));
+    await this.#sweep();
+    if (await this.isIntact(id)) return id;
     const run = this.runDirectory(id, manifest);
-    if (externals.length > 0 && !existsSync(join(run, MANIFEST_FILE))) {
-      await this.#place(run, async (directory) => {
+    if (externals.length > 0) {
+      const fill = async (directory: string): Promise<void> => {
         await writeFiles(directory, whole);
         await copyPackages(externals, directory);
-      });
+      };
+      await this.#place(run, fill, async () => existsSync(join(run, MANIFEST_FILE)));
     }
+    // Last, because its presence tells that there is a snapshot.
+    await this.#place(
+      this.directory(id),
+      (directory) => writeFiles(directory, whole),
+      () => this.isIntact(id),
+    );
     return id;
   }
 
-  async #place(target: string, fill: (directory: string) => Promise<void>): Promise<void> {
-    const directory = join(this.#root, "staging", randomUUID());
+  /** Fills a folder elsewhere and moves it into place; `isWhole` tells of a folder that is there already. */
+  async #place(
+    target: string,
+    fill: (directory: string) => Promise<void>,
+    isWhole: () => Promise<boolean>,
+  ): Promise<void> {
+    const directory = join(this.#root, STAGING, randomUUID());
     await guarded(directory, async () => {
       await fill(directory);
       await mkdir(dirname(target), { recursive: true, mode: 0o700 });
-      try {
-        await rename(directory, target);
-      } catch (error) {
-        // Another process stored the same snapshot in the meantime.
-        if (!existsSync(join(target, MANIFEST_FILE))) throw error;
-        await rm(directory, { recursive: true, force: true });
-      }
+      await moveInto(directory, target, isWhole);
+      await syncFolder(dirname(target));
     });
+  }
+
+  /** Removes what processes left that died while they wrote. */
+  async #sweep(): Promise<void> {
+    const staging = join(this.#root, STAGING);
+    for (const name of existsSync(staging) ? await readdir(staging) : []) {
+      const folder = join(staging, name);
+      const age = Date.now() - ((await stat(folder).catch(() => undefined))?.mtimeMs ?? Date.now());
+      if (age > ABANDONED_MS) await rm(folder, { recursive: true, force: true });
+    }
   }
 
   /** @throws MillraceError `SNAPSHOT_GONE`, `SNAPSHOT_CORRUPT`, `SNAPSHOT_INVALID` */
@@ -127,12 +171,14 @@ export class ArtifactStore {
     });
   }
 
-  /** Compares every file with its digest. @throws MillraceError `SNAPSHOT_CORRUPT` */
-  async verify(id: string): Promise<void> {
-    for (const [path, { digest }] of Object.entries((await this.manifest(id)).files)) {
+  /** Compares every file with its digest. @throws MillraceError `SNAPSHOT_GONE`, `SNAPSHOT_CORRUPT`, `SNAPSHOT_INVALID` */
+  async verify(id: string): Promise<SnapshotManifest> {
+    const manifest = await this.manifest(id);
+    for (const [path, { digest }] of Object.entries(manifest.files)) {
       const content = await readFile(join(this.directory(id), path)).catch(() => undefined);
       if (content === undefined || digestOf(content) !== digest) throw corrupt(id, path);
     }
+    return manifest;
   }
 
   async delete(id: string): Promise<void> {
@@ -154,12 +200,39 @@ async function writeFiles(
     await mkdir(dirname(file), { recursive: true, mode: 0o700 });
     await writeFile(file, content, { flush: true });
   }
+  await syncFolder(directory);
+}
+
+async function syncFolder(directory: string): Promise<void> {
   const folder = await open(directory);
   try {
     await folder.sync();
   } finally {
     await folder.close();
   }
+}
+
+/** Moves a finished folder into place. One that is there already stays when it is whole, and makes way when it is damaged. */
+async function moveInto(
+  directory: string,
+  target: string,
+  isWhole: () => Promise<boolean>,
+): Promise<void> {
+  for (;;) {
+    try {
+      return await rename(directory, target);
+    } catch (error) {
+      if (!existsSync(target)) throw error;
+    }
+    if (await isWhole()) return rm(directory, { recursive: true });
+    const damaged = `${directory}.damaged`;
+    await rename(target, damaged).catch(ignoreMissing);
+    await rm(damaged, { recursive: true, force: true });
+  }
+}
+
+function ignoreMissing(error: NodeJS.ErrnoException): void {
+  if (error.code !== "ENOENT") throw error;
 }
 
 /** Leaves nothing behind when the disk is full or the folder cannot be written. */

@@ -1,4 +1,4 @@
-import { join, relative } from "node:path";
+import { join } from "node:path";
 import {
   MANIFEST_VERSION,
   MillraceError,
@@ -10,7 +10,7 @@ import { type ArtifactStore, digestOf } from "./artifact-store.ts";
 import { type Bundle, bundle, ENTRY_FILE, TARGET_NODE } from "./bundle.ts";
 import { type CompiledDescription, compileBundle } from "./compile.ts";
 import type { Fingerprints } from "./fingerprint.ts";
-import type { PipelineSource } from "./source.ts";
+import { type PipelineSource, shownPath } from "./source.ts";
 
 export interface MadeSnapshot {
   readonly id: string;
@@ -27,20 +27,21 @@ export async function makeSnapshot(
   progress: (message: string) => void,
 ): Promise<MadeSnapshot> {
   const known = await fingerprints.find(source);
-  if (known !== null && artifacts.has(known.snapshot)) {
+  if (known !== null && (await artifacts.isIntact(known.snapshot))) {
     return {
       id: known.snapshot,
       manifest: await artifacts.manifest(known.snapshot),
       sources: known.sources,
     };
   }
-  const shown = relative(process.cwd(), source.file) || source.file;
+  const shown = shownPath(source.file);
   progress(`Bundling ${shown}`);
+  const readSince = Date.now();
   const made = await bundle(source);
   const compiled = await compileStaged(made, artifacts, shown);
   const manifest = describe(made, compiled);
   const id = await artifacts.put(manifest, made.files, made.externals);
-  await fingerprints.remember(source, id, made.sources);
+  await fingerprints.remember(source, id, made.sources, readSince);
   return { id, manifest, sources: made.sources };
 }
 

@@ -1,9 +1,13 @@
 import { createHash } from "node:crypto";
+import { existsSync } from "node:fs";
 import { mkdir, readFile, rename, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { z } from "zod";
 import { digestOf } from "./artifact-store.ts";
 import type { PipelineSource } from "./source.ts";
+
+/** File times advance in steps: a file written just after a moment can carry a time just before it. */
+const CLOCK_STEP_MS = 20;
 
 const fingerprintSchema = z.strictObject({
   /** Whatever decides about the bundle beside the sources. */
@@ -40,17 +44,19 @@ export class Fingerprints {
       : null;
   }
 
+  /**
+   * Remembers what was made of the sources. Not when one of them was written after `readSince` (milliseconds since the
+   * epoch): nobody knows which of its contents went into the bundle.
+   */
   async remember(
     source: PipelineSource,
     snapshot: string,
     sources: readonly string[],
+    readSince: number,
   ): Promise<void> {
-    const files = await Promise.all(
-      [...new Set([source.file, ...sources])].map(async (path) => {
-        const [{ size, mtimeMs }, content] = await Promise.all([stat(path), readFile(path)]);
-        return { path, size, mtimeMs, digest: digestOf(content) };
-      }),
-    );
+    const deciding = [source.file, ...sources, ...settingsFiles(source)];
+    const files = await Promise.all([...new Set(deciding)].map(read));
+    if (files.some(({ mtimeMs }) => mtimeMs > readSince - CLOCK_STEP_MS)) return;
     const file = this.#file(source);
     const fingerprint: Fingerprint = { maker: this.#maker, snapshot, files };
     await mkdir(dirname(file), { recursive: true, mode: 0o700 });
@@ -74,6 +80,16 @@ export class Fingerprints {
     const name = createHash("sha256").update(`${source.file}#${source.export}`).digest("hex");
     return join(this.#directory, `${name}.json`);
   }
+}
+
+/** Files that decide how modules are found. */
+function settingsFiles({ root }: PipelineSource): string[] {
+  return ["package.json", "tsconfig.json"].map((name) => join(root, name)).filter(existsSync);
+}
+
+async function read(path: string): Promise<Fingerprint["files"][number]> {
+  const [{ size, mtimeMs }, content] = await Promise.all([stat(path), readFile(path)]);
+  return { path, size, mtimeMs, digest: digestOf(content) };
 }
 
 async function isUnchanged({

@@ -1,5 +1,5 @@
-import { existsSync } from "node:fs";
-import { dirname, join, resolve } from "node:path";
+import { existsSync, statSync } from "node:fs";
+import { dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { MillraceError, type Pipeline } from "@millrace/core";
 
@@ -20,11 +20,12 @@ export function sourceOfPath(text: string, directory: string): PipelineSource {
   const hash = text.lastIndexOf("#");
   const [path, name] = hash > 0 ? [text.slice(0, hash), text.slice(hash + 1)] : [text, "default"];
   const file = resolve(directory, path);
-  if (existsSync(file)) return { file, export: name, root: packageRoot(file) };
+  const found = statSync(file, { throwIfNoEntry: false });
+  if (found?.isFile() === true) return { file, export: name, root: packageRoot(file) };
   throw new MillraceError({
     class: "usage",
     code: "SOURCE_NOT_FOUND",
-    message: `There is no file ${file}.`,
+    message: found === undefined ? `There is no file ${file}.` : `${file} is no file.`,
     action:
       "Name the module that exports the pipeline, for example pipeline.ts, or pipeline.ts#name for an export that is not the default.",
   });
@@ -48,6 +49,12 @@ export async function sourceOfPipeline(pipeline: Pipeline): Promise<PipelineSour
     message: `The module of pipeline "${pipeline.name}" is not known${module === undefined ? "" : `: ${module} does not export it`}.`,
     action: "Export the pipeline from the module that defines it, or deploy by path.",
   });
+}
+
+/** A path as people read it: short where it lies below the working directory. */
+export function shownPath(file: string): string {
+  const short = relative(process.cwd(), file);
+  return short === "" || short.startsWith("..") ? file : short;
 }
 
 function packageRoot(file: string): string {

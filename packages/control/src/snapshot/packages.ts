@@ -9,16 +9,20 @@ interface PackageManifest {
   readonly binary?: unknown;
   readonly napi?: unknown;
   readonly dependencies?: Readonly<Record<string, string>>;
+  readonly peerDependencies?: Readonly<Record<string, string>>;
+  readonly peerDependenciesMeta?: Readonly<Record<string, { readonly optional?: boolean }>>;
   readonly optionalDependencies?: Readonly<Record<string, string>>;
 }
 
-/** A package that a bundle cannot hold: it stays a package, in its exact version. */
-export interface ExternalPackage {
+export interface InstalledPackage {
   readonly name: string;
   readonly version: string;
   /** Real path of its folder. */
   readonly directory: string;
 }
+
+/** A package that a bundle cannot hold: it stays a package, in its exact version. `name` is what imports call it. */
+export type ExternalPackage = InstalledPackage;
 
 /** Loaders of native code; a package that uses one looks for files beside itself. */
 const NATIVE_LOADERS: ReadonlySet<string> = new Set([
@@ -35,9 +39,15 @@ function readManifest(directory: string): PackageManifest {
   return JSON.parse(readFileSync(join(directory, "package.json"), "utf8")) as PackageManifest;
 }
 
-/** The package that an installed file belongs to; undefined for a file of the user's own. */
-export function packageOf(file: string): ExternalPackage | undefined {
-  if (!file.includes("/node_modules/") && !file.includes("\\node_modules\\")) return undefined;
+/**
+ * The package that a file belongs to; undefined for a file of the user's own. `linked` also counts packages that are not
+ * installed but linked or nearest, as in a workspace.
+ */
+export function packageOf(
+  file: string,
+  which: "installed" | "linked" = "installed",
+): InstalledPackage | undefined {
+  if (which === "installed" && !/[/\\]node_modules[/\\]/.test(file)) return undefined;
   for (
     let directory = dirname(file);
     dirname(directory) !== directory;
@@ -46,8 +56,8 @@ export function packageOf(file: string): ExternalPackage | undefined {
     if (!existsSync(join(directory, "package.json"))) continue;
     const { name, version } = readManifest(directory);
     // Folders inside a package may carry a package.json that only sets its module type.
-    if (name !== undefined && version !== undefined)
-      return { name, version, directory: realpathSync(directory) };
+    if (name !== undefined && (version !== undefined || which === "linked"))
+      return { name, version: version ?? "0.0.0", directory: realpathSync(directory) };
   }
   return undefined;
 }
@@ -90,13 +100,21 @@ export async function copyPackages(
       dereference: true,
       filter: (file) => !file.slice(one.directory.length).includes("node_modules"),
     });
-    const { dependencies, optionalDependencies } = readManifest(one.directory);
-    for (const name of Object.keys({ ...dependencies, ...optionalDependencies })) {
+    for (const name of neededBy(readManifest(one.directory))) {
       const needed = findInstalled(name, one.directory);
       if (needed !== undefined) await copy(needed, target);
     }
   };
   for (const one of packages) await copy(one, directory);
+}
+
+/** Names of the packages that a package may import when it runs. */
+function neededBy(manifest: PackageManifest): string[] {
+  const { dependencies, optionalDependencies, peerDependencies, peerDependenciesMeta } = manifest;
+  const peers = Object.keys(peerDependencies ?? {}).filter(
+    (name) => peerDependenciesMeta?.[name]?.optional !== true,
+  );
+  return [...new Set([...Object.keys({ ...dependencies, ...optionalDependencies }), ...peers])];
 }
 
 /** A package as Node would find it from a folder; undefined when it is not installed, as optional ones may be. */
