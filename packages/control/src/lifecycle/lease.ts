@@ -1,12 +1,17 @@
-import { type DeploymentRecord, isMillraceError, MillraceError } from "@millrace/core";
-import type { Lease, LeaseHolder, LeaseStore } from "@millrace/store";
+import {
+  type DeploymentRecord,
+  isMillraceError,
+  MillraceError,
+  toMillraceError,
+} from "@millrace/core";
+import type { Lease, LeaseAttempt, LeaseHolder, LeaseStore } from "@millrace/store";
 import type { DriverDependencies } from "./dependencies.ts";
 import { isDead, thisProcess } from "./process-identity.ts";
 
 /** A lease that is renewed while the work goes on. */
 export interface HeldLease {
   readonly lease: Lease;
-  /** Aborts with `LEASE_LOST` when another process took the lease. */
+  /** Aborts with `LEASE_LOST` when another process took the lease, or may have taken it. */
   readonly signal: AbortSignal;
 }
 
@@ -16,48 +21,85 @@ export interface HeldLease {
  * @throws MillraceError `DEPLOYMENT_BUSY` when a living process holds it.
  */
 export async function withLease<T>(
-  { store, timing }: Pick<DriverDependencies, "store" | "timing">,
+  { store: { leases }, timing: { leaseTtlMs } }: Pick<DriverDependencies, "store" | "timing">,
   record: Pick<DeploymentRecord, "id" | "name">,
   purpose: string,
   work: (held: HeldLease) => Promise<T>,
 ): Promise<T> {
-  const ttl = timing.leaseTtlMs;
   const holder = await thisProcess(`${purpose} ${record.name}`);
-  const lease = await take(store.leases, `deployment:${record.id}`, holder, ttl, record.name);
-  const lost = new AbortController();
-  const heartbeat = setInterval(() => {
-    store.leases.renew(lease, ttl).catch((error: unknown) => {
-      // A store that is busy for a moment is asked again at the next beat; only a lost lease ends the work.
-      if (isMillraceError(error) && error.code === "LEASE_LOST") lost.abort(error);
-    });
-  }, ttl / 3);
+  const lease = await take(leases, `deployment:${record.id}`, holder, leaseTtlMs, record.name);
+  const heartbeat = startHeartbeat(leases, lease, leaseTtlMs);
   try {
-    return await work({ lease, signal: lost.signal });
+    return await work({ lease, signal: heartbeat.lost });
   } finally {
-    clearInterval(heartbeat);
-    await store.leases.release(lease);
+    heartbeat.stop();
+    // What the work came to is what counts: a lease that cannot be given back ends by itself.
+    await leases.release(lease).catch(() => undefined);
   }
+}
+
+function startHeartbeat(leases: LeaseStore, lease: Lease, ttlMs: number) {
+  const lost = new AbortController();
+  let renewedAt = performance.now();
+  const timer = setInterval(async () => {
+    const askedAt = performance.now();
+    try {
+      await leases.renew(lease, ttlMs);
+      renewedAt = askedAt;
+    } catch (thrown) {
+      // A store that is busy is asked again at the next beat, as long as nobody else can have the lease.
+      const error = toMillraceError(thrown);
+      if (error.code === "LEASE_LOST") lost.abort(error);
+      else if (performance.now() - renewedAt >= ttlMs) lost.abort(expired(lease, error));
+    }
+  }, ttlMs / 3);
+  return { lost: lost.signal, stop: () => clearInterval(timer) };
 }
 
 async function take(
   leases: LeaseStore,
   name: string,
   holder: LeaseHolder,
-  ttl: number,
+  ttlMs: number,
   deployment: string,
 ): Promise<Lease> {
-  let attempt = await leases.acquire(name, holder, ttl);
+  let attempt = await attemptUntilClear(() => leases.acquire(name, holder, ttlMs));
   if (!attempt.acquired && (await isDead(attempt.current.holder))) {
-    attempt = await leases.takeOver(attempt.current, holder, ttl);
+    const { current } = attempt;
+    attempt = await attemptUntilClear(() => leases.takeOver(current, holder, ttlMs));
   }
   if (attempt.acquired) return attempt.lease;
-  const { current } = attempt;
-  throw new MillraceError({
+  throw busy(deployment, attempt.current);
+}
+
+/** A lease that was given back at the moment it was asked for has no holder to name: asking again takes it. */
+async function attemptUntilClear(attempt: () => Promise<LeaseAttempt>): Promise<LeaseAttempt> {
+  for (;;) {
+    try {
+      return await attempt();
+    } catch (error) {
+      if (!isMillraceError(error) || error.code !== "LEASE_CONTENDED") throw error;
+    }
+  }
+}
+
+function busy(deployment: string, { holder, expiresAt }: Lease): MillraceError {
+  return new MillraceError({
     class: "conflict",
     code: "DEPLOYMENT_BUSY",
-    message: `Another operation works on deployment "${deployment}": "${current.holder.purpose}", process ${current.holder.pid} on ${current.holder.host}.`,
-    action: `Wait until it is done and try again. If that process is gone, its claim ends by itself at ${new Date(current.expiresAt).toISOString()}.`,
+    message: `Another operation works on deployment "${deployment}": "${holder.purpose}" by process ${holder.pid} on ${holder.host}, since ${new Date(holder.since).toISOString()}.`,
+    action: `Wait until it is done and try again. If that process is gone, its claim ends by itself at ${new Date(expiresAt).toISOString()}.`,
     retryable: true,
-    details: { holder: current.holder, expiresAt: current.expiresAt },
+    details: { holder, expiresAt },
+  });
+}
+
+function expired({ name }: Lease, cause: MillraceError): MillraceError {
+  return new MillraceError({
+    class: "conflict",
+    code: "LEASE_LOST",
+    message: `The lease "${name}" could not be renewed before it expired: ${cause.message}`,
+    action: "Run the command again once the store can be reached.",
+    cause,
   });
 }

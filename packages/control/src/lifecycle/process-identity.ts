@@ -6,34 +6,69 @@ import type { LeaseHolder } from "@millrace/store";
 
 /**
  * When a process began, as the operating system counts it; null when there is no such process. Together with the id it
- * tells a process from a later one that got the same id.
+ * tells a process from a later one that got the same id. Throws where the system does not tell.
  */
 async function processStart(pid: number): Promise<string | null> {
-  if (process.platform === "linux") {
-    try {
-      const stat = await readFile(`/proc/${pid}/stat`, "utf8");
-      // The command's name, in parentheses, may hold spaces: fields are counted behind it. Field 22 is the start time.
-      const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-      return fields[0] === "Z" ? null : (fields[19] ?? null);
-    } catch {
-      return null;
-    }
-  }
+  return process.platform === "linux" ? startOnLinux(pid) : startByPs(pid);
+}
+
+async function startOnLinux(pid: number): Promise<string | null> {
+  let stat: string;
   try {
-    const { stdout } = await promisify(execFile)("ps", ["-o", "lstart=", "-p", String(pid)]);
+    stat = await readFile(`/proc/${pid}/stat`, "utf8");
+  } catch (error) {
+    if (hasCode(error, "ENOENT") || hasCode(error, "ESRCH")) return null;
+    throw error;
+  }
+  // The command's name, in parentheses, may hold spaces: fields are counted behind it. Field 22 is the start time.
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return fields[0] === "Z" ? null : (fields[19] ?? null);
+}
+
+async function startByPs(pid: number): Promise<string | null> {
+  try {
+    const { stdout } = await promisify(execFile)("ps", ["-o", "lstart=", "-p", String(pid)], {
+      // The same words whatever the language and time zone of the one who asks.
+      env: { ...process.env, LC_ALL: "C", TZ: "UTC" },
+    });
     return stdout.trim() === "" ? null : stdout.trim();
-  } catch {
-    return null;
+  } catch (error) {
+    // Its way to say that there is no such process.
+    if (hasCode(error, 1)) return null;
+    throw error;
   }
 }
 
-export async function thisProcess(purpose: string): Promise<LeaseHolder> {
-  const start = await processStart(process.pid);
-  return { host: hostname(), pid: process.pid, processStart: start ?? "unknown", purpose };
+function hasCode(error: unknown, code: string | number): boolean {
+  return error instanceof Error && "code" in error && error.code === code;
 }
 
-/** True only when it is certain: a process of another machine may be alive. */
+const UNKNOWN_START = "unknown";
+
+/** The start as a text; where the system does not tell, one that says so. */
+async function startOrUnknown(pid: number): Promise<string | null> {
+  try {
+    return await processStart(pid);
+  } catch {
+    // Without ps there is nothing to compare: such a process counts as alive until its lease expires.
+    return UNKNOWN_START;
+  }
+}
+
+/** This process as the holder of a lease. */
+export async function thisProcess(purpose: string): Promise<LeaseHolder> {
+  return {
+    host: hostname(),
+    pid: process.pid,
+    processStart: (await startOrUnknown(process.pid)) ?? UNKNOWN_START,
+    purpose,
+    since: Date.now(),
+  };
+}
+
+/** True only when it is certain: a process of another machine, or one without a known start, may be alive. */
 export async function isDead(holder: LeaseHolder): Promise<boolean> {
-  if (holder.host !== hostname()) return false;
-  return (await processStart(holder.pid)) !== holder.processStart;
+  if (holder.host !== hostname() || holder.processStart === UNKNOWN_START) return false;
+  const start = await startOrUnknown(holder.pid);
+  return start !== UNKNOWN_START && start !== holder.processStart;
 }

@@ -1,14 +1,36 @@
 import { type Clock, isMillraceError } from "@millrace/core";
 import type { Timing } from "../client.ts";
 
-/** Waits between tries: growing, with jitter so that operators who failed together do not come back together. */
-export function backOff(timing: Timing, random: () => number = Math.random): () => number {
-  let wait = timing.pollMs;
+/** Waits between two polls: they grow by half, with jitter so that operators who began together do not stay together. */
+export function pollWaits(
+  { pollMs, pollMaxMs }: Pick<Timing, "pollMs" | "pollMaxMs">,
+  random: () => number = Math.random,
+): () => number {
+  let wait = pollMs;
   return () => {
     const now = wait;
-    wait = Math.min(timing.pollMaxMs, wait * 1.5);
+    wait = Math.min(pollMaxMs, wait * 1.5);
     return now * (0.5 + random() / 2);
   };
+}
+
+/** Waits between two tries: exponential with full jitter, so that operators who failed together come back apart. */
+export function retryWaits(
+  { pollMs, pollMaxMs }: Pick<Timing, "pollMs" | "pollMaxMs">,
+  random: () => number = Math.random,
+): () => number {
+  let most = pollMs;
+  return () => {
+    most = Math.min(pollMaxMs, most * 2);
+    return most * random();
+  };
+}
+
+export interface Retrying {
+  readonly clock: Clock;
+  readonly timing: Pick<Timing, "pollMs" | "pollMaxMs">;
+  readonly signal: AbortSignal;
+  readonly progress: (message: string) => void;
 }
 
 /**
@@ -16,13 +38,10 @@ export function backOff(timing: Timing, random: () => number = Math.random): () 
  * failure is thrown then, because it says more than the deadline does.
  */
 export async function retryTransient<T>(
-  clock: Clock,
-  timing: Timing,
-  signal: AbortSignal,
-  progress: (message: string) => void,
+  { clock, timing, signal, progress }: Retrying,
   call: () => Promise<T>,
 ): Promise<T> {
-  const nextWait = backOff(timing);
+  const nextWait = retryWaits(timing);
   for (;;) {
     try {
       return await call();

@@ -1,4 +1,4 @@
-import { type DeploymentRecord, MillraceError, type Plan, type User } from "@millrace/core";
+import { type DeploymentRecord, MillraceError, type User } from "@millrace/core";
 import type { Store } from "@millrace/store";
 
 /** Changing another user's deployment has to be asked for. @throws MillraceError `NOT_OWNER` */
@@ -51,8 +51,4 @@ export function mustPass(faults: readonly string[], flavor: string): void {
     action: "Change what is named and try again.",
     issues: faults.map((message) => ({ path: [], message })),
   });
-}
-
-export function changesNothing(plan: Plan): boolean {
-  return plan.action === "no-op";
 }

@@ -1,4 +1,4 @@
-import type { LifecycleEvent, MillraceError, Observation } from "@millrace/core";
+import { type LifecycleEvent, MillraceError, type Observation } from "@millrace/core";
 import type { Health } from "./health.ts";
 
 /** A revision together with the snapshot that it serves. */
@@ -22,33 +22,25 @@ export interface Finding {
   readonly reason: string | null;
 }
 
-/**
- * Reads a sighting. `expected` are the revisions that the service may rightly serve: the recorded one, and the one that
- * an unfinished operation wanted.
- */
-export function readSighting(
-  { observation, health }: Sighting,
-  expected: readonly Revision[],
-): Finding {
+/** Which revisions a service may rightly serve. */
+export interface Expected {
+  /** What the record says; null until something served. */
+  readonly recorded: Revision | null;
+  /** What an operation that did not come to its end was to bring into service. */
+  readonly wanted: Revision | null;
+}
+
+export function readSighting({ observation, health }: Sighting, expected: Expected): Finding {
   switch (observation.state) {
     case "absent":
-      return {
-        event: "observed.absent",
-        serving: null,
-        reason: "Nothing of it exists on the platform.",
-      };
+      return finding("observed.absent", "Nothing of it exists on the platform.");
     case "progressing":
-      return {
-        event: "observed.progressing",
-        serving: null,
-        reason: "The platform is at work on it.",
-      };
+      return finding("observed.progressing", "The platform is at work on it.");
     case "failed":
-      return {
-        event: "observed.failed",
-        serving: null,
-        reason: observation.error?.message ?? "The platform says that it failed.",
-      };
+      return finding(
+        "observed.failed",
+        observation.error?.message ?? "The platform says that it failed.",
+      );
     case "running":
       return readRunning(observation, health, expected);
   }
@@ -57,27 +49,55 @@ export function readSighting(
 function readRunning(
   observation: Observation,
   health: Health | null,
-  expected: readonly Revision[],
+  { recorded, wanted }: Expected,
 ): Finding {
-  if (health === null || !health.ready) {
-    const reason = health === null ? "The platform names no URL for it." : `${health.reason}.`;
-    return { event: "observed.unhealthy", serving: null, reason };
-  }
+  if (health === null) return finding("observed.unhealthy", "The platform names no URL for it.");
+  if (!health.ready) return finding("observed.unhealthy", `${health.reason}.`);
   const serving = { revision: health.revision, snapshotId: health.snapshotId };
-  const platform = observation.serving?.revision;
-  if (expected.some((one) => sameRevision(one, serving)) && platform === serving.revision) {
-    return { event: "observed.serving", serving, reason: null };
+  const agreed = observation.serving?.revision === serving.revision;
+  if (agreed && sameRevision(wanted, serving)) return served(serving);
+  if (agreed && sameRevision(recorded, serving)) {
+    return isRollingOut(observation, wanted)
+      ? finding("observed.progressing", "It serves while the platform rolls out the new revision.")
+      : served(serving);
   }
-  const recorded = expected[0]?.snapshotId ?? "no snapshot";
   return {
     event: "observed.drifted",
     serving,
-    reason: `It serves ${shortId(serving.snapshotId)} (revision ${shortId(serving.revision)}) instead of ${shortId(recorded)}.`,
+    reason: describeDrift(observation, serving, recorded),
   };
 }
 
-function sameRevision(a: Revision, b: Revision): boolean {
-  return a.revision === b.revision && a.snapshotId === b.snapshotId;
+function finding(event: LifecycleEvent, reason: string): Finding {
+  return { event, serving: null, reason };
+}
+
+function served(serving: Revision): Finding {
+  return { event: "observed.serving", serving, reason: null };
+}
+
+export function sameRevision(a: Revision | null, b: Revision | null): boolean {
+  return a !== null && b !== null && a.revision === b.revision && a.snapshotId === b.snapshotId;
+}
+
+function isRollingOut({ rollout }: Observation, wanted: Revision | null): boolean {
+  return rollout?.phase === "progressing" && rollout.revision === wanted?.revision;
+}
+
+function describeDrift(
+  observation: Observation,
+  serving: Revision,
+  recorded: Revision | null,
+): string {
+  const says = `It says that it serves ${shown(serving)}`;
+  const { serving: platform } = observation;
+  if (platform?.revision !== serving.revision)
+    return `${says}; the platform says ${platform === null ? "none" : shown(platform)}.`;
+  return `${says}; the record says ${recorded === null ? "none" : shown(recorded)}.`;
+}
+
+function shown({ snapshotId, revision }: Revision): string {
+  return `snapshot ${shortId(snapshotId)} (revision ${shortId(revision)})`;
 }
 
 function shortId(id: string): string {
@@ -88,35 +108,62 @@ function shortId(id: string): string {
 export type ProvisionVerdict =
   | { readonly step: "wait"; readonly reason: string }
   | { readonly step: "succeeded" }
-  /** The wanted revision failed. `finding` says what serves instead. */
-  | { readonly step: "failed"; readonly error: MillraceError | null; readonly finding: Finding };
+  /** By this reading. Platforms show late what they did, so it takes several to believe it. */
+  | { readonly step: "failed"; readonly error: MillraceError };
 
-/** Decides whether a provision is done. The wanted revision has to serve by the platform's word and by its own. */
+/**
+ * Decides by one sighting whether a provision is done: the wanted revision has to serve by the platform's word and by
+ * its own. `journalEmpty` says that the deployer intended no resource, so that there is nothing to wait for.
+ */
 export function judgeProvision(
   sighting: Sighting,
   wanted: Revision,
   recorded: Revision | null,
+  journalEmpty: boolean,
 ): ProvisionVerdict {
   const { observation } = sighting;
-  const rollout = observation.rollout?.revision === wanted.revision ? observation.rollout : null;
-  const finding = readSighting(sighting, recorded === null ? [wanted] : [wanted, recorded]);
-  if (
-    finding.event === "observed.serving" &&
-    finding.serving?.revision === wanted.revision &&
-    rollout?.phase !== "progressing"
-  ) {
-    return { step: "succeeded" };
+  const { event, serving, reason } = readSighting(sighting, { recorded, wanted });
+  // A platform that speaks of another revision's roll-out does not show the new one yet.
+  const current = observation.rollout === null || observation.rollout.revision === wanted.revision;
+  const phase = current ? observation.rollout?.phase : undefined;
+  if (event === "observed.serving" && sameRevision(wanted, serving)) {
+    return phase === "progressing"
+      ? wait("The roll-out is coming to its end.")
+      : { step: "succeeded" };
   }
-  const alone = recorded === null ? [] : [recorded];
-  if (rollout?.phase === "failed") {
-    return {
-      step: "failed",
-      error: rollout.error ?? observation.error,
-      finding: readSighting(sighting, alone),
-    };
+  if (event === "observed.absent")
+    return journalEmpty ? failed(nothingMade()) : wait("The platform does not show it yet.");
+  if (phase === "failed") {
+    // The platform may be going back to the revision before.
+    return event === "observed.progressing"
+      ? wait("The roll-out failed; the platform is still at work.")
+      : failed(observation.rollout?.error ?? observation.error ?? noReason());
   }
-  if (observation.state === "failed" && rollout?.phase !== "progressing") {
-    return { step: "failed", error: observation.error, finding };
-  }
-  return { step: "wait", reason: finding.reason ?? "The new revision does not serve yet." };
+  if (event === "observed.failed" && current && phase !== "progressing")
+    return failed(observation.error ?? noReason());
+  return wait(reason ?? "The new revision does not serve yet.");
+}
+
+function wait(reason: string): ProvisionVerdict {
+  return { step: "wait", reason };
+}
+
+function failed(error: MillraceError): ProvisionVerdict {
+  return { step: "failed", error };
+}
+
+function noReason(): MillraceError {
+  return new MillraceError({
+    class: "platform",
+    code: "ROLLOUT_FAILED",
+    message: "The platform says that the roll-out failed, and not why.",
+  });
+}
+
+function nothingMade(): MillraceError {
+  return new MillraceError({
+    class: "platform",
+    code: "NOTHING_MADE",
+    message: "The deployer made no resource.",
+  });
 }

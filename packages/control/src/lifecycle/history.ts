@@ -1,0 +1,93 @@
+import { type DeploymentRecord, MillraceError, type OperationRecord } from "@millrace/core";
+import type { Store } from "@millrace/store";
+import type { Wanted } from "./session.ts";
+
+/** The operations of a deployment, newest first. */
+export async function* operationsOf(
+  { operations }: Pick<Store, "operations">,
+  deploymentId: string,
+): AsyncGenerator<OperationRecord> {
+  let cursor: string | null = null;
+  do {
+    const page = await operations.list(deploymentId, cursor === null ? {} : { cursor });
+    yield* page.items;
+    cursor = page.cursor;
+  } while (cursor !== null);
+}
+
+/** What the last operation left to be picked up. */
+export interface Unfinished {
+  /** The newest operation is recorded as running, and its process is dead. */
+  readonly crashed: boolean;
+  /** What the newest provision was to bring into service, if it did not come to its end. */
+  readonly wanted: Wanted | null;
+}
+
+export async function unfinished(
+  store: Pick<Store, "operations">,
+  deploymentId: string,
+): Promise<Unfinished> {
+  let crashed = false;
+  for await (const operation of operationsOf(store, deploymentId)) {
+    crashed ||= operation.outcome === "running";
+    // A refresh changes nothing on the platform: what came before it counts.
+    if (operation.kind !== "refresh") return { crashed, wanted: wantedBy(operation) };
+  }
+  return { crashed, wanted: null };
+}
+
+function wantedBy(operation: OperationRecord): Wanted | null {
+  const { kind, outcome, revision, snapshotId, overrides } = operation;
+  if (kind !== "provision" || outcome === "succeeded" || revision === null || snapshotId === null)
+    return null;
+  const { authKeyHash } = overrides;
+  return {
+    revision,
+    snapshotId,
+    authKeyHash: typeof authKeyHash === "string" ? authKeyHash : null,
+  };
+}
+
+/**
+ * The snapshot that served before the one that serves now.
+ * @throws MillraceError `ROLLBACK_NOTHING`
+ */
+export async function previousSnapshot(
+  store: Pick<Store, "operations">,
+  record: DeploymentRecord,
+): Promise<string> {
+  for await (const { kind, outcome, snapshotId, previousSnapshotId } of operationsOf(
+    store,
+    record.id,
+  )) {
+    if (kind !== "provision") continue;
+    // A snapshot that a refresh found serving has no operation that succeeded; the next one says that it served.
+    const served = [outcome === "succeeded" ? snapshotId : null, previousSnapshotId];
+    const other = served.find((id) => id !== null && id !== record.snapshotId);
+    if (other !== undefined && other !== null) return other;
+  }
+  throw new MillraceError({
+    class: "conflict",
+    code: "ROLLBACK_NOTHING",
+    message: `No other snapshot has served in deployment "${record.name}".`,
+    action: "Name one with --to; `millrace snapshot list` shows them.",
+  });
+}
+
+/**
+ * The newest operation that brought a snapshot into service here; else the newest one that did not fail at it, since it
+ * may have been picked up.
+ */
+export async function lastProvision(
+  store: Pick<Store, "operations">,
+  deploymentId: string,
+  snapshotId: string,
+): Promise<OperationRecord | null> {
+  let pickedUp: OperationRecord | null = null;
+  for await (const operation of operationsOf(store, deploymentId)) {
+    if (operation.kind !== "provision" || operation.snapshotId !== snapshotId) continue;
+    if (operation.outcome === "succeeded") return operation;
+    if (operation.outcome !== "failed") pickedUp ??= operation;
+  }
+  return pickedUp;
+}

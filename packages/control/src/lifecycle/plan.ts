@@ -1,0 +1,45 @@
+import type { DeploymentRecord, Plan } from "@millrace/core";
+import type { DeploymentPlan } from "../client.ts";
+import { Bounds } from "./bounds.ts";
+import type { Desired, DriverDependencies, ProvisionInput } from "./dependencies.ts";
+import { Platform } from "./platform.ts";
+import { mustPass } from "./rules.ts";
+
+/** What provision would do now. It reads only, so it needs no lease: another operation may be under way. */
+export async function plan(
+  dependencies: DriverDependencies,
+  { record, call, prepare, snapshotId }: Omit<ProvisionInput, "created" | "confirm">,
+): Promise<DeploymentPlan> {
+  const neverLost = new AbortController().signal;
+  const bounds = new Bounds(dependencies.clock, record.name, call, neverLost);
+  try {
+    const platform = new Platform(dependencies, record, call, bounds);
+    const desired = await prepare(await platform.target(), record);
+    return describePlan(record, desired, await makePlan(platform, desired), snapshotId);
+  } catch (thrown) {
+    throw bounds.explain(thrown);
+  } finally {
+    bounds.close();
+  }
+}
+
+export async function makePlan(platform: Platform, { request }: Desired): Promise<Plan> {
+  const { flavor } = await platform.deployer();
+  mustPass(flavor.check?.(request) ?? [], flavor.name);
+  return platform.ask(({ deployer }) => deployer.plan(request, platform.context()));
+}
+
+export function describePlan(
+  record: DeploymentRecord,
+  desired: Desired,
+  made: Plan,
+  snapshotId: string,
+): DeploymentPlan {
+  return {
+    ...made,
+    deployment: record.name,
+    exists: record.status !== "ABSENT" || record.snapshotId !== null,
+    snapshot: { from: record.snapshotId, to: snapshotId },
+    settings: desired.settings,
+  };
+}

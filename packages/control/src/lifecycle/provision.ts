@@ -1,0 +1,212 @@
+import { MillraceError, type Observation } from "@millrace/core";
+import type { DeploymentPatch } from "@millrace/store";
+import type { DeploymentPlan, DeployResult } from "../client.ts";
+import { unreachableCause } from "./bounds.ts";
+import type { Desired, ProvisionInput } from "./dependencies.ts";
+import { describePlan, makePlan } from "./plan.ts";
+import { READINGS } from "./platform.ts";
+import { mustBeFree } from "./rules.ts";
+import type { Session, Wanted } from "./session.ts";
+import {
+  type Finding,
+  judgeProvision,
+  type Revision,
+  readSighting,
+  type Sighting,
+  sameRevision,
+} from "./verdict.ts";
+
+/** Brings a revision into service. Nothing is done, and recorded, when it serves already. */
+export async function provision(session: Session, input: ProvisionInput): Promise<DeployResult> {
+  let prepared: Prepared;
+  try {
+    prepared = await prepare(session, input);
+    if (!prepared.serves) await confirm(session, prepared.plan, input);
+  } catch (thrown) {
+    const error = session.bounds.explain(thrown);
+    await leaveAsItWas(session, input, error);
+    throw error;
+  }
+  const { desired, plan, wanted, serves } = prepared;
+  if (serves) return { deployment: session.record, operation: null, plan };
+  const operation = await session.operate({
+    begin: {
+      kind: "provision",
+      snapshotId: wanted.snapshotId,
+      revision: wanted.revision,
+      previousSnapshotId: session.record.snapshotId,
+      // Whoever picks the operation up has to know which key the service then asks for.
+      overrides: { ...desired.overrides, authKeyHash: desired.authKeyHash },
+    },
+    wanted,
+    run: () => bringIntoService(session, desired, wanted),
+    describe: (error, finding) => deployFailed(session, error, finding, wanted),
+  });
+  return { deployment: session.record, operation, plan };
+}
+
+interface Prepared {
+  readonly desired: Desired;
+  readonly plan: DeploymentPlan;
+  readonly wanted: Wanted;
+  /** It runs, is healthy, and serves this already. */
+  readonly serves: boolean;
+}
+
+async function prepare(session: Session, input: ProvisionInput): Promise<Prepared> {
+  const { platform } = session;
+  platform.progress("Comparing with what is there");
+  const desired = await input.prepare(await platform.target(), session.record);
+  const plan = describePlan(
+    session.record,
+    desired,
+    await makePlan(platform, desired),
+    input.snapshotId,
+  );
+  const { revision } = desired.request;
+  const wanted = { revision, snapshotId: input.snapshotId, authKeyHash: desired.authKeyHash };
+  const serves = plan.action === "no-op" && (await servesAlready(session, wanted));
+  return { desired, plan, wanted, serves };
+}
+
+async function servesAlready(session: Session, wanted: Revision): Promise<boolean> {
+  const { record, recorded, platform } = session;
+  if (record.status !== "RUNNING" || !sameRevision(recorded, wanted)) return false;
+  const { finding } = await platform.lookUntilSure((sighting) =>
+    readSighting(sighting, { recorded, wanted: null }),
+  );
+  return finding.event === "observed.serving";
+}
+
+async function confirm(
+  session: Session,
+  plan: DeploymentPlan,
+  input: ProvisionInput,
+): Promise<void> {
+  if (input.confirm === undefined) return;
+  if (!(await input.confirm(plan))) throw declined(session.record.name);
+  session.bounds.signal.throwIfAborted();
+  session.bounds.restart();
+}
+
+/** Nothing was changed on the platform: a record that was made for this goes again, another one says what is known. */
+async function leaveAsItWas(
+  session: Session,
+  { created }: ProvisionInput,
+  error: MillraceError,
+): Promise<void> {
+  if (error.code === "LEASE_LOST") return;
+  if (created && (await isUntouched(session))) {
+    await session.dependencies.store.deployments.delete(session.record.id, session.lease);
+    return;
+  }
+  const unreachable = unreachableCause(error);
+  if (unreachable !== null)
+    await session.update(session.statusPatch("observed.unreachable", unreachable.message));
+}
+
+/** Another process may have used the record that this one made. */
+async function isUntouched({ record, platform, dependencies }: Session): Promise<boolean> {
+  if (record.status !== "ABSENT" || (await platform.inventory()).length > 0) return false;
+  return (await dependencies.store.operations.list(record.id, { limit: 1 })).items.length === 0;
+}
+
+async function bringIntoService(
+  session: Session,
+  { request }: Desired,
+  wanted: Wanted,
+): Promise<DeploymentPatch> {
+  const { platform, dependencies } = session;
+  platform.progress("Asking the platform");
+  const first = await platform.ask(async ({ deployer }) =>
+    // A call before this one may have written to the journal.
+    deployer.provision({ ...request, deployment: await platform.target() }, session.writeContext()),
+  );
+  const { observation } = await untilServing(session, first, wanted);
+  await mustBeFree(dependencies.store, session.record.projectId, wanted.snapshotId, session.record);
+  const finding: Finding = { event: "observed.serving", serving: wanted, reason: null };
+  return {
+    ...(await session.findingPatch(finding, observation, wanted)),
+    userId: dependencies.user.id,
+  };
+}
+
+/** Polls until the wanted revision serves. Throws when the roll-out failed. */
+async function untilServing(
+  session: Session,
+  first: Observation,
+  wanted: Revision,
+): Promise<Sighting> {
+  const { platform, recorded } = session;
+  let failures = 0;
+  return platform.poll(
+    await platform.withHealth(first),
+    () => platform.look(),
+    async (sighting) => {
+      const verdict = judgeProvision(
+        sighting,
+        wanted,
+        recorded,
+        sighting.observation.state === "absent" && (await platform.inventory()).length === 0,
+      );
+      failures = verdict.step === "failed" ? failures + 1 : 0;
+      if (verdict.step === "failed" && failures >= READINGS) throw ofThePlatform(verdict.error);
+      if (verdict.step === "wait") platform.progress(verdict.reason);
+      return verdict.step === "succeeded" ? sighting : null;
+    },
+  );
+}
+
+/** Whatever class a deployer gave to what it observed, it is not this command that failed. */
+function ofThePlatform(error: MillraceError): MillraceError {
+  return error.class === "platform"
+    ? error
+    : new MillraceError({ ...error, message: error.message, class: "platform", cause: error });
+}
+
+/** Says both what failed and what serves now. */
+function deployFailed(
+  { record, recorded }: Session,
+  error: MillraceError,
+  finding: Finding | null,
+  wanted: Revision,
+): MillraceError {
+  if (error.class !== "platform") return error;
+  const serving = finding?.event === "observed.serving" ? finding.serving : null;
+  return new MillraceError({
+    class: "platform",
+    code: "DEPLOY_FAILED",
+    message: `Deployment "${record.name}" could not be brought to the new snapshot: ${error.message} ${whatServes(finding, wanted)}`,
+    action: `${error.action === undefined ? "" : `${error.action} `}\`millrace deployment logs ${record.name}\` shows what the service wrote. Then deploy again.`,
+    retryable: error.retryable,
+    details: {
+      ...error.details,
+      failure: error.code,
+      stillServes: serving !== null && sameRevision(recorded, serving),
+    },
+    cause: error,
+  });
+}
+
+function whatServes(finding: Finding | null, wanted: Revision): string {
+  if (finding === null) return "What serves now is not known.";
+  switch (finding.event) {
+    case "observed.serving":
+      return sameRevision(wanted, finding.serving)
+        ? "All the same, it serves now."
+        : "The snapshot before it still serves.";
+    case "observed.drifted":
+    case "observed.progressing":
+      return finding.reason ?? "";
+    default:
+      return "Nothing serves now.";
+  }
+}
+
+function declined(name: string): MillraceError {
+  return new MillraceError({
+    class: "aborted",
+    code: "DEPLOY_DECLINED",
+    message: `The plan for deployment "${name}" was not confirmed; nothing was changed.`,
+  });
+}
