@@ -22,7 +22,9 @@ import type {
 import { desire, type Overrides } from "./desired.ts";
 import { type Call, targetOf } from "./lifecycle/dependencies.ts";
 import { createDriver, type Driver } from "./lifecycle/driver.ts";
+import { lastProvision, previousSnapshot } from "./lifecycle/history.ts";
 import { mustBeFree, mustKeepStack, mustOwn } from "./lifecycle/rules.ts";
+import { waitForStatus } from "./lifecycle/wait.ts";
 import { authKeyName, forgetAuthKeys } from "./secrets/auth-key.ts";
 import { deployerSettings } from "./settings/layers.ts";
 import { findSnapshot, type ReadySnapshot, readySnapshot } from "./snapshots.ts";
@@ -309,7 +311,7 @@ export class Deployments {
             ? record.snapshotId
             : (await findSnapshot(this.#workspace, options.snapshot)).id;
         if (snapshotId === null) throw neverServed(record);
-        const last = await this.#lastProvision(record, snapshotId);
+        const last = await lastProvision(store, record.id, snapshotId);
         return this.#provisionAgain(record, snapshotId, last, options);
       },
       deprovision: async (idOrName, options = {}) =>
@@ -331,11 +333,17 @@ export class Deployments {
         const record = await owned(idOrName, options.overtake);
         const to =
           options.to === undefined
-            ? await this.#previous(record)
+            ? await previousSnapshot(store, record)
             : (await findSnapshot(this.#workspace, options.to)).id;
-        return this.#provisionAgain(record, to, await this.#lastProvision(record, to), options);
+        return this.#provisionAgain(record, to, await lastProvision(store, record.id, to), options);
       },
-      wait: (idOrName, options = {}) => this.#wait(idOrName, options),
+      wait: async (idOrName, { status = "RUNNING", timeoutSeconds, ...options } = {}) => {
+        const record = await this.find(idOrName);
+        const read = () => this.find(record.id);
+        const refresh = async (call: Call) => this.#driver.refresh(await read(), call);
+        const waiting = { clock: systemClock, timing: this.#workspace.timing, refresh, read };
+        return waitForStatus(waiting, status, callOf(options, timeoutSeconds));
+      },
       history: async (idOrName, query) =>
         store.operations.list((await this.find(idOrName)).id, query),
       logs: (idOrName, query = {}) => this.#logs(idOrName, query),
@@ -357,79 +365,6 @@ export class Deployments {
       environment: { ...before.environment, ...given.environment },
     };
     return this.#update(record, ready, overrides, options);
-  }
-
-  /** The newest operation that brought a snapshot into service here. */
-  async #lastProvision(
-    record: DeploymentRecord,
-    snapshotId: string,
-  ): Promise<OperationRecord | null> {
-    for await (const operation of this.#succeededProvisions(record))
-      if (operation.snapshotId === snapshotId) return operation;
-    return null;
-  }
-
-  /** The snapshot that served before the one that serves now. @throws MillraceError `ROLLBACK_NOTHING` */
-  async #previous(record: DeploymentRecord): Promise<string> {
-    for await (const { snapshotId } of this.#succeededProvisions(record)) {
-      if (snapshotId !== null && snapshotId !== record.snapshotId) return snapshotId;
-    }
-    throw new MillraceError({
-      class: "conflict",
-      code: "ROLLBACK_NOTHING",
-      message: `No other snapshot has served in deployment "${record.name}".`,
-      action: "Name one with --to; `millrace snapshot list` shows them.",
-    });
-  }
-
-  async *#succeededProvisions(record: DeploymentRecord): AsyncGenerator<OperationRecord> {
-    let cursor: string | undefined;
-    do {
-      const page = await this.#workspace.store.operations.list(
-        record.id,
-        cursor === undefined ? {} : { cursor },
-      );
-      yield* page.items.filter(
-        ({ kind, outcome }) => kind === "provision" && outcome === "succeeded",
-      );
-      cursor = page.cursor ?? undefined;
-    } while (cursor !== undefined);
-  }
-
-  async #wait(
-    idOrName: string,
-    options: Parameters<Client["deployments"]["wait"]>[1] & object,
-  ): Promise<DeploymentRecord> {
-    const { status: wanted = "RUNNING", timeoutSeconds = DEFAULT_TIMEOUT_SECONDS } = options;
-    const deadline = AbortSignal.timeout(timeoutSeconds * 1000);
-    const signal =
-      options.signal === undefined ? deadline : AbortSignal.any([deadline, options.signal]);
-    for (;;) {
-      const record = await this.#refreshOrRead(idOrName, { ...options, signal });
-      if (record.status === wanted) return record;
-      if (record.status === "ERROR") throw waitFailed(record, wanted);
-      try {
-        await systemClock.sleep(this.#workspace.timing.pollMs * 10, signal);
-      } catch (error) {
-        options.signal?.throwIfAborted();
-        if (deadline.aborted) throw waitTimedOut(record, wanted, timeoutSeconds);
-        throw error;
-      }
-    }
-  }
-
-  /** While another process works on it, its record is what there is to see. */
-  async #refreshOrRead(idOrName: string, options: CallOptions): Promise<DeploymentRecord> {
-    const record = await this.find(idOrName);
-    try {
-      return await this.#driver.refresh(record, callOf(options, undefined));
-    } catch (error) {
-      const expected =
-        isMillraceError(error) &&
-        (error.code === "DEPLOYMENT_BUSY" || error.class === "unreachable");
-      if (!expected) throw error;
-      return this.find(record.id);
-    }
   }
 
   async *#logs(
@@ -488,27 +423,5 @@ function neverServed({ name }: DeploymentRecord): MillraceError {
     code: "DEPLOYMENT_WITHOUT_SNAPSHOT",
     message: `No snapshot has ever served in deployment "${name}".`,
     action: "Name one with --snapshot, or deploy the pipeline.",
-  });
-}
-
-function waitFailed({ name, statusReason }: DeploymentRecord, wanted: string): MillraceError {
-  return new MillraceError({
-    class: "platform",
-    code: "WAIT_FAILED",
-    message: `Deployment "${name}" is ERROR and does not become ${wanted} by itself: ${statusReason ?? "no reason is known"}`,
-    action: `See: millrace deployment describe ${name}`,
-  });
-}
-
-function waitTimedOut(
-  { name, status }: DeploymentRecord,
-  wanted: string,
-  seconds: number,
-): MillraceError {
-  return new MillraceError({
-    class: "timeout",
-    code: "WAIT_TIMEOUT",
-    message: `Deployment "${name}" is ${status} and was not ${wanted} within ${seconds} seconds.`,
-    action: "Wait longer with --timeout, or look at `millrace deployment describe`.",
   });
 }

@@ -1,0 +1,85 @@
+import {
+  type Clock,
+  type DeploymentRecord,
+  type DeploymentStatus,
+  isMillraceError,
+  MillraceError,
+} from "@millrace/core";
+import type { Timing } from "../client.ts";
+import { Bounds } from "./bounds.ts";
+import type { Call } from "./dependencies.ts";
+import { pollWaits } from "./retry.ts";
+
+export interface Waiting {
+  readonly clock: Clock;
+  readonly timing: Timing;
+  /** Asks the platform. */
+  refresh(call: Call): Promise<DeploymentRecord>;
+  /** What the record says. */
+  read(): Promise<DeploymentRecord>;
+}
+
+/**
+ * Refreshes until the status is reached.
+ * @throws MillraceError `WAIT_TIMEOUT`; `WAIT_FAILED` at once when it is ERROR and that is not wanted.
+ */
+export async function waitForStatus(
+  { clock, timing, refresh, read }: Waiting,
+  wanted: DeploymentStatus,
+  call: Call,
+): Promise<DeploymentRecord> {
+  let record = await read();
+  const bounds = new Bounds(clock, record.name, call, new AbortController().signal);
+  const nextWait = pollWaits(timing);
+  try {
+    for (;;) {
+      record = await refreshOrRead({ refresh, read }, { ...call, signal: bounds.signal });
+      if (record.status === wanted) return record;
+      if (record.status === "ERROR") throw waitFailed(record, wanted);
+      await clock.sleep(nextWait(), bounds.signal);
+    }
+  } catch (thrown) {
+    if (bounds.ended === "timed_out") throw waitTimedOut(record, wanted, call.timeoutSeconds);
+    throw bounds.explain(thrown);
+  } finally {
+    bounds.close();
+  }
+}
+
+/** While another process works on it, or the platform cannot be asked, its record is what there is to see. */
+async function refreshOrRead(
+  { refresh, read }: Pick<Waiting, "refresh" | "read">,
+  call: Call,
+): Promise<DeploymentRecord> {
+  try {
+    return await refresh(call);
+  } catch (error) {
+    const expected =
+      isMillraceError(error) && (error.code === "DEPLOYMENT_BUSY" || error.class === "unreachable");
+    if (!expected) throw error;
+    return read();
+  }
+}
+
+function waitFailed({ name, statusReason }: DeploymentRecord, wanted: string): MillraceError {
+  return new MillraceError({
+    class: "platform",
+    code: "WAIT_FAILED",
+    message: `Deployment "${name}" is ERROR and does not become ${wanted} by itself: ${statusReason ?? "no reason is known"}`,
+    action: `See: millrace deployment describe ${name}`,
+  });
+}
+
+function waitTimedOut(
+  { name, status }: DeploymentRecord,
+  wanted: string,
+  seconds: number,
+): MillraceError {
+  return new MillraceError({
+    class: "timeout",
+    code: "WAIT_TIMEOUT",
+    message: `Deployment "${name}" is ${status} and was not ${wanted} within ${seconds} seconds.`,
+    action: `Wait longer with --timeout, or look at \`millrace deployment describe ${name}\`.`,
+    retryable: true,
+  });
+}
