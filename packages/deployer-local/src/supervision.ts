@@ -85,6 +85,7 @@ export class Supervision {
     this.#abandonNext();
     const current = this.#current;
     this.#current = null;
+    this.#hurryDraining();
     if (current !== null) void this.#retire(current, false);
     this.#changed();
     await Promise.all(
@@ -184,6 +185,15 @@ export class Supervision {
       else worker.kill();
     }
     this.#forgetOnceGone(old);
+  }
+
+  /** Workers that wait for idle connections to be used once more need not: nobody will serve after them. */
+  #hurryDraining(): void {
+    for (const { spec, workers } of this.#draining) {
+      for (const worker of workers) {
+        if (worker.state === "draining") void worker.drain(spec.drainSeconds, false);
+      }
+    }
   }
 
   #forgetOnceGone(generation: Generation): void {

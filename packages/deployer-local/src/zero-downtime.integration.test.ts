@@ -179,6 +179,32 @@ describe("with the serving runtime", () => {
     expect((await fetch(`${before.url}/health`)).status).toBe(200);
   });
 
+  test("a connection that idles since before an update does not hold up the end", async () => {
+    const { url } = await bed.provision(wanted("1"));
+    const agent = new Agent({ keepAlive: true });
+    const answered = await new Promise((resolve, reject) => {
+      const sent = request(`${url}/health`, { agent }, (response) => {
+        response.resume().once("end", () => resolve(response.statusCode));
+      });
+      sent.once("error", reject).end();
+    });
+    expect(answered).toBe(200);
+    const closed = new Promise((resolve) => {
+      for (const [socket] of Object.values(agent.freeSockets).map((idle = []) => idle)) {
+        socket?.once("close", resolve);
+      }
+    });
+    const updated = await bed.provision(wanted("2"));
+    const draining = z
+      .array(z.object({ state: z.string() }))
+      .parse(updated.metadata["workers"])
+      .filter(({ state }) => state === "draining");
+    expect(draining).toHaveLength(1);
+    // Without a hint that nobody comes after it, the old worker keeps the connection for its whole drain deadline.
+    await Promise.all([bed.deprovision(), closed]);
+    agent.destroy();
+  }, 8000);
+
   test("requests in flight are answered before it goes", async () => {
     const { url } = await bed.provision(wanted("1"));
     const slow = fetch(`${url}/invoke`, {
