@@ -13,7 +13,7 @@ import {
   type SnapshotManifest,
   type SnapshotRecord,
 } from "@millrace/core";
-import type { DeployerEntry } from "./client.ts";
+import type { DeployerEntry, EffectiveSetting } from "./client.ts";
 import type { Desired } from "./lifecycle/dependencies.ts";
 import { hashAuthKey, wantedAuthKey } from "./secrets/auth-key.ts";
 import { secretValues } from "./secrets/values.ts";
@@ -59,6 +59,7 @@ export async function desire(
     {
       deploymentId: target.id,
       serving: serving.value,
+      isExplicit: isGiven(serving.effective, "serving.generateAuthKey"),
       currentHash: input.currentAuthKeyHash,
       keep: input.keep,
     },
@@ -72,12 +73,14 @@ export async function desire(
   });
   const environment = userEnvironment(overrides.environment);
   const { authKey: _key, ...plainServing } = serving.value;
+  // How the key came about makes no revision: the key itself does, by its digest.
+  const { generateAuthKey: _generate, ...comparedServing } = plainServing;
   const revision = await revisionOf(
     workspace,
     {
       snapshot: snapshot.id,
       settings: settings.value,
-      serving: plainServing,
+      serving: comparedServing,
       environment,
       authKeyHash,
     },
@@ -106,6 +109,10 @@ export async function desire(
     authKeyHash,
     overrides: storedOverrides(overrides),
   };
+}
+
+function isGiven(settings: readonly EffectiveSetting[], name: string): boolean {
+  return settings.some((setting) => setting.name === name && setting.origin !== "default");
 }
 
 function settingsLayers(

@@ -40,22 +40,30 @@ function generateAuthKey(): Secret {
 export interface AuthKeyInput {
   readonly deploymentId: string;
   readonly serving: ServingSettings;
+  /** True when `generateAuthKey` was given, and is not just its default: false then takes a key away. */
+  readonly isExplicit: boolean;
   /** Digest of the key that the deployment has now. */
   readonly currentHash: string | null;
   /** False for a plan: nothing is written. */
   readonly keep: boolean;
 }
 
-/** The key that a deployment shall have; null serves without one. A generated key is made once and kept. */
+/**
+ * The key that a deployment shall have; null serves without one. A key is generated once and kept: an update that says
+ * nothing of keys does not open the service.
+ */
 export async function wantedAuthKey(
-  { deploymentId, serving, currentHash, keep }: AuthKeyInput,
+  { deploymentId, serving, isExplicit, currentHash, keep }: AuthKeyInput,
   store: SecretFile,
 ): Promise<Secret | null> {
-  if (serving.authKey === undefined && !serving.generateAuthKey) return null;
+  if (serving.authKey !== undefined) return kept(new Secret(serving.authKey));
   const current =
     currentHash === null ? null : await store.get(authKeyName(deploymentId, currentHash));
-  const key =
-    serving.authKey !== undefined ? new Secret(serving.authKey) : (current ?? generateAuthKey());
-  if (keep) await store.set(authKeyName(deploymentId, hashAuthKey(key)), key);
-  return key;
+  if (serving.generateAuthKey) return kept(current ?? generateAuthKey());
+  return isExplicit ? null : current;
+
+  async function kept(key: Secret): Promise<Secret> {
+    if (keep) await store.set(authKeyName(deploymentId, hashAuthKey(key)), key);
+    return key;
+  }
 }
