@@ -1,9 +1,10 @@
-import { MillraceError, type RunRecord, validName } from "@millrace/core";
+import { MillraceError, type RunRecord } from "@millrace/core";
 import { runBatch } from "./batch-run.ts";
 import type { Client, ConnectOptions, DeployOptions, RunOptions, Source } from "./client.ts";
 import { Deployments } from "./deployments.ts";
 import { serveInForeground } from "./dev/dev.ts";
 import { invoke } from "./invoke.ts";
+import { validSecretName } from "./secrets/secret-name.ts";
 import { secretValues } from "./secrets/values.ts";
 import { secretFolder, serviceVariables } from "./service-environment.ts";
 import { servingSettings } from "./settings/layers.ts";
@@ -56,7 +57,7 @@ export async function connect(options: ConnectOptions = {}): Promise<Client> {
     stacks: stacksOf(workspace),
     secrets: {
       async set(name, value) {
-        validName("secret", name);
+        validSecretName(name);
         await secrets.set(name, value);
       },
       // The keys of deployments lie in the same file; they are their deployments' business.

@@ -1,6 +1,4 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import {
-  type Clock,
   type DeploymentRecord,
   type DeploymentTarget,
   isMillraceError,
@@ -20,6 +18,7 @@ import type {
   Source,
 } from "./client.ts";
 import { desire, type Overrides } from "./desired.ts";
+import { systemClock } from "./lifecycle/clock.ts";
 import { type Call, targetOf } from "./lifecycle/dependencies.ts";
 import { createDriver, type Driver } from "./lifecycle/driver.ts";
 import { lastProvision, previousSnapshot } from "./lifecycle/history.ts";
@@ -32,18 +31,6 @@ import { getDeployer, getStack, listDeployers, settingsLayer, storedSettings } f
 import type { Workspace } from "./workspace.ts";
 
 const DEFAULT_TIMEOUT_SECONDS = 600;
-
-export const systemClock: Clock = {
-  now: () => Date.now(),
-  sleep: async (milliseconds, signal) => {
-    try {
-      await sleep(milliseconds, undefined, { signal });
-    } catch (error) {
-      signal.throwIfAborted();
-      throw error;
-    }
-  },
-};
 
 /** A deployment's deployer with the settings that its stack gives now, or gave when the deployment was made. */
 type DeployerChoice = Pick<DeployerEntry, "name" | "flavor" | "settings" | "serving">;

@@ -10,7 +10,8 @@ export interface SecretPlaces {
 }
 
 /**
- * The values of the named secrets: from the environment, else the .env file, else the secret store.
+ * The values of the named secrets: from the environment, else the .env file, else the secret store. One that is empty there
+ * is looked for in the next place.
  * @throws MillraceError `SECRET_MISSING` naming all that have no value.
  */
 export async function secretValues(
@@ -19,15 +20,15 @@ export async function secretValues(
 ): Promise<Readonly<Record<string, Secret>>> {
   if (names.length === 0) return {};
   const file = await readEnvFile(places.envFile);
-  const values: Record<string, Secret> = {};
+  const values = new Map<string, Secret>();
   const missing: string[] = [];
   for (const name of names) {
-    const plain = places.environment[name] ?? file[name];
+    const plain = given(places.environment, name) ?? given(file, name);
     const value = plain === undefined ? await places.store.get(name) : new Secret(plain);
     if (value === null) missing.push(name);
-    else values[name] = value;
+    else values.set(name, value);
   }
-  if (missing.length === 0) return values;
+  if (missing.length === 0) return Object.fromEntries(values);
   throw new MillraceError({
     class: "usage",
     code: "SECRET_MISSING",
@@ -35,6 +36,11 @@ export async function secretValues(
     action: `Set an environment variable, a line in ${places.envFile}, or run: millrace secret set ${missing[0]}`,
     details: { missing },
   });
+}
+
+/** A variable that is set to nothing counts as not given. */
+function given(variables: NodeJS.Dict<string>, name: string): string | undefined {
+  return Object.hasOwn(variables, name) ? variables[name] || undefined : undefined;
 }
 
 async function readEnvFile(file: string): Promise<NodeJS.Dict<string>> {

@@ -1,13 +1,16 @@
 import {
   type Flavor,
+  formatIssue,
+  isMillraceError,
   type JsonObject,
   type JsonValue,
+  MillraceError,
   parse,
   type ServingSettings,
   type ServingSettingsInput,
-  servingSettingsInputSchema,
   servingSettingsSchema,
 } from "@millrace/core";
+import type { z } from "zod";
 import type { EffectiveSetting, SettingOrigin } from "../client.ts";
 
 /** Settings as one place gave them. */
@@ -18,7 +21,15 @@ export interface Layer<T> {
   readonly values: T;
 }
 
-const SECRET_SETTINGS: ReadonlySet<string> = new Set(["authKey"]);
+/** Names of settings whose text is not shown: those that by their name carry a secret. */
+const SECRET_NAME =
+  /(?:password|passphrase|secret|token|credentials?|(?:auth|api|access|private|signing)[_-]?key)$/i;
+
+export interface Settings<T> {
+  readonly value: T;
+  /** Every single setting and where it came from; secrets are masked. */
+  readonly effective: readonly EffectiveSetting[];
+}
 
 /**
  * Merges layers in order of growing precedence and completes them with the defaults of the flavor's schema.
@@ -27,37 +38,47 @@ const SECRET_SETTINGS: ReadonlySet<string> = new Set(["authKey"]);
 export function deployerSettings(
   flavor: Flavor,
   layers: readonly Layer<JsonObject>[],
-): { readonly value: unknown; readonly effective: readonly EffectiveSetting[] } {
-  for (const { place, values } of layers) {
-    parse(flavor.settings, values, {
-      what: `The settings of ${place} for flavor "${flavor.name}"`,
-      code: "SETTINGS_INVALID",
-    });
-  }
-  const value = parse(flavor.settings, mergeAll(layers), {
-    what: `The settings for flavor "${flavor.name}"`,
-    code: "SETTINGS_INVALID",
-  });
+): Settings<unknown> {
+  const value = parseMerged(flavor.settings, layers, `settings for flavor "${flavor.name}"`);
   return { value, effective: effectiveSettings("deployer", value, layers) };
 }
 
 /** The same for how the deployment serves. */
-export function servingSettings(layers: readonly Layer<ServingSettingsInput>[]): {
-  readonly value: ServingSettings;
-  readonly effective: readonly EffectiveSetting[];
-} {
-  for (const { place, values } of layers) {
-    parse(servingSettingsInputSchema, values, {
-      what: `The serving settings of ${place}`,
-      code: "SETTINGS_INVALID",
+export function servingSettings(
+  layers: readonly Layer<ServingSettingsInput>[],
+): Settings<ServingSettings> {
+  const plain = layers.map((layer) => ({ ...layer, values: layer.values as JsonObject }));
+  const value = parseMerged(servingSettingsSchema, plain, "serving settings");
+  return { value, effective: effectiveSettings("serving", value, plain) };
+}
+
+/**
+ * Checks what the layers give together, since a rule may be about values of several layers, and tells of each fault which
+ * layer it came from.
+ */
+function parseMerged<T>(
+  schema: z.ZodType<T>,
+  layers: readonly Layer<JsonObject>[],
+  what: string,
+): T {
+  try {
+    return parse(schema, mergeAll(layers), { what: `The ${what}`, code: "SETTINGS_INVALID" });
+  } catch (error) {
+    if (!isMillraceError(error) || error.code !== "SETTINGS_INVALID") throw error;
+    const issues = error.issues.map((issue) => {
+      const place = layers.findLast(({ values }) => has(values, issue.path))?.place;
+      return {
+        ...issue,
+        message: place === undefined ? issue.message : `${issue.message} (from ${place})`,
+      };
+    });
+    throw new MillraceError({
+      ...error,
+      message: `The ${what} ${issues.length === 1 ? "are not valid" : "have faults"}: ${issues.map(formatIssue).join("; ")}.`,
+      issues,
+      cause: error,
     });
   }
-  const plain = layers.map((layer) => ({ ...layer, values: layer.values as JsonObject }));
-  const value = parse(servingSettingsSchema, mergeAll(plain), {
-    what: "The serving settings",
-    code: "SETTINGS_INVALID",
-  });
-  return { value, effective: effectiveSettings("serving", value, plain) };
 }
 
 function isObject(value: unknown): value is JsonObject {
@@ -70,13 +91,14 @@ function mergeAll(layers: readonly Layer<JsonObject>[]): JsonObject {
 
 /** Objects are merged key by key; anything else of the later one replaces the earlier. */
 export function merge(earlier: JsonObject, later: JsonObject): JsonObject {
-  const merged: Record<string, JsonValue> = { ...earlier };
+  // A map, because assigning a key named __proto__ to an object would not make it one.
+  const merged = new Map<string, JsonValue>(Object.entries(earlier));
   for (const [key, value] of Object.entries(later)) {
     if (value === undefined) continue;
-    const before = Object.hasOwn(merged, key) ? merged[key] : undefined;
-    merged[key] = isObject(before) && isObject(value) ? merge(before, value) : value;
+    const before = merged.get(key);
+    merged.set(key, isObject(before) && isObject(value) ? merge(before, value) : value);
   }
-  return merged;
+  return Object.fromEntries(merged);
 }
 
 function effectiveSettings(
@@ -87,11 +109,8 @@ function effectiveSettings(
   return leaves(value).map(({ path, value: leaf }) => {
     const origin = layers.findLast(({ values }) => has(values, path))?.origin ?? "default";
     const last = path.at(-1) ?? "";
-    return {
-      name: [prefix, ...path].join("."),
-      value: SECRET_SETTINGS.has(last) ? "[secret]" : leaf,
-      origin,
-    };
+    const masked = typeof leaf === "string" && SECRET_NAME.test(last);
+    return { name: [prefix, ...path].join("."), value: masked ? "[secret]" : leaf, origin };
   });
 }
 
@@ -103,9 +122,11 @@ function leaves(
   return Object.entries(value).flatMap(([key, member]) => leaves(member, [...path, key]));
 }
 
-function has(values: JsonObject, path: readonly string[]): boolean {
+function has(values: JsonObject, path: readonly (string | number)[]): boolean {
   let current: unknown = values;
   for (const key of path) {
+    // What is inside a list came with the list.
+    if (Array.isArray(current)) return true;
     if (!isObject(current) || !Object.hasOwn(current, key)) return false;
     current = current[key];
   }
