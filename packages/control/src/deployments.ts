@@ -25,7 +25,7 @@ import { lastProvision, previousSnapshot } from "./lifecycle/history.ts";
 import { mustBeFree, mustKeepStack, mustOwn } from "./lifecycle/rules.ts";
 import { waitForStatus } from "./lifecycle/wait.ts";
 import { authKeyName, forgetAuthKeys } from "./secrets/auth-key.ts";
-import { deployerSettings } from "./settings/layers.ts";
+import { deployerSettings, merge } from "./settings/layers.ts";
 import { findSnapshot, type ReadySnapshot, readySnapshot } from "./snapshots.ts";
 import { getDeployer, getStack, listDeployers, settingsLayer, storedSettings } from "./stacks.ts";
 import type { Workspace } from "./workspace.ts";
@@ -347,8 +347,8 @@ export class Deployments {
     const before = overridesOfRecord(last?.overrides ?? {});
     const given = overridesOf(options);
     const overrides: Overrides = {
-      settings: { ...before.settings, ...given.settings },
-      serving: { ...before.serving, ...given.serving },
+      settings: merge(before.settings, given.settings),
+      serving: merge(before.serving as JsonObject, given.serving as JsonObject),
       environment: { ...before.environment, ...given.environment },
     };
     return this.#update(record, ready, overrides, options);
