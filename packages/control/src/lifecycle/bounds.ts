@@ -35,10 +35,14 @@ export class Bounds {
     );
   }
 
-  /** The deadline counts from now: a question to the user took its own time. */
-  restart(): void {
+  /** Waits without a deadline, for what a user takes to answer; it counts anew afterwards. */
+  async unhurried<T>(work: () => Promise<T>): Promise<T> {
     this.#timer.abort();
-    this.#start();
+    try {
+      return await work();
+    } finally {
+      this.#start();
+    }
   }
 
   close(): void {

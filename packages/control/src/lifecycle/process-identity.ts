@@ -8,7 +8,7 @@ import type { LeaseHolder } from "@millrace/store";
  * When a process began, as the operating system counts it; null when there is no such process. Together with the id it
  * tells a process from a later one that got the same id. Throws where the system does not tell.
  */
-async function processStart(pid: number): Promise<string | null> {
+export async function processStart(pid: number): Promise<string | null> {
   return process.platform === "linux" ? startOnLinux(pid) : startByPs(pid);
 }
 

@@ -21,7 +21,7 @@ export async function provision(session: Session, input: ProvisionInput): Promis
   let prepared: Prepared;
   try {
     prepared = await prepare(session, input);
-    if (!prepared.serves) await confirm(session, prepared.plan, input);
+    if (!prepared.serves) await askFirst(session, prepared.plan, input);
   } catch (thrown) {
     const error = session.bounds.explain(thrown);
     await leaveAsItWas(session, input, error);
@@ -78,15 +78,16 @@ async function servesAlready(session: Session, wanted: Revision): Promise<boolea
   return finding.event === "observed.serving";
 }
 
-async function confirm(
+async function askFirst(
   session: Session,
   plan: DeploymentPlan,
   input: ProvisionInput,
 ): Promise<void> {
-  if (input.confirm === undefined) return;
-  if (!(await input.confirm(plan))) throw declined(session.record.name);
-  session.bounds.signal.throwIfAborted();
-  session.bounds.restart();
+  const { confirm } = input;
+  if (confirm === undefined) return;
+  const { bounds, record } = session;
+  if (!(await bounds.unhurried(async () => confirm(plan)))) throw declined(record.name);
+  bounds.signal.throwIfAborted();
 }
 
 /** Nothing was changed on the platform: a record that was made for this goes again, another one says what is known. */

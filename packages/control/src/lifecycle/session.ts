@@ -147,20 +147,18 @@ export class Session {
    * @throws MillraceError when the outcome is not `succeeded`.
    */
   async operate(work: Work): Promise<OperationRecord> {
-    const operation = await this.#begin(
-      work.begin,
-      this.statusPatch("operation.started", `${work.begin.kind} is under way.`),
-    );
+    const operation = await this.#begin(work.begin);
     return this.#end(operation, await this.#carryOut(work));
   }
 
   /** Records an operation that is over already, in one go. */
   async recordOperation(begin: Begin, ending: Ending): Promise<OperationRecord> {
-    return this.#end(await this.#begin(begin, {}), ending);
+    return this.#end(await this.#begin(begin), ending);
   }
 
-  async #begin(begin: Begin, patch: DeploymentPatch): Promise<OperationRecord> {
+  async #begin(begin: Begin): Promise<OperationRecord> {
     const { store, user } = this.dependencies;
+    const patch = this.statusPatch("operation.started", `${begin.kind} is under way.`);
     const operation = await store.operations.begin(
       { ...begin, deploymentId: this.record.id, userName: user.name },
       patch,
