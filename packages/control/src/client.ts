@@ -330,8 +330,6 @@ export interface ConnectOptions {
   readonly user?: string;
   /** Flavors beside those of the configured plugins; used by tests and the conformance suite. */
   readonly flavors?: readonly Flavor[];
-  /** A file of the package whose dependencies may provide the built-in flavor. Set by `millrace`. */
-  readonly installation?: string;
   /** Poll and retry times; for tests and platforms with scaled time. */
   readonly timing?: Partial<Timing>;
 }

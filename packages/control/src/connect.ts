@@ -10,7 +10,7 @@ import { secretFolder, serviceVariables } from "./service-environment.ts";
 import { servingSettings } from "./settings/layers.ts";
 import { sourceOfPath } from "./snapshot/source.ts";
 import { readySnapshot, snapshotsOf } from "./snapshots.ts";
-import { deployersOf, stacksOf } from "./stacks.ts";
+import { activeStack, deployersOf, stacksOf } from "./stacks.ts";
 import { openWorkspace, type Workspace } from "./workspace.ts";
 
 /**
@@ -72,7 +72,7 @@ export async function connect(options: ConnectOptions = {}): Promise<Client> {
         });
       },
     },
-    config: { show: async () => loaded.entries },
+    config: { show: async () => [...loaded.entries, await activeStack(workspace)] },
     dev: (source, dev) => serveInForeground(devParts(workspace, source, dev.serving ?? {}), dev),
     close: () => store.close(),
   };

@@ -7,7 +7,7 @@ import {
   suggest,
   validName,
 } from "@millrace/core";
-import type { Client, DeployerEntry, StackEntry } from "./client.ts";
+import type { Client, ConfigEntry, DeployerEntry, StackEntry } from "./client.ts";
 import { BUILT_IN } from "./config/defaults.ts";
 import { deployerSettings, type Layer, servingSettings } from "./settings/layers.ts";
 import type { Workspace } from "./workspace.ts";
@@ -84,19 +84,28 @@ export async function listStacks(workspace: Workspace): Promise<StackEntry[]> {
     managedBy: "built in" as const,
   };
   const all = firstOfEachName([...declared, ...stored, builtIn]);
-  const active = await activeStackName(workspace);
+  const { value: active } = await activeStack(workspace);
   return all.map((entry) => ({ ...entry, active: entry.name === active }));
 }
 
 /** The stack that was set by command, else the file's, else the built-in one. */
-async function activeStackName({ loaded, store, project }: Workspace): Promise<string> {
-  return (await store.stacks.active(project.id)) ?? loaded.config.stack ?? BUILT_IN.stack;
+export async function activeStack({
+  loaded,
+  store,
+  project,
+}: Workspace): Promise<ConfigEntry & { readonly value: string }> {
+  const set = await store.stacks.active(project.id);
+  if (set !== null) return { name: "stack", value: set, origin: "stack set" };
+  const { stack } = loaded.config;
+  return stack === undefined
+    ? { name: "stack", value: BUILT_IN.stack, origin: "default" }
+    : { name: "stack", value: stack, origin: loaded.file ?? "file" };
 }
 
 /** The named stack, or the active one. @throws MillraceError `STACK_NOT_FOUND` */
 export async function getStack(workspace: Workspace, name?: string): Promise<StackEntry> {
   const all = await listStacks(workspace);
-  const wanted = name ?? (await activeStackName(workspace));
+  const wanted = name ?? (await activeStack(workspace)).value;
   return all.find((entry) => entry.name === wanted) ?? fail(notFound("stack", wanted, all));
 }
 

@@ -1,5 +1,4 @@
 import { readFileSync } from "node:fs";
-import { userInfo } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Project, User } from "@millrace/core";
@@ -46,8 +45,8 @@ export async function openWorkspace(options: ConnectOptions): Promise<Workspace>
       loaded,
       store,
       project: await store.projects.ensure(loaded.project),
-      user: await store.users.ensure(options.user ?? environment["MILLRACE_USER"] ?? systemUser()),
-      plugins: new Plugins(loaded, options.flavors ?? [], options.installation),
+      user: await store.users.ensure(loaded.user),
+      plugins: new Plugins(loaded, options.flavors ?? []),
       artifacts: new ArtifactStore(loaded.artifacts),
       fingerprints: new Fingerprints(
         join(loaded.home, "cache", "sources"),
@@ -61,15 +60,6 @@ export async function openWorkspace(options: ConnectOptions): Promise<Workspace>
   } catch (error) {
     await store.close();
     throw error;
-  }
-}
-
-/** A container's user may have no name. */
-function systemUser(): string {
-  try {
-    return userInfo().username;
-  } catch {
-    return `user-${process.getuid?.() ?? "unknown"}`;
   }
 }
 

@@ -1,8 +1,17 @@
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
+import { userInfo } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import { type Config, configSchema, MillraceError, messageOf, parse } from "@millrace/core";
+import {
+  type Config,
+  configSchema,
+  isMillraceError,
+  MillraceError,
+  messageOf,
+  parse,
+  validName,
+} from "@millrace/core";
 import type { ConfigEntry, ConnectOptions } from "../client.ts";
 import { BUILT_IN, CONFIG_FILES, STATE_FOLDER } from "./defaults.ts";
 
@@ -16,6 +25,8 @@ export interface LoadedConfig {
   /** State folder. */
   readonly home: string;
   readonly project: string;
+  /** Acting user. */
+  readonly user: string;
   readonly storeFile: string;
   readonly artifacts: string;
   readonly secretFile: string;
@@ -25,7 +36,7 @@ export interface LoadedConfig {
 
 /**
  * Finds and reads the configuration: the given file, else the nearest one upwards from the directory, else none.
- * @throws MillraceError `CONFIG_NOT_FOUND`, `CONFIG_FAILED`, `CONFIG_INVALID`
+ * @throws MillraceError `CONFIG_NOT_FOUND`, `CONFIG_FAILED`, `CONFIG_INVALID`, `NAME_INVALID`, `NODE_TOO_OLD`, `STORE_URL`
  */
 export async function loadConfig(
   options: ConnectOptions,
@@ -62,16 +73,19 @@ function place(
     value === undefined ? undefined : resolve(directory, value),
     file ?? "file",
   ];
+  const given = (value: string | undefined): string | undefined =>
+    value === undefined || value === "" ? undefined : resolve(value);
   const home = choose(
     "home",
-    [options.home === undefined ? undefined : resolve(options.home), "command line"],
-    [
-      environment["MILLRACE_HOME"] === undefined
-        ? undefined
-        : resolve(environment["MILLRACE_HOME"]),
-      "MILLRACE_HOME",
-    ],
+    [given(options.home), "command line"],
+    [given(environment["MILLRACE_HOME"]), "MILLRACE_HOME"],
     [join(directory, STATE_FOLDER), "default"],
+  );
+  const user = choose(
+    "user",
+    [options.user, "command line"],
+    [environment["MILLRACE_USER"], "MILLRACE_USER"],
+    [systemUser(), "operating system"],
   );
   const project = choose(
     "project",
@@ -109,6 +123,7 @@ function place(
     directory,
     home,
     project,
+    user,
     storeFile,
     artifacts,
     secretFile,
@@ -117,19 +132,32 @@ function place(
   };
 }
 
+/** A container's user may have no name. */
+function systemUser(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    return `user-${process.getuid?.() ?? "unknown"}`;
+  }
+}
+
 function storePath(url: string | undefined, directory: string): string | undefined {
   if (url === undefined) return undefined;
-  if (url.startsWith("file://")) return fileURLToPath(url);
-  if (url.startsWith("file:")) return resolve(directory, url.slice("file:".length));
-  if (/^[a-z][a-z0-9+]*:\/\//i.test(url)) {
+  if (url.startsWith("file:") && !url.startsWith("file://"))
+    return resolve(directory, url.slice("file:".length));
+  if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(url)) return resolve(directory, url);
+  try {
+    return fileURLToPath(url);
+  } catch (cause) {
     throw new MillraceError({
       class: "usage",
       code: "STORE_URL",
-      message: `The store ${url.replace(/\/\/[^@/]*@/, "//…@")} is of a kind that is not supported.`,
+      // A URL may hold a password: only its scheme is shown.
+      message: `The store ${url.slice(0, url.indexOf("//"))}//… is of a kind that is not supported.`,
       action: "Give a file: URL or a path of an SQLite file.",
+      cause,
     });
   }
-  return resolve(directory, url);
 }
 
 function findUpwards(start: string): string | null {
@@ -154,27 +182,73 @@ function mustExist(file: string): string {
 }
 
 async function readConfig(file: string): Promise<Config> {
-  let value: unknown;
-  try {
-    value = file.endsWith(".json")
-      ? JSON.parse(await readFile(file, "utf8"))
-      : defaultExport(await import(pathToFileURL(file).href));
-  } catch (cause) {
-    throw new MillraceError({
-      class: "usage",
-      code: "CONFIG_FAILED",
-      message: `${file} could not be loaded: ${messageOf(cause)}`,
-      action: "Correct the file; `--debug` shows where it failed.",
-      cause,
-    });
-  }
+  const value = file.endsWith(".json") ? await readJson(file) : await readModule(file);
   // What the schema checked is kept as it was written: plugin objects carry functions, and defaults come later.
   parse(configSchema, value, { what: file, code: "CONFIG_INVALID", action: `Correct ${file}.` });
-  return value as Config;
+  const config = value as Config;
+  for (const [kind, name] of namesIn(config)) checkName(file, kind, name);
+  return config;
 }
 
-function defaultExport(module: unknown): unknown {
-  return typeof module === "object" && module !== null && "default" in module
-    ? module.default
-    : undefined;
+async function readJson(file: string): Promise<unknown> {
+  try {
+    return JSON.parse(await readFile(file, "utf8"));
+  } catch (cause) {
+    throw configFailed(file, cause);
+  }
+}
+
+async function readModule(file: string): Promise<unknown> {
+  if (/\.m?ts$/.test(file) && process.features.typescript === false) throw nodeTooOld(file);
+  let module: { readonly default?: unknown };
+  try {
+    module = await import(pathToFileURL(file).href);
+  } catch (cause) {
+    throw configFailed(file, cause);
+  }
+  if (module.default !== undefined) return module.default;
+  throw new MillraceError({
+    class: "usage",
+    code: "CONFIG_INVALID",
+    message: `${file} has no default export.`,
+    action: "Write: export default defineConfig({ … });",
+  });
+}
+
+function* namesIn({
+  project,
+  deployers = {},
+  stacks = {},
+}: Config): Generator<readonly [kind: string, name: string]> {
+  if (project !== undefined) yield ["project", project];
+  for (const name of Object.keys(deployers)) yield ["deployer", name];
+  for (const name of Object.keys(stacks)) yield ["stack", name];
+}
+
+function checkName(file: string, kind: string, name: string): void {
+  try {
+    validName(kind, name);
+  } catch (cause) {
+    if (!isMillraceError(cause)) throw cause;
+    throw new MillraceError({ ...cause, message: `${file}: ${cause.message}`, cause });
+  }
+}
+
+function configFailed(file: string, cause: unknown): MillraceError {
+  return new MillraceError({
+    class: "usage",
+    code: "CONFIG_FAILED",
+    message: `${file} could not be loaded: ${messageOf(cause)}`,
+    action: "Correct the file; `--debug` shows where it failed.",
+    cause,
+  });
+}
+
+function nodeTooOld(file: string): MillraceError {
+  return new MillraceError({
+    class: "usage",
+    code: "NODE_TOO_OLD",
+    message: `Node ${process.versions.node} cannot load ${file}: it does not know TypeScript.`,
+    action: "Use Node 22.18 or newer, or write the configuration as millrace.config.js or .json.",
+  });
 }

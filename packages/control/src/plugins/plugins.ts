@@ -17,17 +17,11 @@ import type { LoadedConfig } from "../config/load.ts";
 export class Plugins {
   readonly #config: Pick<LoadedConfig, "config" | "directory">;
   readonly #given: readonly Flavor[];
-  readonly #installation: string | undefined;
   #flavors: Promise<ReadonlyMap<string, Flavor>> | undefined;
 
-  constructor(
-    config: Pick<LoadedConfig, "config" | "directory">,
-    given: readonly Flavor[],
-    installation: string | undefined,
-  ) {
+  constructor(config: Pick<LoadedConfig, "config" | "directory">, given: readonly Flavor[]) {
     this.#config = config;
     this.#given = given;
-    this.#installation = installation;
   }
 
   async all(): Promise<readonly Flavor[]> {
@@ -46,7 +40,7 @@ export class Plugins {
       class: "not_found",
       code: "FLAVOR_UNKNOWN",
       message: `No plugin provides the flavor "${name}".${meant === undefined ? "" : ` Did you mean "${meant}"?`}`,
-      action: `Known flavors are ${[...flavors.keys()].join(", ")}. Install the package of another one and add it to \`plugins\` in millrace.config.ts.`,
+      action: unknownFlavorAction(name, [...flavors.keys()], this.#config.directory),
     });
   }
 
@@ -60,14 +54,11 @@ export class Plugins {
     const configured = config.plugins ?? [];
     const named = configured.some((plugin) => plugin === BUILT_IN.plugin)
       ? configured
-      : [BUILT_IN.plugin, ...configured];
+      : [...installedBuiltIn(directory), ...configured];
     const flavors = new Map(this.#given.map((flavor) => [flavor.name, flavor]));
     const from = new Map<string, string>();
     for (const entry of named) {
-      const plugin =
-        typeof entry === "string"
-          ? await importPlugin(entry, directory, this.#installation)
-          : entry;
+      const plugin = typeof entry === "string" ? await importPlugin(entry, directory) : entry;
       checkContract(plugin);
       for (const flavor of plugin.flavors) {
         if (this.#given.some(({ name }) => name === flavor.name)) continue;
@@ -81,12 +72,19 @@ export class Plugins {
   }
 }
 
-async function importPlugin(
-  name: string,
-  directory: string,
-  installation: string | undefined,
-): Promise<Plugin> {
-  const url = resolvePlugin(name, directory, installation);
+function unknownFlavorAction(name: string, known: readonly string[], directory: string): string {
+  if (name === BUILT_IN.flavor) return `Run in ${directory}: npm install ${BUILT_IN.plugin}`;
+  const others = known.length === 0 ? "" : `Known flavors are ${known.join(", ")}. `;
+  return `${others}Install the package of another one and add it to \`plugins\` in millrace.config.ts.`;
+}
+
+/** The built-in flavor's package, where it is installed: control alone can do with other plugins. */
+function installedBuiltIn(directory: string): readonly string[] {
+  return findPlugin(BUILT_IN.plugin, directory) === undefined ? [] : [BUILT_IN.plugin];
+}
+
+async function importPlugin(name: string, directory: string): Promise<Plugin> {
+  const url = resolvePlugin(name, directory);
   let module: { readonly default?: unknown };
   try {
     module = await import(url);
@@ -108,29 +106,33 @@ async function importPlugin(
   });
 }
 
-/** A plugin is the user's dependency; the built-in one may also be that of the installation that runs. */
-function resolvePlugin(name: string, directory: string, installation: string | undefined): string {
+function resolvePlugin(name: string, directory: string): string {
   if (name.startsWith(".") || name.startsWith("/"))
     return pathToFileURL(resolve(directory, name)).href;
-  const places = [join(directory, "millrace.config.ts")];
-  if (name === BUILT_IN.plugin) {
-    const command = process.argv[1];
-    places.push(
-      ...(installation === undefined ? [] : [installation]),
-      ...(command === undefined ? [] : [realPath(command)]),
-    );
-  }
-  for (const place of places) {
-    const manifest = packageManifest(name, place);
-    if (manifest !== undefined)
-      return pathToFileURL(join(dirname(manifest), entryOf(manifest))).href;
-  }
+  const manifest = findPlugin(name, directory);
+  if (manifest !== undefined) return pathToFileURL(join(dirname(manifest), entryOf(manifest))).href;
   throw new MillraceError({
     class: "usage",
     code: "PLUGIN_NOT_FOUND",
     message: `The plugin ${name} is not installed.`,
     action: `Run in ${directory}: npm install ${name}`,
   });
+}
+
+/**
+ * The package.json of a plugin. It is the user's dependency; the built-in one may also be that of the `millrace` package,
+ * which is the user's dependency or the program that runs.
+ */
+function findPlugin(name: string, directory: string): string | undefined {
+  const user = join(directory, "millrace.config.ts");
+  const own = packageManifest(name, user);
+  if (own !== undefined || name !== BUILT_IN.plugin) return own;
+  const [, program] = process.argv;
+  const installations = [packageManifest("millrace", user), program, import.meta.filename];
+  return installations
+    .filter((file) => file !== undefined)
+    .map((file) => packageManifest(name, realPath(file)))
+    .find((manifest) => manifest !== undefined);
 }
 
 /** The package.json of an installed package; undefined when it is not installed. */

@@ -1,0 +1,241 @@
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { tmpdir, userInfo } from "node:os";
+import { dirname, join } from "node:path";
+import { configSchema } from "@millrace/core";
+import fc from "fast-check";
+import { beforeEach, describe, expect, it, onTestFinished } from "vitest";
+import { loadConfig } from "./load.ts";
+
+let folder = "";
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "millrace-config-"));
+  onTestFinished(() => rm(folder, { recursive: true }));
+});
+
+async function write(files: Readonly<Record<string, string>>): Promise<void> {
+  for (const [path, content] of Object.entries(files)) {
+    await mkdir(dirname(join(folder, path)), { recursive: true });
+    await writeFile(join(folder, path), content);
+  }
+}
+
+const load = (directory = folder, environment: NodeJS.ProcessEnv = {}) =>
+  loadConfig({ directory }, environment);
+
+async function failure(name: string, content: string) {
+  await write({ [name]: content });
+  const error: unknown = await load().then(
+    () => expect.fail("it was loaded"),
+    (thrown) => thrown,
+  );
+  expect(error).toMatchObject({
+    class: "usage",
+    message: expect.stringContaining(join(folder, name)),
+    action: expect.any(String),
+  });
+  return error;
+}
+
+describe("finding the configuration", () => {
+  it("goes upwards from the directory to the nearest file, and puts the state folder beside it", async () => {
+    await write({
+      "millrace.config.json": '{ "project": "outer" }',
+      "inner/millrace.config.mjs": 'export default { project: "inner" };',
+      "inner/deep/er/keep": "",
+    });
+    const inner = await load(join(folder, "inner/deep/er"));
+    expect(inner).toMatchObject({
+      project: "inner",
+      file: join(folder, "inner/millrace.config.mjs"),
+      home: join(folder, "inner/.millrace"),
+    });
+    expect(await load()).toMatchObject({ project: "outer", home: join(folder, ".millrace") });
+  });
+
+  it("works without any file", async () => {
+    expect(await load()).toMatchObject({
+      config: {},
+      file: null,
+      project: "default",
+      user: userInfo().username,
+      home: join(folder, ".millrace"),
+      storeFile: join(folder, ".millrace/millrace.db"),
+      artifacts: join(folder, ".millrace/artifacts"),
+      secretFile: join(folder, ".millrace/secrets.json"),
+      envFile: join(folder, ".env"),
+    });
+  });
+
+  it("prefers the file that is named, and says when that one is not there", async () => {
+    await write({ "millrace.config.json": "{}", "other.json": '{ "project": "other" }' });
+    expect(await loadConfig({ directory: folder, configFile: "other.json" }, {})).toMatchObject({
+      project: "other",
+    });
+    await expect(
+      loadConfig({ directory: folder, configFile: "nope.json" }, {}),
+    ).rejects.toMatchObject({
+      code: "CONFIG_NOT_FOUND",
+      message: expect.stringContaining("nope.json"),
+    });
+  });
+
+  it("prefers the call, then MILLRACE_HOME, for the state folder; an empty variable says nothing", async () => {
+    expect(
+      await loadConfig(
+        { directory: folder, home: join(folder, "a") },
+        { MILLRACE_HOME: join(folder, "b") },
+      ),
+    ).toMatchObject({ home: join(folder, "a") });
+    expect(await load(folder, { MILLRACE_HOME: join(folder, "b") })).toMatchObject({
+      home: join(folder, "b"),
+      storeFile: join(folder, "b/millrace.db"),
+    });
+    expect(await load(folder, { MILLRACE_HOME: "", MILLRACE_USER: "" })).toMatchObject({
+      home: join(folder, ".millrace"),
+      user: userInfo().username,
+    });
+    expect(await load(folder, { MILLRACE_USER: "ann" })).toMatchObject({ user: "ann" });
+  });
+
+  it("tells where each value came from", async () => {
+    await write({
+      "millrace.config.json": '{ "project": "p", "store": { "artifacts": "stuff" } }',
+    });
+    const file = join(folder, "millrace.config.json");
+    const { entries } = await load(folder, { MILLRACE_HOME: "/tmp/elsewhere" });
+    expect(entries).toEqual(
+      expect.arrayContaining([
+        { name: "home", value: "/tmp/elsewhere", origin: "MILLRACE_HOME" },
+        { name: "project", value: "p", origin: file },
+        { name: "store.artifacts", value: join(folder, "stuff"), origin: file },
+        { name: "store.url", value: "/tmp/elsewhere/millrace.db", origin: "default" },
+      ]),
+    );
+    expect(new Set(entries.map(({ name }) => name)).size).toBe(entries.length);
+  });
+});
+
+describe("reading the configuration", () => {
+  it("loads TypeScript without a build step, with defineConfig and plugin objects", async () => {
+    const core = dirname(createRequire(import.meta.url).resolve("@millrace/core/package.json"));
+    await write({
+      "package.json": '{ "type": "module" }',
+      "millrace.config.ts": `import { defineConfig, definePlugin } from ${JSON.stringify(join(core, "dist/index.js"))};
+const name: string = "typed";
+export default defineConfig({
+  project: name,
+  plugins: [definePlugin({ name: "mine", flavors: [] }), "theirs"],
+  deployers: { prod: { flavor: "cloud", settings: { cpu: 2 }, serving: { tracking: { mode: "sync" } } } },
+  stacks: { prod: { deployer: "prod" } },
+});`,
+    });
+    const { config, project, entries } = await load();
+    expect(project).toBe("typed");
+    expect(config.deployers?.["prod"]).toEqual({
+      flavor: "cloud",
+      settings: { cpu: 2 },
+      serving: { tracking: { mode: "sync" } },
+    });
+    expect(entries).toContainEqual(
+      expect.objectContaining({ name: "plugins", value: ["mine", "theirs"] }),
+    );
+  });
+
+  it.each([
+    ["file:///var/lib/millrace.db", "/var/lib/millrace.db"],
+    ["/var/lib/millrace.db", "/var/lib/millrace.db"],
+    ["file:data/millrace.db", "data/millrace.db"],
+    ["data/millrace.db", "data/millrace.db"],
+  ])("reads the store's place %s", async (url, path) => {
+    await write({ "millrace.config.json": JSON.stringify({ store: { url } }) });
+    expect((await load()).storeFile).toBe(path.startsWith("/") ? path : join(folder, path));
+  });
+
+  it.each(["postgres://user:hunter2@host/db", "file://host/db", "sqlite+x://user:hunter2@host"])(
+    "refuses the store %s without showing a password",
+    async (url) => {
+      await write({ "millrace.config.json": JSON.stringify({ store: { url } }) });
+      await expect(load()).rejects.toMatchObject({
+        code: "STORE_URL",
+        message: expect.not.stringContaining("hunter2"),
+      });
+    },
+  );
+});
+
+describe("a wrong configuration is refused with its file", () => {
+  it("for a typo, with what was likely meant", async () => {
+    const error = await failure(
+      "millrace.config.json",
+      '{ "stakcs": {}, "deployers": { "prod": { "flavour": "x", "flavor": "x" } } }',
+    );
+    expect(error).toMatchObject({ code: "CONFIG_INVALID" });
+    expect(String(error)).toContain('stakcs: unknown key; did you mean "stacks"?');
+    expect(String(error)).toContain('deployers.prod.flavour: unknown key; did you mean "flavor"?');
+  });
+
+  it("for a wrong setting of how deployments serve", async () => {
+    const error = await failure(
+      "millrace.config.json",
+      '{ "deployers": { "a": { "flavor": "x", "serving": { "trackin": {} } } } }',
+    );
+    expect(String(error)).toContain("deployers.a.serving.trackin: unknown key");
+  });
+
+  it("for text that is no JSON", async () => {
+    expect(await failure("millrace.config.json", "{ project: 1 }")).toMatchObject({
+      code: "CONFIG_FAILED",
+      cause: expect.any(SyntaxError),
+    });
+  });
+
+  it("for a module that throws, with the cause", async () => {
+    expect(
+      await failure("millrace.config.mjs", 'throw new Error("no vault today");'),
+    ).toMatchObject({
+      code: "CONFIG_FAILED",
+      message: expect.stringContaining("no vault today"),
+      cause: expect.any(Error),
+    });
+  });
+
+  it("for a module that imports what is not there", async () => {
+    expect(await failure("millrace.config.mjs", 'import "not-there";')).toMatchObject({
+      code: "CONFIG_FAILED",
+      message: expect.stringContaining("not-there"),
+    });
+  });
+
+  it("for a module without a default export", async () => {
+    expect(await failure("millrace.config.mjs", "export const project = 1;")).toMatchObject({
+      code: "CONFIG_INVALID",
+      action: expect.stringContaining("export default"),
+    });
+  });
+
+  it.each([
+    ["project", { project: "a/b" }],
+    ["deployer", { deployers: { "../x": { flavor: "a" } } }],
+    ["stack", { stacks: { "ä b": { deployer: "a" } } }],
+  ])("for a %s with an unusable name", async (_kind, config) => {
+    expect(await failure("millrace.config.json", JSON.stringify(config))).toMatchObject({
+      code: "NAME_INVALID",
+    });
+  });
+
+  it("whatever else it holds, and never by another error", async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.jsonValue(), async (value) => {
+        await write({ "millrace.config.json": JSON.stringify(value) });
+        const outcome: unknown = await load().catch((error: unknown) => error);
+        const usable = configSchema.safeParse(JSON.parse(JSON.stringify(value))).success;
+        expect(outcome).toMatchObject(
+          usable ? { config: expect.anything() } : { code: "CONFIG_INVALID" },
+        );
+      }),
+      { numRuns: 100, examples: [[{}], [null], [{ project: "x" }]] },
+    );
+  });
+});

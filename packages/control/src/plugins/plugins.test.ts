@@ -1,0 +1,212 @@
+import {
+  CONTRACT_VERSION,
+  type Config,
+  defineFlavor,
+  definePlugin,
+  type Flavor,
+} from "@millrace/core";
+import { describe, expect, it } from "vitest";
+import { z } from "zod";
+import { makeProject, packageFiles } from "../snapshot/project.fixture.ts";
+import { Plugins } from "./plugins.ts";
+
+function flavorOf(name: string): Flavor {
+  return defineFlavor({
+    name,
+    description: "",
+    capabilities: {
+      artefact: "bundle",
+      logs: { tail: true, since: true, follow: true, replicas: false },
+      secrets: true,
+      zeroDowntime: true,
+      keepsOldOnFailure: true,
+      scaleToZero: false,
+      trafficSplit: false,
+      stableUrl: true,
+      tls: false,
+    },
+    settings: z.strictObject({}) as z.ZodType<unknown>,
+    create: () => Promise.reject(new Error("not made here")),
+  });
+}
+
+const moduleOf = (flavor: string, contract: number | string = CONTRACT_VERSION): string =>
+  `export default { contract: ${contract}, name: "plugin of ${flavor}", flavors: [{ name: "${flavor}" }] };`;
+
+const local = packageFiles(
+  "@millrace/deployer-local",
+  { type: "module", exports: "./index.js" },
+  { "index.js": moduleOf("local") },
+);
+
+async function pluginsOf(
+  plugins: Config["plugins"],
+  files: Readonly<Record<string, string>> = {},
+  given: readonly Flavor[] = [],
+) {
+  const { root } = await makeProject({ ...local, ...files });
+  return {
+    root,
+    plugins: new Plugins(
+      { config: plugins === undefined ? {} : { plugins }, directory: root },
+      given,
+    ),
+  };
+}
+
+const names = async (plugins: Plugins): Promise<string[]> =>
+  (await plugins.all()).map(({ name }) => name).sort();
+
+describe("Plugins", () => {
+  it("has the built-in flavor without any configuration, once, also when it is named", async () => {
+    expect(await names((await pluginsOf(undefined)).plugins)).toEqual(["local"]);
+    expect(await names((await pluginsOf(["@millrace/deployer-local"])).plugins)).toEqual(["local"]);
+  });
+
+  it.each<readonly [string, unknown, string]>([
+    ["a string", "./lib/entry.js", "lib/entry.js"],
+    [
+      "conditions",
+      { types: "./x.d.ts", require: "./x.cjs", import: "./lib/entry.js" },
+      "lib/entry.js",
+    ],
+    [
+      "a nested dot",
+      {
+        ".": { browser: "./x.js", node: { import: "./lib/entry.js" } },
+        "./package.json": "./package.json",
+      },
+      "lib/entry.js",
+    ],
+    ["nothing, but main", undefined, "main.js"],
+  ])(
+    "loads a package whose exports are %s, from the configuration's folder",
+    async (_case, exports, file) => {
+      const { plugins } = await pluginsOf(
+        ["@acme/cloud"],
+        packageFiles(
+          "@acme/cloud",
+          { type: "module", main: "main.js", ...(exports === undefined ? {} : { exports }) },
+          { [file]: moduleOf("cloud") },
+        ),
+      );
+      expect(await names(plugins)).toEqual(["cloud", "local"]);
+      expect((await plugins.flavor("cloud")).name).toBe("cloud");
+    },
+  );
+
+  it("loads a module by its path, and takes a plugin object as it is", async () => {
+    const object = definePlugin({ name: "mine", flavors: [flavorOf("own")] });
+    const { plugins } = await pluginsOf(["./deployers/cloud.ts", object], {
+      "deployers/cloud.ts": moduleOf("cloud"),
+    });
+    expect(await names(plugins)).toEqual(["cloud", "local", "own"]);
+  });
+
+  it("imports nothing until a flavor is asked for, and nothing at all for a given one", async () => {
+    const { plugins } = await pluginsOf(
+      ["broken"],
+      packageFiles("broken", { type: "module" }, { "index.js": "throw new Error('no licence');" }),
+      [flavorOf("given")],
+    );
+    expect((await plugins.flavor("given")).name).toBe("given");
+    await expect(plugins.flavor("local")).rejects.toMatchObject({
+      code: "PLUGIN_FAILED",
+      message: expect.stringMatching(/broken.*no licence/),
+      cause: expect.any(Error),
+    });
+  });
+
+  it("lets a given flavor take the place of an installed one", async () => {
+    const given = flavorOf("local");
+    const { plugins } = await pluginsOf(undefined, {}, [given]);
+    expect(await plugins.flavor("local")).toBe(given);
+    expect(await plugins.all()).toEqual([given]);
+  });
+
+  it("says how to install a package that is missing", async () => {
+    const { root, plugins } = await pluginsOf(["@acme/absent"]);
+    await expect(plugins.all()).rejects.toMatchObject({
+      code: "PLUGIN_NOT_FOUND",
+      message: expect.stringContaining("@acme/absent"),
+      action: `Run in ${root}: npm install @acme/absent`,
+    });
+  });
+
+  it("says what a flavor that no plugin provides may have meant", async () => {
+    const { plugins } = await pluginsOf(undefined);
+    await expect(plugins.flavor("lokal")).rejects.toMatchObject({
+      code: "FLAVOR_UNKNOWN",
+      message: expect.stringContaining('Did you mean "local"?'),
+      action: expect.stringContaining("plugins"),
+    });
+  });
+
+  it.each([
+    ["older", CONTRACT_VERSION - 1, /npm install @acme\/cloud@latest/],
+    ["newer", CONTRACT_VERSION + 1, /npm install millrace@latest/],
+    ["no", '"one"', /npm install/],
+  ])(
+    "refuses a plugin for %s version of the contract and says what to update",
+    async (_case, contract, action) => {
+      const module = `export default { contract: ${contract}, name: "@acme/cloud", flavors: [] };`;
+      const { plugins } = await pluginsOf(
+        ["@acme/cloud"],
+        packageFiles("@acme/cloud", { type: "module" }, { "index.js": module }),
+      );
+      await expect(plugins.all()).rejects.toMatchObject({
+        code: "PLUGIN_CONTRACT",
+        action: expect.stringMatching(action),
+      });
+    },
+  );
+
+  it.each([
+    "export default {};",
+    "export const plugin = 1;",
+    "export default null;",
+    'export default { contract: 1, flavors: "none" };',
+  ])("refuses a package that is no plugin: %s", async (module) => {
+    const { plugins } = await pluginsOf(
+      ["other"],
+      packageFiles("other", { type: "module" }, { "index.js": module }),
+    );
+    await expect(plugins.all()).rejects.toMatchObject({
+      code: "PLUGIN_INVALID",
+      message: expect.stringContaining("other"),
+    });
+  });
+
+  it("refuses two plugins with the same flavor, and names both", async () => {
+    const { plugins } = await pluginsOf(
+      ["one"],
+      packageFiles("one", { type: "module" }, { "index.js": moduleOf("local") }),
+    );
+    await expect(plugins.all()).rejects.toMatchObject({
+      code: "FLAVOR_TWICE",
+      message: expect.stringContaining('"local"'),
+    });
+  });
+
+  it("finds the built-in flavor beside the millrace package that the project uses", async () => {
+    const inside = packageFiles(
+      "millrace/node_modules/@millrace/deployer-local",
+      { name: "@millrace/deployer-local", type: "module" },
+      { "index.js": moduleOf("nested") },
+    );
+    const { root } = await makeProject({
+      ...packageFiles("millrace", {}, { "index.js": "" }),
+      ...inside,
+    });
+    const plugins = new Plugins({ config: {}, directory: root }, []);
+    expect(await names(plugins)).toEqual(["nested"]);
+  });
+
+  it("does with other plugins where the built-in one is not installed", async () => {
+    const { root } = await makeProject(
+      packageFiles("@acme/cloud", { type: "module" }, { "index.js": moduleOf("cloud") }),
+    );
+    const plugins = new Plugins({ config: { plugins: ["@acme/cloud"] }, directory: root }, []);
+    expect(await names(plugins)).toContain("cloud");
+  });
+});
