@@ -19,7 +19,7 @@ import {
   runCommand,
   SNAPSHOT_ID,
   snapshotRecord,
-} from "./test-host.ts";
+} from "./host.fixture.ts";
 
 const operation: OperationRecord = {
   id: "operation",

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import plugin from "@millrace/deployer-local";
 import fc from "fast-check";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { eventually, TestBed } from "./test-bed.ts";
+import { eventually, TestBed } from "./bed.fixture.ts";
 
 let bed: TestBed;
 

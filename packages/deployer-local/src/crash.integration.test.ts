@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import plugin from "@millrace/deployer-local";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { isRunning, supervisorPid, TestBed } from "./test-bed.ts";
+import { isRunning, supervisorPid, TestBed } from "./bed.fixture.ts";
 
 const SCRIPT = fileURLToPath(new URL("../fixtures/provision-and-die.js", import.meta.url));
 

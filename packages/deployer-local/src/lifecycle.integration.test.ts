@@ -4,7 +4,7 @@ import { Secret } from "@millrace/core";
 import plugin from "@millrace/deployer-local";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { z } from "zod";
-import { eventually, isRunning, supervisorPid, TestBed } from "./test-bed.ts";
+import { eventually, isRunning, supervisorPid, TestBed } from "./bed.fixture.ts";
 
 const answerSchema = z.object({
   pid: z.int(),

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { LogLine } from "@millrace/core";
 import plugin from "@millrace/deployer-local";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { eventually, isRunning, supervisorPid, TestBed } from "./test-bed.ts";
+import { eventually, isRunning, supervisorPid, TestBed } from "./bed.fixture.ts";
 
 let bed: TestBed;
 

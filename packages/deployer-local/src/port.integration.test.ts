@@ -1,7 +1,7 @@
 import { createServer, type Server } from "node:net";
 import plugin from "@millrace/deployer-local";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { TestBed } from "./test-bed.ts";
+import { TestBed } from "./bed.fixture.ts";
 
 let bed: TestBed;
 let other: Server | null = null;

@@ -8,7 +8,7 @@ import { canonicalJson, isPipeline, MANIFEST_VERSION, servingSettingsSchema } fr
 import plugin from "@millrace/deployer-local";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { z } from "zod";
-import { eventually, isRunning, supervisorPid, TestBed, type Wanted } from "./test-bed.ts";
+import { eventually, isRunning, supervisorPid, TestBed, type Wanted } from "./bed.fixture.ts";
 
 let bed: TestBed;
 
