@@ -12,7 +12,7 @@ import { startRecorder } from "@millrace/store";
 import { readEnvironment, secretReader } from "./environment.ts";
 import { openLog } from "./log.ts";
 import { startPipeline } from "./pipeline-host.ts";
-import { makeRunRecording } from "./run-recording.ts";
+import { makeRunRecording, textsOf } from "./run-recording.ts";
 import { loadSnapshot } from "./snapshot-directory.ts";
 
 const RECORDER_CLOSE_MS = 10_000;
@@ -101,7 +101,7 @@ async function runOnce(
       const timeoutMs = options.timeoutMs ?? Number.POSITIVE_INFINITY;
       const run = await host.engine.run({ input, timeoutMs, name: options.name }, stop.signal);
       logFailure(run, log);
-      await recording.ended(run);
+      await recording.ended(run, textsOf(run));
       return {
         run: recording.record(run),
         error: run.error === null ? null : summarizeError(run.error),

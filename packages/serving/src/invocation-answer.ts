@@ -2,7 +2,7 @@ import { messageOf } from "@millrace/core";
 import type { Run } from "@millrace/engine";
 import type { Problem } from "./problem.ts";
 import { problemBody } from "./problem.ts";
-import { jsonText } from "./run-recording.ts";
+import { jsonText, type RunTexts } from "./run-recording.ts";
 
 /** Names in the metadata of every answer of `POST /invoke`. */
 export interface InvocationNames {
@@ -27,11 +27,10 @@ export function makeInvocationAnswers(names: InvocationNames) {
   const opened = `${JSON.stringify(metadata).slice(0, -1)},"run_id":"`;
   return {
     /** The body of a run that completed; undefined when an output has no JSON text. */
-    success(run: Run): string | undefined {
-      const outputs = jsonText(run.outputs);
+    success(run: Run, { input, outputs }: RunTexts): string | undefined {
       if (outputs === undefined) return undefined;
       const seconds = seconds6(run.durationMs ?? 0);
-      return `{"success":true,"outputs":${outputs},"execution_time":${seconds},"metadata":${opened}${run.id}","run_name":${JSON.stringify(run.name)},"parameters_used":${jsonText(run.input) ?? "null"}},"error":null}`;
+      return `{"success":true,"outputs":${outputs},"execution_time":${seconds},"metadata":${opened}${run.id}","run_name":${JSON.stringify(run.name)},"parameters_used":${input ?? "null"}},"error":null}`;
     },
     /** The body of a request that failed: a problem, and beside it the members that a successful one has. */
     failure(problem: Problem, requestId: string, run: Run | undefined): string {

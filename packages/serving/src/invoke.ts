@@ -7,6 +7,7 @@ import { answer, JSON_TYPE, PROBLEM_TYPE } from "./answer.ts";
 import { problemOfRun } from "./invocation-answer.ts";
 import { PROBLEMS, type Problem } from "./problem.ts";
 import { type InvokeRequest, readInvokeRequest, requestInvalid } from "./request-body.ts";
+import { type RunTexts, textsOf } from "./run-recording.ts";
 import type { Service } from "./service.ts";
 import { traceId } from "./trace.ts";
 
@@ -163,19 +164,20 @@ class Call {
 
   #ended(run: Run): void {
     this.#service.metrics.runEnded(run);
-    const recorded = this.#service.recording.ended(run);
-    if (recorded === undefined) this.#answer(run);
-    else recorded.then(() => this.#answer(run));
+    const texts = textsOf(run);
+    const recorded = this.#service.recording.ended(run, texts);
+    if (recorded === undefined) this.#answer(run, texts);
+    else recorded.then(() => this.#answer(run, texts));
   }
 
-  #answer(run: Run): void {
-    if (run.status === "completed") this.#succeed(run);
+  #answer(run: Run, texts: RunTexts): void {
+    if (run.status === "completed") this.#succeed(run, texts);
     else this.#fail(run, problemOfRun(run, this.#service.config.serving.exposeErrors));
     this.#service.admission.leave();
   }
 
-  #succeed(run: Run): void {
-    const body = this.#service.answers.success(run);
+  #succeed(run: Run, texts: RunTexts): void {
+    const body = this.#service.answers.success(run, texts);
     if (body === undefined) {
       this.#fail(run, {
         code: "OUTPUT_NOT_JSON",

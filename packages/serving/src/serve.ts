@@ -16,6 +16,7 @@ import { makeRunRecording } from "./run-recording.ts";
 import type { Service } from "./service.ts";
 import { type LoadedSnapshot, loadSnapshot } from "./snapshot-directory.ts";
 import { Stopping } from "./stopping.ts";
+import { boundYoungGeneration } from "./young-generation.ts";
 
 /** How long the last run records may take to be written, in milliseconds. */
 const RECORDER_CLOSE_MS = 10_000;
@@ -30,6 +31,7 @@ type Variables = Readonly<Record<string, string | undefined>>;
  * @throws MillraceError when the service cannot start; the parent has been told.
  */
 export async function serve(directory: string, variables: Variables): Promise<number> {
+  boundYoungGeneration();
   const parent = findParent();
   try {
     return await serveSnapshot(directory, variables, parent);

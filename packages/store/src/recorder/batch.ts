@@ -1,5 +1,6 @@
 import type { RunRecord } from "@millrace/core";
 import { encodeSteps, nameColumn, nullableJson, roundMs } from "../run-codec.ts";
+import type { RunTexts } from "./recorder.ts";
 
 /** What the runs of one service share: stored once, and sent to the writer once. */
 export type Origin = readonly [
@@ -36,9 +37,14 @@ export interface Batch {
 }
 
 /** Adds a run to a batch. Returns about how many bytes it takes. */
-export function appendRun(values: Value[], origin: number, run: RunRecord): number {
-  const inputs = JSON.stringify(run.inputs) ?? "null";
-  const outputs = nullableJson(run.outputs);
+export function appendRun(
+  values: Value[],
+  origin: number,
+  run: RunRecord,
+  texts?: RunTexts,
+): number {
+  const inputs = texts?.inputs ?? JSON.stringify(run.inputs) ?? "null";
+  const outputs = texts === undefined ? nullableJson(run.outputs) : texts.outputs;
   const steps = encodeSteps(run.steps);
   const error = nullableJson(run.error);
   values.push(

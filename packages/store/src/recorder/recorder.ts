@@ -13,13 +13,20 @@ export interface RecorderStats {
   readonly dropped: number;
 }
 
+/** JSON text of a run's payloads, for callers that have it already. */
+export interface RunTexts {
+  readonly inputs: string;
+  /** Null as in the record. */
+  readonly outputs: string | null;
+}
+
 export interface Recorder {
   /**
    * Records a run. Mode `sync`: a promise that resolves once it is recorded. Other modes: undefined when it is queued,
    * and a promise to wait for only under back-pressure. Never rejects: while the store cannot be reached, runs go to the
-   * spool and from there to the store.
+   * spool and from there to the store. Texts that are given are taken in place of the record's inputs and outputs.
    */
-  record(run: RunRecord): Promise<void> | undefined;
+  record(run: RunRecord, texts?: RunTexts): Promise<void> | undefined;
   readonly stats: RecorderStats;
   /** Records what is pending, within so many milliseconds, and stops. */
   close(deadlineMs: number): Promise<void>;

@@ -3,7 +3,7 @@ import type { RunRecord } from "@millrace/core";
 import { appendRun, type Batch, OriginNumbers, VALUES_PER_RUN, type Value } from "./batch.ts";
 import { logLine } from "./log-line.ts";
 import type { FromWriter, ToWriter, WriterOptions } from "./messages.ts";
-import type { Recorder } from "./recorder.ts";
+import type { Recorder, RunTexts } from "./recorder.ts";
 
 /** With the commit itself this stays below 50 ms. */
 const ASYNC_FLUSH_MS = 20;
@@ -63,11 +63,11 @@ export class ThreadRecorder implements Recorder {
     this.#starter = setTimeout(() => this.#startWriter(), START_WRITER_MS).unref();
   }
 
-  record(run: RunRecord): Promise<void> | undefined {
+  record(run: RunRecord, texts?: RunTexts): Promise<void> | undefined {
     if (this.#closed) return this.#drop(run, "the recorder was closed before");
     let bytes: number;
     try {
-      bytes = appendRun(this.#values, this.#origins.of(run), run);
+      bytes = appendRun(this.#values, this.#origins.of(run), run, texts);
     } catch (thrown) {
       return this.#drop(run, `it is not JSON: ${String(thrown)}`);
     }
