@@ -107,7 +107,7 @@ export class Bench {
       home: this.home,
       user: "operator",
       flavors: [flavor],
-      timing: { pollMs: 15, pollMaxMs: 250 * (this.harness.patience ?? 1) },
+      timing: this.timing,
     });
     this.#clients.push(client);
     if (!this.#prepared) {
@@ -169,6 +169,15 @@ export class Bench {
       // Whatever the reason, nobody serves there.
       return null;
     }
+  }
+
+  get timing(): { readonly pollMs: number; readonly pollMaxMs: number } {
+    return { pollMs: 15, pollMaxMs: 250 * (this.harness.patience ?? 1) };
+  }
+
+  /** Where operators of this check look for their configuration. */
+  get directory(): string {
+    return this.#place;
   }
 
   /** Removes what the check made. @throws AssertionError when something stays behind. */

@@ -120,7 +120,9 @@ export class Subject {
   }
 
   plan(request: DeploymentRequest, signal?: AbortSignal): Promise<Plan> {
-    return this.#listen(this.deployer.plan(request, this.context(signal)));
+    return this.#listen(
+      this.deployer.plan({ ...request, deployment: this.target }, this.context(signal)),
+    );
   }
 
   provision(request: DeploymentRequest, signal?: AbortSignal): Promise<Observation> {

@@ -50,8 +50,14 @@ export const convergenceChecks = [
     async (bench) => {
       const subject = await bench.subject();
       await subject.bringUp(subject.request(...richest(bench)));
+      const before = (await bench.list()).length;
       await bench.fault("loseNextReply")();
       await whateverComes(() => subject.deprovision());
+      await bench.until(
+        "the removal whose reply was lost is carried out",
+        () => bench.list(),
+        ({ length }) => length < before,
+      );
       await subject.bringDown();
       await gone(bench);
     },

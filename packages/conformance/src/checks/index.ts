@@ -1,8 +1,11 @@
 import type { Check } from "../check.ts";
 import { capabilityChecks } from "./capabilities.ts";
 import { convergenceChecks } from "./convergence.ts";
+import { crashChecks } from "./crash.ts";
 import { failureChecks } from "./failure.ts";
+import { httpChecks } from "./http.ts";
 import { journalChecks } from "./journal.ts";
+import { lifecycleChecks } from "./lifecycle.ts";
 import { logChecks } from "./logs.ts";
 import { nameChecks } from "./names.ts";
 import { observationChecks } from "./observation.ts";
@@ -20,8 +23,11 @@ export const checks: readonly Check[] = [
   ...observationChecks,
   ...failureChecks,
   ...convergenceChecks,
+  ...crashChecks,
   ...logChecks,
   ...secretChecks,
   ...nameChecks,
   ...capabilityChecks,
+  ...lifecycleChecks,
+  ...httpChecks,
 ];

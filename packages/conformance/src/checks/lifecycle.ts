@@ -1,0 +1,272 @@
+import { strict as assert } from "node:assert";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Client } from "@millrace/control";
+import { type DeploymentRecord, isMillraceError } from "@millrace/core";
+import type { Bench } from "../bench.ts";
+import { check } from "../check.ts";
+import type { FixtureName } from "../fixtures.ts";
+import { keysOf } from "../subject.ts";
+import { expectOnly, richest, typedRejection } from "./expectations.ts";
+
+const NAME = "weather";
+const THROTTLED_MS = 300;
+
+async function deploy(operator: Client, fixture: FixtureName): Promise<DeploymentRecord> {
+  const { deployment } = await operator.deploy({ snapshot: fixture }, { name: NAME });
+  assert.equal(
+    deployment.status,
+    "RUNNING",
+    `deploy left ${deployment.status}: ${deployment.statusReason}`,
+  );
+  return deployment;
+}
+
+async function recordOf(operator: Client): Promise<DeploymentRecord> {
+  return (await operator.deployments.get(NAME)).deployment;
+}
+
+async function lastOutcome(operator: Client): Promise<string | undefined> {
+  return (await operator.deployments.get(NAME)).lastOperation?.outcome;
+}
+
+async function expectServed(
+  bench: Bench,
+  deployment: DeploymentRecord,
+  version: number,
+): Promise<void> {
+  assert.equal(
+    await bench.servedRevision(deployment.url),
+    deployment.revision,
+    "another revision answers",
+  );
+  assert.equal((await bench.invoke(deployment.url)).version, version);
+}
+
+async function snapshotId(operator: Client, fixture: FixtureName): Promise<string> {
+  return (await operator.snapshots.get(fixture)).snapshot.id;
+}
+
+export const lifecycleChecks = [
+  check(
+    "LIFE-01",
+    "deploy",
+    "deploy ends with RUNNING and a service that answers",
+    async (bench) => {
+      const operator = await bench.operator();
+      const deployment = await deploy(operator, "v1");
+      assert.equal(deployment.snapshotId, await snapshotId(operator, "v1"));
+      await expectServed(bench, deployment, 1);
+    },
+  ),
+  check("LIFE-02", "deploy-unchanged", "deploy of the same again does nothing", async (bench) => {
+    const operator = await bench.operator();
+    const [fixture] = richest(bench);
+    await deploy(operator, fixture);
+    const again = await operator.deploy({ snapshot: fixture }, { name: NAME });
+    assert.equal(again.plan.action, "no-op");
+    assert.equal(again.operation, null, "an operation was recorded");
+  }),
+  check("LIFE-03", "deploy-update", "deploy of another snapshot ends on it", async (bench) => {
+    const operator = await bench.operator();
+    await deploy(operator, "v1");
+    const deployment = await deploy(operator, "v2");
+    assert.equal(deployment.snapshotId, await snapshotId(operator, "v2"));
+    await expectServed(bench, deployment, 2);
+  }),
+  check(
+    "LIFE-04",
+    "deploy-fails",
+    "a failed update leaves it RUNNING on the old snapshot",
+    async (bench) => {
+      const operator = await bench.operator();
+      await deploy(operator, "v1");
+      await typedRejection("deploy of a service that does not start", () =>
+        deploy(operator, "init-fails"),
+      );
+      const deployment = await recordOf(operator);
+      assert.equal(deployment.status, "RUNNING", deployment.statusReason ?? "");
+      assert.equal(deployment.snapshotId, await snapshotId(operator, "v1"), "the record moved");
+      assert.equal(await lastOutcome(operator), "failed");
+      await expectServed(bench, deployment, 1);
+    },
+    { requires: ({ keepsOldOnFailure }) => keepsOldOnFailure },
+  ),
+  check(
+    "LIFE-05",
+    "deprovision-and-return",
+    "deprovision keeps the record and provision brings it back",
+    async (bench) => {
+      const operator = await bench.operator();
+      const [fixture] = richest(bench);
+      await deploy(operator, fixture);
+      assert.equal((await operator.deployments.deprovision(NAME)).status, "ABSENT");
+      await expectOnly(bench, []);
+      assert.equal((await recordOf(operator)).status, "ABSENT");
+      const { deployment } = await operator.deployments.provision(NAME);
+      assert.equal(deployment.status, "RUNNING");
+      await expectServed(bench, deployment, 1);
+    },
+  ),
+  check("LIFE-06", "delete", "delete removes record and resources", async (bench) => {
+    const operator = await bench.operator();
+    await deploy(operator, richest(bench)[0]);
+    await operator.deployments.delete(NAME);
+    await expectOnly(bench, []);
+    const { items } = await operator.deployments.list();
+    assert.deepEqual(items, []);
+  }),
+  check(
+    "LIFE-07",
+    "drift-heals",
+    "removed resources are noticed and made again",
+    async (bench) => {
+      const remove = bench.fault("remove");
+      const operator = await bench.operator();
+      const [fixture] = richest(bench);
+      await deploy(operator, fixture);
+      const keys = keysOf(await bench.list());
+      for (const resource of await bench.list()) await remove(resource);
+      const { status } = await bench.until(
+        "refresh notices that everything is gone",
+        () => operator.deployments.refresh(NAME),
+        (record) => record.status !== "RUNNING",
+      );
+      assert.equal(status, "ABSENT");
+      await expectServed(bench, await deploy(operator, fixture), 1);
+      await expectOnly(bench, keys);
+    },
+    { needs: ["remove"] },
+  ),
+  check(
+    "LIFE-08",
+    "stopped-heals",
+    "a stopped service is healed",
+    async (bench) => {
+      const operator = await bench.operator();
+      const { id } = await deploy(operator, "v1");
+      const keys = keysOf(await bench.list());
+      await bench.fault("stop")(id);
+      await expectServed(bench, await deploy(operator, "v1"), 1);
+      await expectOnly(bench, keys);
+    },
+    { needs: ["stop"] },
+  ),
+  check(
+    "LIFE-09",
+    "unreachable-unknown",
+    "an unreachable platform leaves UNKNOWN and wipes nothing",
+    async (bench) => {
+      const operator = await bench.operator();
+      await deploy(operator, richest(bench)[0]);
+      const before = await operator.deployments.get(NAME);
+      await bench.fault("cutOff")();
+      const error = await typedRejection("refresh while the platform is cut off", () =>
+        operator.deployments.refresh(NAME, { timeoutSeconds: 1 }),
+      );
+      assert.equal(
+        error.class,
+        "unreachable",
+        `it failed with ${error.code} of class ${error.class}`,
+      );
+      const { deployment, inventory } = await operator.deployments.get(NAME);
+      assert.equal(deployment.status, "UNKNOWN");
+      assert.equal(deployment.url, before.deployment.url, "the URL was wiped");
+      assert.deepEqual(deployment.metadata, before.deployment.metadata, "the metadata was wiped");
+      assert.deepEqual(keysOf(inventory), keysOf(before.inventory), "the inventory was wiped");
+      await bench.platform.restore();
+      assert.equal((await operator.deployments.refresh(NAME)).status, "RUNNING");
+    },
+    { needs: ["cutOff"] },
+  ),
+  check(
+    "LIFE-10",
+    "deadline",
+    "a deploy at its deadline is picked up by refresh",
+    async (bench) => {
+      const operator = await bench.operator();
+      const error = await typedRejection("a deploy past its deadline", () =>
+        operator.deploy({ snapshot: "slow" }, { name: NAME, timeoutSeconds: 1 }),
+      );
+      assert.equal(error.class, "timeout", `it failed with ${error.code} of class ${error.class}`);
+      assert.equal((await recordOf(operator)).status, "PENDING");
+      assert.equal(await lastOutcome(operator), "timed_out");
+      const deployment = await bench.until(
+        "refresh finds it running",
+        () => operator.deployments.refresh(NAME),
+        ({ status }) => status === "RUNNING",
+      );
+      await expectServed(bench, deployment, 1);
+    },
+  ),
+  check("LIFE-11", "caller-aborts", "an aborted deploy is recorded and healed", async (bench) => {
+    const operator = await bench.operator();
+    const abort = new AbortController();
+    const error = await typedRejection("a deploy that is aborted", () =>
+      operator.deploy(
+        { snapshot: "slow" },
+        {
+          name: NAME,
+          signal: abort.signal,
+          onProgress: ({ deployment }) => {
+            if (deployment !== null) setTimeout(() => abort.abort(), 100);
+          },
+        },
+      ),
+    );
+    assert.equal(error.class, "aborted", `it failed with ${error.code} of class ${error.class}`);
+    await deploy(operator, "v1");
+    const { items } = await operator.deployments.history(NAME);
+    assert.ok(
+      items.some(({ outcome }) => outcome === "aborted"),
+      "no operation is recorded as aborted",
+    );
+  }),
+  check("LIFE-12", "rollback", "rollback brings the snapshot before back", async (bench) => {
+    const operator = await bench.operator();
+    await deploy(operator, "v1");
+    await deploy(operator, "v2");
+    const { deployment } = await operator.deployments.rollback(NAME);
+    assert.equal(deployment.snapshotId, await snapshotId(operator, "v1"));
+    await expectServed(bench, deployment, 1);
+  }),
+  check(
+    "LIFE-13",
+    "throttled-deploy",
+    "a deploy waits out throttling",
+    async (bench) => {
+      const operator = await bench.operator();
+      await bench.fault("throttle")();
+      const restored = sleep(THROTTLED_MS).then(() => bench.platform.restore());
+      const { deployment } = await operator.deploy({ snapshot: "v1" }, { name: NAME });
+      await restored;
+      await expectServed(bench, deployment, 1);
+    },
+    { needs: ["throttle"] },
+  ),
+  check(
+    "LIFE-14",
+    "two-operators",
+    "of two operators at once the loser gets a conflict",
+    async (bench) => {
+      const one = await bench.operator();
+      const two = await bench.operator();
+      await deploy(one, "v1");
+      const keys = keysOf(await bench.list());
+      const results = await Promise.allSettled([
+        one.deploy({ snapshot: "slow" }, { name: NAME }),
+        two.deploy({ snapshot: "slow" }, { name: NAME }),
+      ]);
+      const lost = results.flatMap((result) =>
+        result.status === "rejected" ? [result.reason as unknown] : [],
+      );
+      assert.equal(lost.length, 1, "just one operator must lose");
+      const [reason] = lost;
+      assert.ok(
+        isMillraceError(reason) && reason.class === "conflict",
+        `the loser failed with ${String(reason)}`,
+      );
+      await expectOnly(bench, keys);
+      assert.equal((await one.deployments.refresh(NAME)).status, "RUNNING");
+    },
+  ),
+];

@@ -1,0 +1,215 @@
+import {
+  type DeployerContext,
+  type DeploymentRequest,
+  type DeploymentTarget,
+  isMillraceError,
+  MillraceError,
+  type Observation,
+  type Plan,
+  type ReadContext,
+  type ResourceKey,
+} from "@millrace/core";
+import { FakeDeployer, type Names } from "../fake/deployer.ts";
+import type { ServiceView, Spec } from "../fake/records.ts";
+import type { FakeSettings } from "../fake/settings.ts";
+import { wrong } from "./wrong-deployer.ts";
+
+type Request = DeploymentRequest<FakeSettings>;
+
+/** Turns every error into another. */
+function failing(change: (error: MillraceError) => unknown): typeof FakeDeployer {
+  const changed = async <T>(call: Promise<T>): Promise<T> => {
+    try {
+      return await call;
+    } catch (error) {
+      throw isMillraceError(error) ? change(error) : error;
+    }
+  };
+  return class extends FakeDeployer {
+    override plan(request: Request, context: ReadContext): Promise<Plan> {
+      return changed(super.plan(request, context));
+    }
+
+    override provision(request: Request, context: DeployerContext): Promise<Observation> {
+      return changed(super.provision(request, context));
+    }
+
+    override inspect(target: DeploymentTarget, context: ReadContext): Promise<Observation> {
+      return changed(super.inspect(target, context));
+    }
+
+    override deprovision(target: DeploymentTarget, context: DeployerContext): Promise<Observation> {
+      return changed(super.deprovision(target, context));
+    }
+  };
+}
+
+function remade(
+  error: MillraceError,
+  over: Partial<Pick<MillraceError, "class" | "retryable">>,
+): MillraceError {
+  const { class: errorClass, code, message, action, retryable } = error;
+  return new MillraceError({ class: errorClass, code, message, action, retryable, ...over });
+}
+
+class UnreachableIsAbsent extends FakeDeployer {
+  override async inspect(target: DeploymentTarget, context: ReadContext): Promise<Observation> {
+    try {
+      return await super.inspect(target, context);
+    } catch (error) {
+      if (!isMillraceError(error)) throw error;
+      return this.observe({ service: null, secrets: null }, this.names(target));
+    }
+  }
+}
+
+/** Takes another name when the one that it wants is taken. */
+class AvoidsConflicts extends FakeDeployer {
+  protected override async createService(
+    key: ResourceKey,
+    request: Request,
+    spec: Spec,
+    signal: AbortSignal,
+  ): Promise<ServiceView> {
+    const tags = this.tags(request.deployment);
+    try {
+      return await this.client.createService({ name: key.name, tags, spec }, signal);
+    } catch (error) {
+      if (!isMillraceError(error) || error.code !== "FAKE_CONFLICT") throw error;
+      return this.client.createService({ name: `${key.name}-2`, tags, spec }, signal);
+    }
+  }
+
+  protected override async untilShown(): Promise<void> {}
+}
+
+/** Believes that a call without a reply did nothing. */
+class RetriesElsewhere extends FakeDeployer {
+  protected override async createService(
+    key: ResourceKey,
+    request: Request,
+    spec: Spec,
+    signal: AbortSignal,
+  ): Promise<ServiceView> {
+    try {
+      return await super.createService(key, request, spec, signal);
+    } catch (error) {
+      if (!isMillraceError(error) || error.class !== "unreachable") throw error;
+      return super.createService({ ...key, name: `${key.name}-retry` }, request, spec, signal);
+    }
+  }
+}
+
+class LostReplyIsRemoved extends FakeDeployer {
+  protected override async removeUntilGone(
+    { signal, journal }: DeployerContext,
+    key: ResourceKey,
+    remove: () => Promise<boolean>,
+  ): Promise<void> {
+    signal.throwIfAborted();
+    if (!(await remove()))
+      throw new MillraceError({
+        class: "not_found",
+        code: "WRONG_NOT_FOUND",
+        message: `There is no ${key.kind} ${key.name}.`,
+        action: "Refresh the deployment.",
+      });
+    await journal.gone(key);
+  }
+}
+
+/** Names its service by chance and relies on the metadata to find it again. */
+class RandomNames extends FakeDeployer {
+  protected override names(target: DeploymentTarget): Names {
+    const names = super.names(target);
+    const { service } = target.metadata;
+    const name = typeof service === "string" ? service : this.#nameOf(target.id);
+    return { ...names, service: { kind: "service", name } };
+  }
+
+  readonly #names = new Map<string, string>();
+
+  #nameOf(id: string): string {
+    const name = this.#names.get(id) ?? `millrace-${crypto.randomUUID().slice(0, 8)}`;
+    this.#names.set(id, name);
+    return name;
+  }
+
+  protected override observe(...parts: Parameters<FakeDeployer["observe"]>): Observation {
+    const seen = super.observe(...parts);
+    const [, names] = parts;
+    return { ...seen, metadata: { ...seen.metadata, service: names.service.name } };
+  }
+}
+
+const never = new AbortController().signal;
+
+class IgnoresAbort extends FakeDeployer {
+  override inspect(target: DeploymentTarget, context: ReadContext): Promise<Observation> {
+    return super.inspect(target, { ...context, signal: never });
+  }
+}
+
+class AbortsLate extends FakeDeployer {
+  override async provision(request: Request, context: DeployerContext): Promise<Observation> {
+    const seen = await super.provision(request, { ...context, signal: never });
+    context.signal.throwIfAborted();
+    return seen;
+  }
+}
+
+export const wrongErrors = [
+  wrong(
+    "ERR-01",
+    "throws-plain-errors",
+    /no MillraceError/,
+    failing((error) => new Error(error.message)),
+  ),
+  wrong(
+    "ERR-01",
+    "gives-no-advice",
+    /without advice/,
+    failing(
+      (error) =>
+        new MillraceError({ class: error.class, code: error.code, message: error.message }),
+    ),
+  ),
+  wrong(
+    "ERR-02",
+    "drops-the-cause",
+    /kept as the cause/,
+    failing((error) => remade(error, {})),
+  ),
+  wrong("UNRE-01", "unreachable-is-absent", /should have failed/, UnreachableIsAbsent),
+  wrong(
+    "UNRE-01",
+    "unreachable-is-final",
+    /not retryable/,
+    failing((error) => remade(error, { retryable: false })),
+  ),
+  wrong(
+    "UNRE-02",
+    "throttled-is-refused",
+    /of class platform/,
+    failing((error) => remade(error, { class: "platform" })),
+  ),
+  wrong(
+    "UNRE-02",
+    "forgets-the-wait",
+    /how long to wait/,
+    failing((error) => remade(error, {})),
+  ),
+  wrong(
+    "UNRE-03",
+    "expired-is-retried",
+    /which is retryable/,
+    failing((error) => remade(error, { retryable: true })),
+  ),
+  wrong("LOST-01", "retries-elsewhere", /exactly .* exist/, RetriesElsewhere),
+  wrong("LOST-02", "missing-is-fatal", /WRONG_NOT_FOUND/, LostReplyIsRemoved),
+  wrong("EVEN-01", "avoids-lagging-conflicts", /FAKE_CONFLICT/, AvoidsConflicts),
+  wrong("CONC-01", "avoids-conflicts", /exactly .* exist/, AvoidsConflicts),
+  wrong("CRASH-01", "random-names", /.*/, RandomNames),
+  wrong("ABRT-01", "ignores-abort", /went on/, IgnoresAbort),
+  wrong("ABRT-02", "aborts-late", /although its signal was aborted/, AbortsLate),
+];
