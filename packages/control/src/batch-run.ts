@@ -1,5 +1,4 @@
 import { spawn } from "node:child_process";
-import { randomUUID } from "node:crypto";
 import { createInterface } from "node:readline";
 import {
   type ErrorSummary,
@@ -33,6 +32,7 @@ export async function runBatch(
 ): Promise<RunRecord> {
   const { snapshot, manifest } = ready;
   const { loaded, environment, secrets, artifacts } = workspace;
+  options.signal?.throwIfAborted();
   const values = await secretValues(manifest.pipeline.secrets, {
     environment,
     envFile: loaded.envFile,
@@ -47,7 +47,8 @@ export async function runBatch(
   ]);
   const folder = await secretFolder(values);
   const variables = serviceVariables(workspace, {
-    deployment: { id: `batch-${randomUUID()}`, name: manifest.pipeline.name },
+    // The same for all runs of a pipeline, which thus share their step cache and their spool.
+    deployment: { id: `batch-${manifest.pipeline.name}`, name: manifest.pipeline.name },
     snapshot: { id: snapshot.id, name: snapshot.name },
     revision: "batch",
     serving: serving.value,

@@ -8,6 +8,7 @@ import { validSecretName } from "./secrets/secret-name.ts";
 import { secretValues } from "./secrets/values.ts";
 import { secretFolder, serviceVariables } from "./service-environment.ts";
 import { servingSettings } from "./settings/layers.ts";
+import { COMPILING_VARIABLE } from "./snapshot/compile.ts";
 import { sourceOfPath } from "./snapshot/source.ts";
 import { readySnapshot, snapshotsOf } from "./snapshots.ts";
 import { activeStack, deployersOf, stacksOf } from "./stacks.ts";
@@ -15,9 +16,10 @@ import { openWorkspace, type Workspace } from "./workspace.ts";
 
 /**
  * Opens the client: reads the configuration and opens the store.
- * @throws MillraceError `CONFIG_…`, `HOME_UNUSABLE`, `STORE_…`
+ * @throws MillraceError `CONNECT_IN_PIPELINE`, `CONFIG_…`, `HOME_UNUSABLE`, `STORE_…`
  */
 export async function connect(options: ConnectOptions = {}): Promise<Client> {
+  if (process.env[COMPILING_VARIABLE] !== undefined) throw connectsWhenLoaded();
   const workspace = await openWorkspace(options);
   const deployments = new Deployments(workspace);
   const { store, project, secrets, loaded } = workspace;
@@ -120,4 +122,14 @@ function devParts(
       };
     },
   };
+}
+
+function connectsWhenLoaded(): MillraceError {
+  return new MillraceError({
+    class: "pipeline",
+    code: "CONNECT_IN_PIPELINE",
+    message:
+      "The pipeline's module opens a client when it is loaded, and so would every copy of it.",
+    action: "Deploy from another module than the one that defines the pipeline.",
+  });
 }

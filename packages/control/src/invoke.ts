@@ -1,3 +1,5 @@
+import type { IncomingHttpHeaders } from "node:http";
+import { text as textOf } from "node:stream/consumers";
 import {
   type DeploymentRecord,
   type ErrorClass,
@@ -5,10 +7,12 @@ import {
   type JsonObject,
   MillraceError,
   messageOf,
+  type Secret,
 } from "@millrace/core";
 import { z } from "zod";
 import type { Invocation, InvokeOptions } from "./client.ts";
 import { authKeyName } from "./secrets/auth-key.ts";
+import type { SecretFile } from "./secrets/secret-file.ts";
 import type { Workspace } from "./workspace.ts";
 
 /** The parts of a problem body (RFC 9457) that become an error. */
@@ -28,56 +32,90 @@ const invocationSchema = z.looseObject({
   outputs: z.record(z.string(), z.unknown()),
 });
 
+/** How much longer than the service's own deadline its answer may take, in milliseconds. */
+const ANSWER_GRACE_MS = 10_000;
+
 /**
  * Calls `POST /invoke` of a deployment with the key from the secret store.
- * @throws MillraceError by the status of the answer; `DEPLOYMENT_NO_URL`, `SERVICE_UNREACHABLE`, `INVOKE_TIMEOUT`
+ * @throws MillraceError by the status of the answer; `DEPLOYMENT_NO_URL`, `AUTH_KEY_MISSING`, `SERVICE_UNREACHABLE`,
+ * `INVOKE_TIMEOUT`, `ABORTED`
  */
 export async function invoke(
-  { secrets }: Workspace,
+  { secrets }: Pick<Workspace, "secrets">,
   record: DeploymentRecord,
   parameters: JsonObject,
-  options: InvokeOptions,
+  { runName, timeoutSeconds, signal }: InvokeOptions,
 ): Promise<Invocation> {
   if (record.url === null) throw noUrl(record);
-  const key =
-    record.authKeyHash === null
-      ? null
-      : await secrets.get(authKeyName(record.id, record.authKeyHash));
-  const { runName, timeoutSeconds, signal } = options;
-  let response: Response;
-  let body: unknown;
+  const key = await keyOf(record, secrets);
+  const body = {
+    parameters,
+    ...(runName === undefined ? {} : { run_name: runName }),
+    ...(timeoutSeconds === undefined ? {} : { timeout: timeoutSeconds }),
+  };
+  const deadline =
+    timeoutSeconds === undefined
+      ? undefined
+      : AbortSignal.timeout(timeoutSeconds * 1000 + ANSWER_GRACE_MS);
+  const signals = [signal, deadline].filter((one) => one !== undefined);
+  let answer: Answer;
   try {
-    response = await fetch(new URL("invoke", `${record.url.replace(/\/$/, "")}/`), {
-      method: "POST",
-      headers: {
-        "content-type": "application/json",
-        connection: "close",
-        ...(key === null ? {} : { authorization: `Bearer ${key.reveal()}` }),
-      },
-      body: JSON.stringify({
-        parameters,
-        ...(runName === undefined ? {} : { run_name: runName }),
-        ...(timeoutSeconds === undefined ? {} : { timeout: timeoutSeconds }),
-      }),
-      ...(signal === undefined ? {} : { signal }),
-    });
-    const text = await response.text();
-    body = parseJson(text);
-  } catch (error) {
-    signal?.throwIfAborted();
-    const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
-    throw new MillraceError({
-      class: "unreachable",
-      code: "SERVICE_UNREACHABLE",
-      message: `Deployment "${record.name}" does not answer at ${record.url}: ${messageOf(cause)}`,
-      action: `Run: millrace deployment refresh ${record.name}`,
-      retryable: true,
-      cause,
-    });
+    const place = new URL("invoke", `${record.url.replace(/\/$/, "")}/`);
+    answer = await post(place, key, JSON.stringify(body), AbortSignal.any(signals));
+  } catch (cause) {
+    if (signal?.aborted === true) throw aborted(record, signal.reason);
+    if (deadline?.aborted === true) throw noAnswerInTime(record, cause);
+    throw unreachable(record, cause);
   }
-  if (response.status === 200 && invocationSchema.safeParse(body).success)
-    return body as Invocation;
-  throw problemError(record, response, body);
+  const value = parseJson(answer.text);
+  if (answer.status === 200 && invocationSchema.safeParse(value).success)
+    return value as Invocation;
+  throw problemError(record, answer, value);
+}
+
+async function keyOf(record: DeploymentRecord, secrets: SecretFile): Promise<Secret | null> {
+  if (record.authKeyHash === null) return null;
+  const key = await secrets.get(authKeyName(record.id, record.authKeyHash));
+  if (key !== null) return key;
+  throw new MillraceError({
+    class: "usage",
+    code: "AUTH_KEY_MISSING",
+    message: `The key of deployment "${record.name}" is not in the secret store of this machine.`,
+    action:
+      "Invoke where it was deployed, or call its URL with the key; deploying again makes or takes another key.",
+  });
+}
+
+interface Answer {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  readonly text: string;
+}
+
+/** By node:http, because a run may take longer than the five minutes after which `fetch` gives up. */
+async function post(
+  place: URL,
+  key: Secret | null,
+  body: string,
+  signal: AbortSignal,
+): Promise<Answer> {
+  const { request } =
+    place.protocol === "https:" ? await import("node:https") : await import("node:http");
+  const headers = {
+    "content-type": "application/json",
+    "content-length": Buffer.byteLength(body),
+    connection: "close",
+    ...(key === null ? {} : { authorization: `Bearer ${key.reveal()}` }),
+  };
+  return new Promise((resolve, reject) => {
+    const sent = request(place, { method: "POST", headers, signal }, (response) => {
+      textOf(response).then(
+        (text) => resolve({ status: response.statusCode ?? 0, headers: response.headers, text }),
+        reject,
+      );
+    });
+    sent.on("error", reject).end(body);
+  });
 }
 
 function parseJson(text: string): unknown {
@@ -101,16 +139,16 @@ const CLASS_OF_STATUS: Readonly<Record<number, ErrorClass>> = {
   504: "timeout",
 };
 
-function problemError(record: DeploymentRecord, response: Response, body: unknown): MillraceError {
+function problemError(record: DeploymentRecord, answer: Answer, body: unknown): MillraceError {
   const problem = problemSchema.safeParse(body).data;
-  const { status } = response;
-  const retryAfter = Number(response.headers.get("retry-after"));
+  const { status } = answer;
+  const retryAfter = Number(answer.headers["retry-after"]);
   const issues: readonly Issue[] | undefined = problem?.issues;
   const step = problem?.step == null ? "" : ` in step "${problem.step}"`;
   const what = problem?.detail ?? problem?.title ?? `it is no Millrace service (status ${status})`;
   return new MillraceError({
     class: CLASS_OF_STATUS[status] ?? "platform",
-    code: problem?.code ?? "SERVICE_ANSWER_UNKNOWN",
+    code: status === 401 ? "AUTH_KEY_WRONG" : (problem?.code ?? "SERVICE_ANSWER_UNKNOWN"),
     message:
       status === 500
         ? `The run failed${step}: ${what}`
@@ -136,6 +174,42 @@ function actionFor(status: number, record: DeploymentRecord): string | undefined
   if (status === 504)
     return "Allow more time with --timeout, up to the deployment's requestTimeoutSeconds.";
   return undefined;
+}
+
+function unreachable(record: DeploymentRecord, cause: unknown): MillraceError {
+  return new MillraceError({
+    class: "unreachable",
+    code: "SERVICE_UNREACHABLE",
+    message: `Deployment "${record.name}" does not answer at ${record.url}: ${reasonOf(cause)}`,
+    action: `Run: millrace deployment refresh ${record.name}`,
+    retryable: true,
+    cause,
+  });
+}
+
+/** Where a name has several addresses, Node tells of each one's failure and of none in its message. */
+function reasonOf(error: unknown): string {
+  if (error instanceof AggregateError) return error.errors.map(messageOf).join("; ");
+  return messageOf(error);
+}
+
+function noAnswerInTime(record: DeploymentRecord, cause: unknown): MillraceError {
+  return new MillraceError({
+    class: "timeout",
+    code: "INVOKE_TIMEOUT",
+    message: `Deployment "${record.name}" did not answer in time. The run may go on.`,
+    action: "Look for it with `millrace run list`, or allow more time with --timeout.",
+    cause,
+  });
+}
+
+function aborted(record: DeploymentRecord, cause: unknown): MillraceError {
+  return new MillraceError({
+    class: "aborted",
+    code: "ABORTED",
+    message: `The call of deployment "${record.name}" was stopped; the service cancels the run.`,
+    cause,
+  });
 }
 
 function noUrl(record: DeploymentRecord): MillraceError {

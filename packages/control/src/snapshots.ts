@@ -42,14 +42,20 @@ export async function readySnapshot(
 async function fromSource(
   workspace: Workspace,
   source: PipelineSource,
-  { onProgress }: CallOptions,
+  { onProgress, signal }: CallOptions,
   naming: Naming,
 ): Promise<ReadySnapshot> {
   const { store, project, artifacts, fingerprints } = workspace;
   if (naming.name !== undefined) validName("snapshot", naming.name);
   const progress = (message: string): void =>
     onProgress?.({ at: Date.now(), deployment: null, message });
-  const { id, manifest, sources } = await makeSnapshot(source, artifacts, fingerprints, progress);
+  const { id, manifest, sources } = await makeSnapshot(
+    source,
+    artifacts,
+    fingerprints,
+    progress,
+    signal,
+  );
   const pipeline = await store.pipelines.ensure(project.id, manifest.pipeline.name);
   const snapshot = await store.snapshots.ensure(
     {

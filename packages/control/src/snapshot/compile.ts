@@ -9,6 +9,10 @@ import {
 
 /** A user's top-level code that takes longer than this does not end by itself. */
 const DEADLINE_MS = 60_000;
+/** Node's exit code for a module whose top-level await never ends. */
+const UNSETTLED = 13;
+/** Set in the process that evaluates a pipeline's module: there, no client may be opened. */
+export const COMPILING_VARIABLE = "MILLRACE_COMPILING";
 const COMPILER = fileURLToPath(new URL("./compiler.js", import.meta.url));
 
 /** What a snapshot records of a pipeline: plain data. */
@@ -28,14 +32,22 @@ export type CompilerAnswer =
  * Evaluates a bundle in a process of its own and compiles its pipeline.
  * @throws MillraceError of class `pipeline`: what the user's code did wrong.
  */
-export async function compileBundle(file: string, source: string): Promise<CompiledDescription> {
+export async function compileBundle(
+  file: string,
+  source: string,
+  signal?: AbortSignal,
+): Promise<CompiledDescription> {
+  signal?.throwIfAborted();
   const child = fork(COMPILER, [file], {
     stdio: ["ignore", "ignore", "pipe", "ipc"],
-    execArgv: [],
+    execArgv: ["--enable-source-maps"],
+    env: { ...process.env, [COMPILING_VARIABLE]: "1" },
   });
+  const stop = (): void => void child.kill("SIGKILL");
+  signal?.addEventListener("abort", stop);
   const stderr: string[] = [];
   child.stderr?.setEncoding("utf8").on("data", (text: string) => stderr.push(text));
-  const timer = setTimeout(() => child.kill("SIGKILL"), DEADLINE_MS);
+  const timer = setTimeout(stop, DEADLINE_MS);
   try {
     const message = await new Promise<CompilerAnswer>((resolve, reject) => {
       // The compiler is ours: what it sends has this form.
@@ -46,10 +58,14 @@ export async function compileBundle(file: string, source: string): Promise<Compi
     if ("compiled" in message) return message.compiled;
     const error = errorFromSummary(message.error);
     throw new MillraceError({ ...error, message: `${source}: ${error.message}`, cause: error });
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw error;
   } finally {
     clearTimeout(timer);
+    signal?.removeEventListener("abort", stop);
     child.removeAllListeners("exit");
-    child.kill("SIGKILL");
+    stop();
   }
 }
 
@@ -62,7 +78,9 @@ function ended(
   const how =
     signal === "SIGKILL"
       ? `did not come to an end within ${DEADLINE_MS / 1000} seconds`
-      : `ended the process (${signal ?? `exit code ${code}`})`;
+      : code === UNSETTLED
+        ? "waits at its top level for something that never comes"
+        : `ended the process (${signal ?? `exit code ${code}`})`;
   return new MillraceError({
     class: "pipeline",
     code: "PIPELINE_ENDED",

@@ -2,25 +2,21 @@
  * The process that evaluates a bundle: `node compiler.js FILE`, with an IPC channel for the answer. User code runs here,
  * so that it can neither harm nor outlive the command.
  */
+import { dirname } from "node:path";
 import { pathToFileURL } from "node:url";
-import { isPipeline, MillraceError, messageOf, summarizeError } from "@millrace/core";
+import {
+  type CompiledPipeline,
+  isMillraceError,
+  isPipeline,
+  MillraceError,
+  messageOf,
+  type Pipeline,
+  summarizeError,
+} from "@millrace/core";
 import type { CompilerAnswer } from "./compile.ts";
 
 async function answer(file: string): Promise<CompilerAnswer> {
-  let module: { readonly default?: unknown };
-  try {
-    module = await import(pathToFileURL(file).href);
-  } catch (cause) {
-    throw new MillraceError({
-      class: "pipeline",
-      code: "PIPELINE_THROWS",
-      message: `The module fails when it is loaded: ${messageOf(cause)}`,
-      action: "Correct what it does at its top level.",
-      details: { stack: cause instanceof Error ? cause.stack : undefined },
-      cause,
-    });
-  }
-  const pipeline = module.default;
+  const pipeline = await load(file);
   if (!isPipeline(pipeline)) {
     throw new MillraceError({
       class: "pipeline",
@@ -29,8 +25,10 @@ async function answer(file: string): Promise<CompilerAnswer> {
       action: "Export what definePipeline returns, as the default or under the name behind #.",
     });
   }
-  const { name, description, graph, inputSchema, outputSchema, secrets, settings } =
-    pipeline.compile();
+  const { name, description, graph, inputSchema, outputSchema, secrets, settings } = build(
+    pipeline,
+    file,
+  );
   return {
     compiled: {
       name,
@@ -44,6 +42,61 @@ async function answer(file: string): Promise<CompilerAnswer> {
   };
 }
 
+async function load(file: string): Promise<unknown> {
+  try {
+    const module: { readonly default?: unknown } = await import(pathToFileURL(file).href);
+    return module.default;
+  } catch (cause) {
+    if (isMillraceError(cause)) throw cause;
+    const noFile = cause instanceof Error && "code" in cause && cause.code === "ENOENT";
+    throw userError("PIPELINE_THROWS", "The module fails when it is loaded", file, cause, [
+      "Correct what it does at its top level.",
+      ...(noFile
+        ? ['Files beside a module are found by new URL("./file.csv", import.meta.url).']
+        : []),
+    ]);
+  }
+}
+
+function build(pipeline: Pipeline, file: string): CompiledPipeline {
+  try {
+    return pipeline.compile();
+  } catch (cause) {
+    if (isMillraceError(cause)) throw cause;
+    throw userError(
+      "PIPELINE_BUILD_FAILED",
+      `build of pipeline "${pipeline.name}" fails`,
+      file,
+      cause,
+      ["build runs on references and not on values: leave work to steps."],
+    );
+  }
+}
+
+/** What the user's own code threw, with the place in the user's own source. */
+function userError(
+  code: string,
+  what: string,
+  file: string,
+  cause: unknown,
+  actions: readonly string[],
+): MillraceError {
+  const stack =
+    cause instanceof Error ? cause.stack?.replaceAll(`${dirname(file)}/`, "") : undefined;
+  const place = /^\s+at (?:.*\()?((?!node:|file:|\/)[^()\s]+:\d+:\d+)\)?$/m.exec(stack ?? "")?.[1];
+  return new MillraceError({
+    class: "pipeline",
+    code,
+    message: `${what}${place === undefined ? "" : ` (${place})`}: ${messageOf(cause)}`,
+    action: actions.join(" "),
+    details: stack === undefined ? {} : { stack },
+    cause,
+  });
+}
+
+// The command was killed: nobody waits for the answer.
+process.once("disconnect", () => process.exit(1));
+process.channel?.unref();
 const [file = ""] = process.argv.slice(2);
 const message = await answer(file).catch(
   (error: unknown): CompilerAnswer => ({ error: summarizeError(error) }),

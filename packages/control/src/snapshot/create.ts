@@ -25,6 +25,7 @@ export async function makeSnapshot(
   artifacts: ArtifactStore,
   fingerprints: Fingerprints,
   progress: (message: string) => void,
+  signal?: AbortSignal,
 ): Promise<MadeSnapshot> {
   const known = await fingerprints.find(source);
   if (known !== null && (await artifacts.isIntact(known.snapshot))) {
@@ -38,7 +39,7 @@ export async function makeSnapshot(
   progress(`Bundling ${shown}`);
   const readSince = Date.now();
   const made = await bundle(source);
-  const compiled = await compileStaged(made, artifacts, shown);
+  const compiled = await compileStaged(made, artifacts, shown, signal);
   const manifest = describe(made, compiled);
   const id = await artifacts.put(manifest, made.files, made.externals);
   await fingerprints.remember(source, id, made.sources, readSince);
@@ -49,10 +50,11 @@ async function compileStaged(
   made: Bundle,
   artifacts: ArtifactStore,
   shown: string,
+  signal: AbortSignal | undefined,
 ): Promise<CompiledDescription> {
   const { directory, discard } = await artifacts.stage(made.files, made.externals);
   try {
-    return await compileBundle(join(directory, ENTRY_FILE), shown);
+    return await compileBundle(join(directory, ENTRY_FILE), shown, signal);
   } finally {
     await discard();
   }

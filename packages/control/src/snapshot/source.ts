@@ -1,7 +1,11 @@
 import { existsSync, statSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { MillraceError, type Pipeline } from "@millrace/core";
+
+/** A module that has been imported already is there at once. */
+const EVALUATION_MS = 5000;
 
 /** A pipeline's module and the export that holds it. */
 export interface PipelineSource {
@@ -39,7 +43,7 @@ export async function sourceOfPipeline(pipeline: Pipeline): Promise<PipelineSour
   const { module } = pipeline;
   if (module !== undefined) {
     const file = module.startsWith("file:") ? fileURLToPath(module) : module;
-    const exported: Readonly<Record<string, unknown>> = await import(module);
+    const exported = await evaluated(module, pipeline.name);
     const name = Object.keys(exported).find((key) => exported[key] === pipeline);
     if (name !== undefined) return { file, export: name, root: packageRoot(file) };
   }
@@ -49,6 +53,29 @@ export async function sourceOfPipeline(pipeline: Pipeline): Promise<PipelineSour
     message: `The module of pipeline "${pipeline.name}" is not known${module === undefined ? "" : `: ${module} does not export it`}.`,
     action: "Export the pipeline from the module that defines it, or deploy by path.",
   });
+}
+
+/** The exports of a module that has been evaluated; one that waits for this very call would wait forever. */
+async function evaluated(
+  module: string,
+  pipeline: string,
+): Promise<Readonly<Record<string, unknown>>> {
+  const timer = new AbortController();
+  const late = sleep(EVALUATION_MS, undefined, { signal: timer.signal }).then(() => {
+    throw new MillraceError({
+      class: "usage",
+      code: "PIPELINE_SOURCE_UNKNOWN",
+      message: `The module of pipeline "${pipeline}", ${module}, is still being loaded.`,
+      action:
+        "Deploy from another module than the one that defines the pipeline, or deploy by path.",
+    });
+  });
+  try {
+    return await Promise.race([import(module), late]);
+  } finally {
+    timer.abort();
+    late.catch(() => undefined);
+  }
 }
 
 /** A path as people read it: short where it lies below the working directory. */
