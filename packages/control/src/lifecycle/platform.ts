@@ -19,7 +19,7 @@ import type { Finding, Sighting } from "./verdict.ts";
 /** How many readings in a row it takes to believe that a deployment is absent, silent, drifted or failed. */
 export const READINGS = 3;
 /** How long a deployer may take to heed an abort, in milliseconds; then it is left behind. */
-const GRACE_MS = 2_000;
+const GRACE_MS = 1_000;
 
 /** A deployment's platform: the deployer's calls, and the service's own word. Changes no record. */
 export class Platform {

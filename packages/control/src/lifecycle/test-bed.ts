@@ -15,7 +15,7 @@ import {
   type ReadContext,
   servingSettingsSchema,
 } from "@millrace/core";
-import { openStore, type Store } from "@millrace/store";
+import { type Lease, openStore, type Store } from "@millrace/store";
 import { z } from "zod";
 import type { DeployResult } from "../client.ts";
 import { systemClock } from "./clock.ts";
@@ -458,8 +458,8 @@ export class Bed {
     return this.driver().deprovision(await this.record(), call);
   }
 
-  /** What a takeover does after the process that held the lease was killed. */
-  async holderDied(): Promise<void> {
+  /** Holds the deployment's lease; one that a killed process left behind is taken over. */
+  async withLease<T>(work: (lease: Lease) => Promise<T>): Promise<T> {
     const { leases } = this.store;
     const holder = { host: "h", pid: 1, processStart: "1", purpose: "test", since: 0 };
     const attempt = await leases.acquire(`deployment:${this.id}`, holder, 60_000);
@@ -467,6 +467,15 @@ export class Bed {
       ? attempt
       : await leases.takeOver(attempt.current, holder, 60_000);
     if (!taken.acquired) throw new Error("The lease changed hands.");
-    await leases.release(taken.lease);
+    try {
+      return await work(taken.lease);
+    } finally {
+      await leases.release(taken.lease);
+    }
+  }
+
+  /** What a takeover does after the process that held the lease was killed. */
+  holderDied(): Promise<void> {
+    return this.withLease(async () => undefined);
   }
 }

@@ -1,0 +1,110 @@
+import { afterAll, beforeEach, expect, test } from "vitest";
+import { lastProvision, previousSnapshot, unfinished } from "./history.ts";
+import { type Bed, TestBed } from "./test-bed.ts";
+
+const testBed = new TestBed();
+afterAll(() => testBed.close());
+
+let bed: Bed;
+beforeEach(async () => {
+  bed = await testBed.bed();
+});
+
+const previous = async () => previousSnapshot(bed.store, await bed.record());
+
+async function deployFails(letter: string): Promise<void> {
+  bed.platform.rolloutsFail = true;
+  await expect(bed.deploy(letter)).rejects.toMatchObject({ code: "DEPLOY_FAILED" });
+  bed.platform.rolloutsFail = false;
+}
+
+/** A deploy that times out, and that a refresh finds done. */
+async function deployLate(letter: string): Promise<void> {
+  bed.platform.stuck = true;
+  const call = bed.call({ timeoutSeconds: 0.05 });
+  await expect(bed.deploy(letter, { call })).rejects.toMatchObject({ class: "timeout" });
+  bed.platform.stuck = false;
+  await expect.poll(async () => (await bed.refresh()).status).toBe("RUNNING");
+}
+
+test("there is nothing before the first snapshot", async () => {
+  await expect(previous()).rejects.toMatchObject({ class: "conflict", code: "ROLLBACK_NOTHING" });
+  await bed.deploy("a");
+  await expect(previous()).rejects.toMatchObject({ code: "ROLLBACK_NOTHING" });
+});
+
+test("the previous snapshot is the one that served before", async () => {
+  await bed.deploy("a");
+  await bed.deploy("b");
+  expect(await previous()).toBe(await bed.snapshot("a"));
+  await bed.deploy("c");
+  expect(await previous()).toBe(await bed.snapshot("b"));
+  await bed.deploy("b");
+  expect(await previous()).toBe(await bed.snapshot("c"));
+});
+
+test("a snapshot that failed never served", async () => {
+  await bed.deploy("a");
+  await bed.deploy("b");
+  await deployFails("c");
+  expect(await previous()).toBe(await bed.snapshot("a"));
+});
+
+test("a snapshot that was late did serve", async () => {
+  await bed.deploy("a");
+  await deployLate("b");
+  expect(await previous()).toBe(await bed.snapshot("a"));
+  await bed.deploy("c");
+  expect(await previous()).toBe(await bed.snapshot("b"));
+});
+
+test("it is found behind any number of other operations", async () => {
+  await bed.deploy("a");
+  await bed.deploy("b");
+  const begin = {
+    kind: "refresh",
+    snapshotId: null,
+    revision: null,
+    previousSnapshotId: null,
+  } as const;
+  await bed.withLease(async (lease) => {
+    for (let i = 0; i < 120; i++) {
+      const operation = { ...begin, deploymentId: bed.id, userName: "ada", overrides: {} };
+      const { id } = await bed.store.operations.begin(operation, {}, lease);
+      await bed.store.operations.end(id, { outcome: "succeeded", error: null }, {}, lease);
+    }
+  });
+  expect(await previous()).toBe(await bed.snapshot("a"));
+});
+
+test("what a snapshot was deployed with is that of its last success", async () => {
+  await bed.deploy("a");
+  const first = await lastProvision(bed.store, bed.id, await bed.snapshot("a"));
+  expect(first?.overrides).toMatchObject({ environment: { LETTER: "a" } });
+  await bed.deploy("b");
+  await deployFails("a");
+  const last = await lastProvision(bed.store, bed.id, await bed.snapshot("a"));
+  expect(last?.id).toBe(first?.id);
+  expect(await lastProvision(bed.store, bed.id, await bed.snapshot("z"))).toBeNull();
+});
+
+test("what a snapshot was deployed with is that of the operation that was late", async () => {
+  await deployLate("a");
+  const last = await lastProvision(bed.store, bed.id, await bed.snapshot("a"));
+  expect(last).toMatchObject({ outcome: "timed_out", overrides: { environment: { LETTER: "a" } } });
+});
+
+test("only an operation that did not come to its end is unfinished", async () => {
+  expect(await unfinished(bed.store, bed.id)).toEqual({ crashed: false, wanted: null });
+  await bed.deploy("a");
+  expect(await unfinished(bed.store, bed.id)).toEqual({ crashed: false, wanted: null });
+  await deployFails("b");
+  const wanted = {
+    revision: "revision-b",
+    snapshotId: await bed.snapshot("b"),
+    authKeyHash: "hash-b",
+  };
+  expect(await unfinished(bed.store, bed.id)).toEqual({ crashed: false, wanted });
+  await bed.deprovision();
+  expect(await unfinished(bed.store, bed.id)).toEqual({ crashed: false, wanted: null });
+});

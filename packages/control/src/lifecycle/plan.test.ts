@@ -1,0 +1,48 @@
+import { afterAll, beforeEach, expect, test } from "vitest";
+import { type Bed, TestBed } from "./test-bed.ts";
+
+const testBed = new TestBed();
+afterAll(() => testBed.close());
+
+let bed: Bed;
+beforeEach(async () => {
+  bed = await testBed.bed();
+});
+
+const plan = async (letter: string) => bed.driver().plan(await bed.provisionInput(letter));
+
+test("it says what provision would do, and changes nothing", async () => {
+  expect(await plan("a")).toMatchObject({
+    action: "create",
+    deployment: bed.name,
+    exists: false,
+    snapshot: { from: null, to: await bed.snapshot("a") },
+  });
+  expect(bed.platform.resources.size).toBe(0);
+  await bed.deploy("a");
+  const before = await bed.record();
+  expect(await plan("b")).toMatchObject({
+    action: "update",
+    exists: true,
+    snapshot: { from: await bed.snapshot("a"), to: await bed.snapshot("b") },
+  });
+  expect(await plan("a")).toMatchObject({ action: "no-op" });
+  expect(await bed.record()).toEqual(before);
+});
+
+test("it is made while another process works on the deployment", async () => {
+  await bed.withLease(async () => {
+    expect(await plan("a")).toMatchObject({ action: "create" });
+  });
+});
+
+test("it waits out a platform that is throttled, and ends at its deadline", async () => {
+  bed.platform.faults = ["throttled", "throttled"];
+  expect(await plan("a")).toMatchObject({ action: "create" });
+  bed.platform.hangs = true;
+  const call = bed.call({ timeoutSeconds: 0.05 });
+  await expect(bed.driver().plan(await bed.provisionInput("a", { call }))).rejects.toMatchObject({
+    class: "timeout",
+    code: "OPERATION_TIMED_OUT",
+  });
+});
