@@ -64,22 +64,40 @@ class NodeSqliteDialect extends SqliteDialect {
   readonly #file: string;
 
   constructor(file: string) {
-    super({ database: async () => openDatabase(file) });
+    super({ database: async () => adaptDatabase(openDatabase(file)) });
     this.#file = file;
   }
 
   override createDriver(): SqliteDriver {
-    return new ImmediateDriver({ database: async () => openDatabase(this.#file) });
+    return new ImmediateDriver(this.#file);
   }
 }
 
 class ImmediateDriver extends SqliteDriver {
+  readonly #isInTransaction: () => boolean;
+
+  constructor(file: string) {
+    let database: DatabaseSync | undefined;
+    super({
+      database: async () => {
+        database = openDatabase(file);
+        return adaptDatabase(database);
+      },
+    });
+    this.#isInTransaction = () => database?.isTransaction === true;
+  }
+
+  /** SQLite rolls back by itself when the disk is full; a second rollback would fail and hide why. */
+  override async rollbackTransaction(connection: DatabaseConnection): Promise<void> {
+    if (this.#isInTransaction()) await super.rollbackTransaction(connection);
+  }
+
   override async beginTransaction(connection: DatabaseConnection): Promise<void> {
     await connection.executeQuery(CompiledQuery.raw("begin immediate"));
   }
 }
 
-function openDatabase(file: string): SqliteDatabase {
+function openDatabase(file: string): DatabaseSync {
   prepareFile(file);
   const database = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS });
   try {
@@ -91,6 +109,10 @@ function openDatabase(file: string): SqliteDatabase {
     database.close();
     throw thrown;
   }
+  return database;
+}
+
+function adaptDatabase(database: DatabaseSync): SqliteDatabase {
   return {
     close: () => database.close(),
     prepare: (text) => adaptStatement(database.prepare(text)),
