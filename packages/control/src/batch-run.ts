@@ -55,7 +55,7 @@ export async function runBatch(
     authKeyHash: null,
   });
   try {
-    const args = [workspace.runtime, "run", artifacts.runDirectory(snapshot.id, manifest)];
+    const args = [workspace.runtime, "run", artifacts.folderToRun(snapshot.id, manifest)];
     if (options.runName !== undefined) args.push("--name", options.runName);
     if (options.timeoutSeconds !== undefined)
       args.push("--timeout", String(options.timeoutSeconds));

@@ -92,7 +92,7 @@ function devParts(
     entry: file,
     async build(signal) {
       const ready = await readySnapshot(workspace, source, { signal });
-      return { ...ready, directory: artifacts.runDirectory(ready.snapshot.id, ready.manifest) };
+      return { ...ready, directory: artifacts.folderToRun(ready.snapshot.id, ready.manifest) };
     },
     async environment({ snapshot, manifest }) {
       const settings = servingSettings([

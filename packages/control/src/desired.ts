@@ -1,5 +1,5 @@
-import { createHmac, randomBytes } from "node:crypto";
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { createHmac, randomBytes, randomUUID } from "node:crypto";
+import { link, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import {
   type Artefact,
@@ -13,6 +13,7 @@ import {
   type SnapshotManifest,
   type SnapshotRecord,
 } from "@millrace/core";
+import { z } from "zod";
 import type { DeployerEntry, EffectiveSetting } from "./client.ts";
 import type { Desired } from "./lifecycle/dependencies.ts";
 import { hashAuthKey, wantedAuthKey } from "./secrets/auth-key.ts";
@@ -45,7 +46,7 @@ const RESERVED = /^(?:MILLRACE_|PORT$|HOST$)/;
 
 /**
  * Works out everything that shall run: settings by precedence, secrets, environment, and the revision over all of it.
- * @throws MillraceError `SETTINGS_INVALID`, `SECRET_MISSING`, `ENVIRONMENT_RESERVED`
+ * @throws MillraceError `SETTINGS_INVALID`, `SECRET_MISSING`, `ENVIRONMENT_RESERVED`, `ENVIRONMENT_SECRET`, `ENVIRONMENT_INVALID`, `SNAPSHOT_GONE`
  */
 export async function desire(
   workspace: Workspace,
@@ -71,7 +72,7 @@ export async function desire(
     envFile: workspace.loaded.envFile,
     store: workspace.secrets,
   });
-  const environment = userEnvironment(overrides.environment);
+  const environment = userEnvironment(overrides.environment, manifest.pipeline.secrets);
   const { authKey: _key, ...plainServing } = serving.value;
   // How the key came about makes no revision: the key itself does, by its digest.
   const { generateAuthKey: _generate, ...comparedServing } = plainServing;
@@ -83,6 +84,8 @@ export async function desire(
       serving: comparedServing,
       environment,
       authKeyHash,
+      // A newer server is another service although nothing of the user's has changed.
+      runtime: await runtimeVersion(workspace.runtime),
     },
     secrets,
   );
@@ -155,7 +158,7 @@ function artefactFor(
   manifest: SnapshotManifest,
 ): Artefact {
   if (flavor.capabilities.artefact === "bundle")
-    return { kind: "bundle", directory: artifacts.runDirectory(id, manifest), runtime };
+    return { kind: "bundle", directory: artifacts.folderToRun(id, manifest), runtime };
   throw new MillraceError({
     class: "usage",
     code: "ARTEFACT_UNSUPPORTED",
@@ -166,15 +169,41 @@ function artefactFor(
 
 function userEnvironment(
   environment: Readonly<Record<string, string>>,
+  secrets: readonly string[],
 ): Readonly<Record<string, string>> {
-  const reserved = Object.keys(environment).filter((name) => RESERVED.test(name));
-  if (reserved.length === 0) return environment;
-  throw new MillraceError({
-    class: "usage",
-    code: "ENVIRONMENT_RESERVED",
-    message: `The environment variables ${reserved.join(", ")} are set by Millrace.`,
-    action: "Choose other names; the port is a setting of the deployer.",
-  });
+  for (const [name, value] of Object.entries(environment)) {
+    const fault = faultOfVariable(name, value, secrets);
+    if (fault !== undefined) throw fault;
+  }
+  return environment;
+}
+
+function faultOfVariable(
+  name: string,
+  value: string,
+  secrets: readonly string[],
+): MillraceError | undefined {
+  const refuse = (code: string, message: string, action: string): MillraceError =>
+    new MillraceError({ class: "usage", code, message, action });
+  if (RESERVED.test(name))
+    return refuse(
+      "ENVIRONMENT_RESERVED",
+      `The environment variable ${name} is set by Millrace.`,
+      "Choose another name; the port is a setting of the deployer.",
+    );
+  if (secrets.includes(name))
+    return refuse(
+      "ENVIRONMENT_SECRET",
+      `${name} is a secret of the pipeline and does not belong into the plain environment.`,
+      `Run: millrace secret set ${name}`,
+    );
+  if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name) || value.includes("\0"))
+    return refuse(
+      "ENVIRONMENT_INVALID",
+      `${JSON.stringify(name)} is no usable environment variable.`,
+      "Use letters, digits and _ in its name, and text without a null character as its value.",
+    );
+  return undefined;
 }
 
 /** A key given on the command line lies in the secret store; the record does not repeat it. */
@@ -192,7 +221,7 @@ async function revisionOf(
   const key = await revisionKey(join(loaded.home, "revision.key"));
   const hmac = createHmac("sha256", key).update(canonicalJson(parts));
   for (const [name, secret] of Object.entries(secrets).sort(([a], [b]) => (a < b ? -1 : 1))) {
-    hmac.update(`\0${name}\0${secret.reveal()}`);
+    hmac.update(JSON.stringify([name, secret.reveal()]));
   }
   return hmac.digest("hex");
 }
@@ -204,11 +233,20 @@ async function revisionKey(file: string): Promise<Buffer> {
     if (!(error instanceof Error && "code" in error && error.code === "ENOENT")) throw error;
   }
   await mkdir(dirname(file), { recursive: true, mode: 0o700 });
+  const draft = `${file}.${randomUUID()}`;
+  await writeFile(draft, randomBytes(32), { mode: 0o600, flush: true });
   try {
-    await writeFile(file, randomBytes(32), { mode: 0o600, flag: "wx", flush: true });
+    // A link appears with its whole content, or not at all when another process was faster; then that one's key counts.
+    await link(draft, file);
   } catch (error) {
-    // Another process made it at the same time; its key counts.
     if (!(error instanceof Error && "code" in error && error.code === "EEXIST")) throw error;
+  } finally {
+    await rm(draft, { force: true });
   }
   return readFile(file);
+}
+
+async function runtimeVersion(runtime: string): Promise<string> {
+  const manifest = JSON.parse(await readFile(join(dirname(runtime), "..", "package.json"), "utf8"));
+  return z.object({ version: z.string() }).parse(manifest).version;
 }

@@ -189,6 +189,9 @@ describe("ArtifactStore", () => {
     expect(await readFile(join(run, "pipeline.mjs"))).toEqual(code);
     await rm(run, { recursive: true });
     expect(await store.isIntact(nativeId)).toBe(false);
+    expect(() => store.folderToRun(nativeId, withNative)).toThrow(
+      expect.objectContaining({ code: "SNAPSHOT_GONE" }),
+    );
   });
 
   it("keeps two versions of a package apart, each where the one that needs it finds it", async () => {

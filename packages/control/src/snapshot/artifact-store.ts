@@ -60,6 +60,13 @@ export class ArtifactStore {
       : join(this.#root, "bundles", id.replace(/^sha256:/, ""));
   }
 
+  /** The same, once it is known to be there. @throws MillraceError `SNAPSHOT_GONE` */
+  folderToRun(id: string, manifest: SnapshotManifest): string {
+    const folder = this.runDirectory(id, manifest);
+    if (existsSync(join(folder, MANIFEST_FILE))) return folder;
+    throw this.#gone(id);
+  }
+
   /** True when the snapshot is there, whether or not it is as it was stored. */
   has(id: string): boolean {
     return existsSync(join(this.directory(id), MANIFEST_FILE));
@@ -155,19 +162,23 @@ export class ArtifactStore {
     try {
       text = await readFile(file, "utf8");
     } catch (cause) {
-      throw new MillraceError({
-        class: "not_found",
-        code: "SNAPSHOT_GONE",
-        message: `The files of snapshot ${id} are not in ${this.#root}.`,
-        action: "Create the snapshot again from its source.",
-        cause,
-      });
+      throw this.#gone(id, cause);
     }
     if (digestOf(text) !== id) throw corrupt(id, MANIFEST_FILE);
     return parse(snapshotManifestSchema, JSON.parse(text), {
       what: `The manifest of snapshot ${id}`,
       code: "SNAPSHOT_INVALID",
       action: "It was made by another version of Millrace: create the snapshot again.",
+    });
+  }
+
+  #gone(id: string, cause?: unknown): MillraceError {
+    return new MillraceError({
+      class: "not_found",
+      code: "SNAPSHOT_GONE",
+      message: `The files of snapshot ${id} are not in ${this.#root}.`,
+      action: "Create the snapshot again from its source.",
+      cause,
     });
   }
 

@@ -1,0 +1,194 @@
+import { existsSync } from "node:fs";
+import { readdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { type Client, connect, type DeployOptions } from "@millrace/control";
+import {
+  type DeploymentRequest,
+  isSecret,
+  SERVICE_CONFIG_VARIABLE,
+  serviceConfigSchema,
+} from "@millrace/core";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
+import { capturingFlavor } from "./capturing-flavor.fixture.ts";
+import { makeProject } from "./snapshot/project.fixture.ts";
+
+const PIPELINE = `import { definePipeline } from "@millrace/core";
+import { z } from "zod";
+export default definePipeline({
+  name: "sample",
+  input: z.object({}),
+  secrets: ["TOKEN"],
+  settings: { serving: { tracking: { mode: "sync" } }, deployer: { cloud: { memory: 4, scaling: { max: 3 } }, other: { x: 1 } } },
+  build: () => ({}),
+});
+`;
+
+const CONFIG = {
+  project: "p",
+  deployers: {
+    prod: {
+      flavor: "cloud",
+      settings: { cpu: 2, memory: 2, scaling: { min: 1, max: 2 } },
+      serving: { maxQueue: 7 },
+    },
+  },
+  stacks: { prod: { deployer: "prod" } },
+  stack: "prod",
+};
+
+async function open(): Promise<{
+  readonly client: Client;
+  readonly root: string;
+  plan(options?: DeployOptions): Promise<DeploymentRequest>;
+}> {
+  const { root, source } = await makeProject({
+    "pipeline.ts": PIPELINE,
+    "millrace.config.json": JSON.stringify(CONFIG),
+    ".env": "TOKEN=hunter2\n",
+  });
+  vi.stubEnv("TOKEN", undefined);
+  onTestFinished(() => void vi.unstubAllEnvs());
+  const { flavor, requests } = capturingFlavor();
+  const client = await connect({
+    directory: root,
+    home: join(root, "home"),
+    flavors: [flavor],
+    user: "ann",
+  });
+  onTestFinished(() => client.close());
+  return {
+    client,
+    root,
+    plan: async (options = {}) => {
+      await client.plan(source().file, options);
+      return requests.at(-1) ?? expect.fail("nothing was planned");
+    },
+  };
+}
+
+describe("what a deployer is asked for", () => {
+  it("is the snapshot with all settings by precedence, and the service's own configuration without a secret", async () => {
+    const { client, root, plan } = await open();
+    const request = await plan({
+      settings: { scaling: { max: 4 } },
+      serving: { logLevel: "debug" },
+      environment: { GREETING: "hello" },
+    });
+    expect(request.settings).toEqual({ cpu: 2, memory: 4, scaling: { min: 1, max: 4 } });
+    expect(request.serving).toMatchObject({
+      maxQueue: 7,
+      logLevel: "debug",
+      tracking: { mode: "sync", retentionDays: 30 },
+    });
+    expect(request.snapshot.pipeline).toBe("sample");
+    if (request.artefact.kind !== "bundle") return expect.fail("no bundle");
+    expect(await readdir(request.artefact.directory)).toContain("manifest.json");
+    expect(existsSync(request.artefact.runtime)).toBe(true);
+    expect(request.environment).toMatchObject({ GREETING: "hello", NODE_ENV: "production" });
+    const config = serviceConfigSchema.parse(
+      JSON.parse(request.environment[SERVICE_CONFIG_VARIABLE] ?? ""),
+    );
+    expect(config).toMatchObject({
+      deployment: { name: "sample", project: "p" },
+      snapshot: { id: request.snapshot.id },
+      revision: request.revision,
+      authKeyHash: null,
+      store: { kind: "sqlite", file: join(root, "home/millrace.db") },
+    });
+    expect(isSecret(request.secrets["TOKEN"]) && request.secrets["TOKEN"].reveal()).toBe("hunter2");
+    expect(JSON.stringify(request)).not.toContain("hunter2");
+    const { settings } = await client.plan({ snapshot: request.snapshot.id });
+    expect(settings).toEqual(
+      expect.arrayContaining([
+        { name: "deployer.cpu", value: 2, origin: "deployer" },
+        { name: "deployer.memory", value: 4, origin: "pipeline" },
+        { name: "serving.maxQueue", value: 7, origin: "deployer" },
+        { name: "serving.drainSeconds", value: 30, origin: "default" },
+      ]),
+    );
+  });
+
+  it("has another revision exactly when something differs that the service would notice", async () => {
+    const { root, plan } = await open();
+    const revision = async (options?: DeployOptions): Promise<string> =>
+      (await plan(options)).revision;
+    const first = await revision();
+    expect(await revision()).toBe(first);
+    expect(await revision({ settings: {}, serving: {}, environment: {} })).toBe(first);
+    expect(await revision({ settings: { cpu: 2 }, serving: { maxQueue: 7 } })).toBe(first);
+    const others = [
+      await revision({ settings: { cpu: 3 } }),
+      await revision({ serving: { maxQueue: 8 } }),
+      await revision({ environment: { A: "1" } }),
+      await revision({ environment: { A: "2" } }),
+      await revision({ serving: { authKey: "0123456789abcdef" } }),
+      await revision({ serving: { authKey: "fedcba9876543210" } }),
+    ];
+    await writeFile(join(root, ".env"), "TOKEN=another\n");
+    others.push(await revision());
+    await writeFile(
+      join(root, "pipeline.ts"),
+      PIPELINE.replace('name: "sample"', 'name: "sample2"'),
+    );
+    others.push(await revision());
+    expect(new Set([first, ...others]).size).toBe(others.length + 1);
+  });
+
+  it("does not tell by the revision what a secret is: another state folder gives another one", async () => {
+    const [one, other] = [await open(), await open()];
+    expect((await one.plan()).revision).not.toBe((await other.plan()).revision);
+  });
+
+  it("has a key by its digest alone, and a plan keeps nothing", async () => {
+    const { root, plan } = await open();
+    const request = await plan({ serving: { authKey: "0123456789abcdef" } });
+    expect(JSON.stringify(request)).not.toContain("0123456789abcdef");
+    expect(request.environment[SERVICE_CONFIG_VARIABLE]).toMatch(/"authKeyHash":"[0-9a-f]{64}"/);
+    expect(await readdir(join(root, "home"))).not.toContain("secrets.json");
+  });
+
+  it.each<readonly [string, DeployOptions, string, RegExp]>([
+    ["a reserved variable", { environment: { PORT: "1" } }, "ENVIRONMENT_RESERVED", /PORT/],
+    [
+      "a variable of Millrace's own",
+      { environment: { MILLRACE_CONFIG: "1" } },
+      "ENVIRONMENT_RESERVED",
+      /MILLRACE_CONFIG/,
+    ],
+    [
+      "a secret in the plain environment",
+      { environment: { TOKEN: "hunter3" } },
+      "ENVIRONMENT_SECRET",
+      /TOKEN/,
+    ],
+    ["an unusable variable", { environment: { "A B": "1" } }, "ENVIRONMENT_INVALID", /"A B"/],
+    ["a value with a null character", { environment: { A: "1\0" } }, "ENVIRONMENT_INVALID", /"A"/],
+    [
+      "a setting with a typo",
+      { settings: { cpuu: 1 } },
+      "SETTINGS_INVALID",
+      /cpuu: .*did you mean "cpu"\? \(from the command line\)/,
+    ],
+    ["an unusable name", { name: "a/b" }, "NAME_INVALID", /"a\/b"/],
+    ["a name of 300 characters", { name: "x".repeat(300) }, "NAME_INVALID", /300 characters/],
+    ["an unknown stack", { stack: "prd" }, "STACK_NOT_FOUND", /Did you mean "prod"\?/],
+  ])("refuses %s", async (_case, options, code, message) => {
+    const { plan } = await open();
+    const error: unknown = await plan(options).catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({
+      class: expect.stringMatching(/usage|not_found/),
+      code,
+      message: expect.stringMatching(message),
+    });
+    expect(JSON.stringify(error)).not.toContain("hunter3");
+  });
+
+  it("names every secret that has no value", async () => {
+    const { root, plan } = await open();
+    await writeFile(join(root, ".env"), "");
+    await expect(plan()).rejects.toMatchObject({
+      code: "SECRET_MISSING",
+      details: { missing: ["TOKEN"] },
+    });
+  });
+});
