@@ -40,7 +40,7 @@ export async function compileBundle(
   signal?.throwIfAborted();
   const child = fork(COMPILER, [file], {
     stdio: ["ignore", "ignore", "pipe", "ipc"],
-    execArgv: ["--enable-source-maps"],
+    execArgv: [],
     env: { ...process.env, [COMPILING_VARIABLE]: "1" },
   });
   const stop = (): void => void child.kill("SIGKILL");

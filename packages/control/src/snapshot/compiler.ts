@@ -2,8 +2,10 @@
  * The process that evaluates a bundle: `node compiler.js FILE`, with an IPC channel for the answer. User code runs here,
  * so that it can neither harm nor outlive the command.
  */
-import { dirname } from "node:path";
-import { pathToFileURL } from "node:url";
+import { existsSync, readFileSync } from "node:fs";
+import { SourceMap } from "node:module";
+import { dirname, join, relative } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import {
   type CompiledPipeline,
   isMillraceError,
@@ -82,7 +84,7 @@ function userError(
   actions: readonly string[],
 ): MillraceError {
   const stack =
-    cause instanceof Error ? cause.stack?.replaceAll(`${dirname(file)}/`, "") : undefined;
+    cause instanceof Error ? originalStack(cause.stack ?? "", dirname(file)) : undefined;
   const place = /^\s+at (?:.*\()?((?!node:|file:|\/)[^()\s]+:\d+:\d+)\)?$/m.exec(stack ?? "")?.[1];
   return new MillraceError({
     class: "pipeline",
@@ -91,6 +93,29 @@ function userError(
     action: actions.join(" "),
     details: stack === undefined ? {} : { stack },
     cause,
+  });
+}
+
+const STACK_PLACE = /(?:file:\/\/)?(\/[^\n:]+?):(\d+):(\d+)/g;
+
+/**
+ * A stack in terms of the sources. Not by Node's --enable-source-maps, which would read the maps at every start and take as
+ * long as the rest.
+ */
+function originalStack(stack: string, folder: string): string {
+  const maps = new Map<string, SourceMap>();
+  return stack.replaceAll(STACK_PLACE, (all, path: string, line: string, column: string) => {
+    const place = all.startsWith("file:") ? fileURLToPath(`file://${path}`) : path;
+    const name = relative(folder, place);
+    if (name.startsWith("..")) return all;
+    const file = join(folder, `${name}.map`);
+    if (!existsSync(file)) return `${name}:${line}:${column}`;
+    const map = maps.get(file) ?? new SourceMap(JSON.parse(readFileSync(file, "utf8")));
+    maps.set(file, map);
+    const origin = map.findOrigin(Number(line), Number(column));
+    return "fileName" in origin
+      ? `${origin.fileName}:${origin.lineNumber}:${origin.columnNumber}`
+      : `${name}:${line}:${column}`;
   });
 }
 
