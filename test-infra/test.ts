@@ -3,7 +3,7 @@
  * that counts the tests. `--only NAME,NAME` runs some lanes. In CI a required lane that cannot run is a failure.
  */
 import { parseArgs } from "node:util";
-import { commandLane, type Lane, turboLane, vitestLane } from "./lanes/lane.ts";
+import { commandLane, conformanceLane, type Lane, turboLane, vitestLane } from "./lanes/lane.ts";
 import { closingLine, NOTHING, ONE_FAILED, type Outcome, sum } from "./lanes/outcome.ts";
 
 const lanes: readonly Lane[] = [
@@ -12,6 +12,7 @@ const lanes: readonly Lane[] = [
   vitestLane("repository", "test-infra/vitest.config.ts"),
   turboLane("unit", "test", "unit.json", 2),
   turboLane("integration", "test:integration", "integration.json", 1),
+  conformanceLane("local"),
 ];
 
 const { values } = parseArgs({ options: { only: { type: "string" } } });

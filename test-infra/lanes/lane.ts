@@ -1,6 +1,6 @@
 import { spawnSync } from "node:child_process";
-import { existsSync, globSync, readFileSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, globSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import {
   countReport,
@@ -87,6 +87,34 @@ export function vitestLane(name: string, config: string): Lane {
         `--outputFile.json=${report}`,
       ]);
       return existsSync(report) ? readReport(report) : ONE_FAILED;
+    },
+  };
+}
+
+/** The numbers of a conformance report. */
+interface ConformanceReport {
+  readonly summary: {
+    readonly passed: number;
+    readonly failed: number;
+    readonly notTestable: number;
+  };
+}
+
+/** Runs the published suite on a deployer of the repository. A check that cannot be made there counts as failed. */
+export function conformanceLane(deployer: string): Lane {
+  const name = `conformance-${deployer}`;
+  const report = join(root, "test-results", `${name}.json`);
+  return {
+    name,
+    requiredInCi: true,
+    run: () => {
+      rmSync(report, { force: true });
+      mkdirSync(dirname(report), { recursive: true });
+      execute("node", ["test-infra/conformance.ts", deployer, "--json", report]);
+      if (!existsSync(report)) return ONE_FAILED;
+      // The suite wrote it.
+      const { summary } = JSON.parse(readFileSync(report, "utf8")) as ConformanceReport;
+      return { passed: summary.passed, failed: summary.failed + summary.notTestable, skipped: 0 };
     },
   };
 }
