@@ -206,6 +206,49 @@ describe("provision", () => {
     expect((await bed.deploy("b")).deployment.status).toBe("RUNNING");
   });
 
+  test("does not take the failure of an earlier attempt for one of its own", async () => {
+    bed.platform.rolloutsFail = true;
+    await failureOf(bed.deploy("a"));
+    const late = bed.platform.observe();
+    expect(late.rollout).toMatchObject({ revision: "revision-a", phase: "failed" });
+    bed.platform.rolloutsFail = false;
+    const { platform } = bed;
+    const inspect = platform.inspect.bind(platform);
+    let reads = 0;
+    platform.inspect = (context) => (++reads <= 2 ? Promise.resolve(late) : inspect(context));
+    expect((await bed.deploy("a")).deployment.status).toBe("RUNNING");
+  });
+
+  test("tells the deployer of what its try before has written", async () => {
+    const known: string[][] = [];
+    const driver = bed.driver({
+      async deployerOf(record) {
+        const { flavor, deployer } = await bed.dependencies.deployerOf(record);
+        const provision: typeof deployer.provision = (request, context) => {
+          known.push(request.deployment.inventory.map(({ kind }) => kind));
+          return deployer.provision(request, context);
+        };
+        return { flavor, deployer: { ...deployer, provision } };
+      },
+    });
+    const confirm = () => {
+      bed.platform.faults = ["reply lost"];
+      return true;
+    };
+    await driver.provision(await bed.provisionInput("a", { confirm }));
+    expect(known).toEqual([[], ["folder", "process"]]);
+  });
+
+  test("is an operation when the deployment was not RUNNING, though nothing differs", async () => {
+    await bed.deploy("a");
+    bed.platform.faults = ["expired"];
+    await failureOf(bed.refresh());
+    expect((await bed.record()).status).toBe("UNKNOWN");
+    const { deployment, operation } = await bed.deploy("a");
+    expect(operation?.outcome).toBe("succeeded");
+    expect(deployment.status).toBe("RUNNING");
+  });
+
   test("reports a fault of the deployer as one, and records the operation as failed", async () => {
     const confirm = () => {
       bed.platform.faults = ["bug"];
@@ -261,6 +304,18 @@ describe("a platform that cannot be reached", () => {
     });
     expect(await bed.inventory()).toEqual({ folder: "present", process: "present" });
     expect(await history()).toEqual(["provision failed", "provision succeeded"]);
+  });
+
+  test("is UNKNOWN after a failure when it cannot be looked at either", async () => {
+    await bed.deploy("a");
+    const confirm = () => {
+      bed.platform.faults = ["refused", "expired"];
+      return true;
+    };
+    const error = await failureOf(bed.deploy("b", { confirm }));
+    expect(error.code).toBe("DEPLOY_FAILED");
+    expect(error.message).toContain("What serves now is not known.");
+    expect(await bed.record()).toMatchObject({ status: "UNKNOWN", url: bed.platform.url });
   });
 
   test("is UNKNOWN when a plan finds it so, without an operation", async () => {
@@ -427,6 +482,23 @@ describe("refresh", () => {
     expect((await bed.refresh()).status).toBe("RUNNING");
   });
 
+  test("does not take an answer that was cut off for silence", async () => {
+    await bed.deploy("a");
+    bed.platform.healthy = false;
+    const caller = new AbortController();
+    const { platform } = bed;
+    const inspect = platform.inspect.bind(platform);
+    let reads = 0;
+    platform.inspect = async (context) => {
+      const observation = await inspect(context);
+      if (++reads === 3) caller.abort();
+      return observation;
+    };
+    const call = bed.call({ signal: caller.signal });
+    expect((await failureOf(bed.refresh(call))).class).toBe("aborted");
+    expect((await bed.record()).status).toBe("RUNNING");
+  });
+
   test("finds another revision than the recorded one drifted", async () => {
     await bed.deploy("a");
     bed.platform.serving = { revision: "revision-z", snapshotId: "sha256:zzzz" };
@@ -488,6 +560,19 @@ describe("deprovision", () => {
     expect((await bed.deprovision()).status).toBe("ABSENT");
     expect(bed.platform.calls).toEqual([]);
     expect(await history()).toEqual(["deprovision succeeded", "provision succeeded"]);
+  });
+
+  test("forgets what was intended and never made, once the platform confirms that nothing is left", async () => {
+    await bed.deploy("a");
+    await bed.withLease((lease) =>
+      bed.store.inventory.put(
+        bed.id,
+        { kind: "certificate", name: "c", state: "intended", platformId: null },
+        lease,
+      ),
+    );
+    await bed.deprovision();
+    expect(await bed.inventory()).toEqual({});
   });
 
   test("leaves the status as observed when it fails", async () => {
@@ -557,6 +642,14 @@ describe("delete", () => {
     },
   );
 
+  test("with force still heeds the caller", async () => {
+    await bed.deploy("a");
+    const call = bed.call({ signal: AbortSignal.abort() });
+    const removal = bed.driver().delete(await bed.record(), true, call);
+    expect((await failureOf(removal)).class).toBe("aborted");
+    expect((await bed.record()).status).toBe("RUNNING");
+  });
+
   test("with force needs no plugin", async () => {
     await bed.deploy("a");
     const driver = bed.driver({ deployerOf: () => Promise.reject(new Error("no plugin")) });
@@ -586,6 +679,7 @@ describe("two operators", () => {
       return provision(request, context);
     };
     expect((await failureOf(bed.deploy("a"))).code).toBe("LEASE_LOST");
+    expect(platform.calls).toEqual(["plan", "provision"]);
     expect(platform.resources.size).toBe(0);
     platform.provision = provision;
     expect((await bed.deploy("b")).deployment.status).toBe("RUNNING");

@@ -108,3 +108,32 @@ test("only an operation that did not come to its end is unfinished", async () =>
   await bed.deprovision();
   expect(await unfinished(bed.store, bed.id)).toEqual({ crashed: false, wanted: null });
 });
+
+test("an operation that crashed stays unfinished after a refresh found so", async () => {
+  await bed.deploy("a");
+  bed.platform.stuck = true;
+  await bed.withLease(async (lease) => {
+    const { request, overrides } = await (await bed.provisionInput("b")).prepare(
+      { id: bed.id, name: bed.name, project: "default", inventory: [], metadata: {} },
+      await bed.record(),
+    );
+    const begin = { kind: "provision", revision: request.revision, overrides } as const;
+    const snapshotId = request.snapshot.id;
+    await bed.store.operations.begin(
+      { ...begin, deploymentId: bed.id, userName: "ada", snapshotId, previousSnapshotId: null },
+      { status: "PENDING" },
+      lease,
+    );
+  });
+  expect(await unfinished(bed.store, bed.id)).toMatchObject({ crashed: true });
+  await bed.refresh();
+  expect((await bed.operations()).map(({ outcome }) => outcome)).toEqual([
+    "succeeded",
+    "abandoned",
+    "succeeded",
+  ]);
+  expect(await unfinished(bed.store, bed.id)).toMatchObject({
+    crashed: false,
+    wanted: { revision: "revision-b", snapshotId: await bed.snapshot("b") },
+  });
+});
