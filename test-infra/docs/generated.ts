@@ -5,6 +5,7 @@
  */
 import { globSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { clausesMarkdown } from "@millrace/conformance";
 import {
   DEPLOYMENT_STATUSES,
   ERROR_CLASSES,
@@ -67,6 +68,7 @@ const sections: Readonly<Record<string, () => string>> = {
     `| status | meaning |\n| --- | --- |\n${DEPLOYMENT_STATUSES.map((status) => `| ${status} | ${STATUS_MEANING[status]} |\n`).join("")}`,
   diagram: () => `\`\`\`mermaid\n${lifecycleDiagram()}\`\`\`\n`,
   table: lifecycleTable,
+  clauses: clausesMarkdown,
   "serving-settings": () => settingsTable(servingSettingsSchema),
   "local-settings": () => flavorSettings("local"),
   "exit-codes": () =>

@@ -32,8 +32,6 @@ export interface Faults {
   expireCredentials?(): Promise<void>;
   /** The platform refuses every change for good, for example for lack of quota. */
   refuse?(): Promise<void>;
-  /** Roll-outs do not come to their end. */
-  slowDown?(): Promise<void>;
   /** The platform carries out the next change, and its reply is lost. */
   loseNextReply?(): Promise<void>;
   /** Reads show changes much later than they are made. */
@@ -48,7 +46,6 @@ export const FAULTS = [
   "throttle",
   "expireCredentials",
   "refuse",
-  "slowDown",
   "loseNextReply",
   "lag",
 ] as const satisfies readonly (keyof Faults)[];

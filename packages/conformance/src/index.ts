@@ -17,3 +17,4 @@ export {
   type PlatformResource,
 } from "./harness.ts";
 export { type CheckResult, type Outcome, type Report, type RunOptions, runSuite } from "./run.ts";
+export { conformanceTests, type TestRunner } from "./test-runner.ts";

@@ -49,7 +49,6 @@ async function diesAt(bench: Bench, snapshot: string | null, death: Death): Prom
 
 /** Lets operators die at every write of the journal, one after the other, and heals after each. */
 async function atEveryWrite(
-  bench: Bench,
   moment: Death["moment"],
   die: (death: Death) => Promise<boolean>,
   heal: (where: string) => Promise<void>,
@@ -112,7 +111,6 @@ export const crashChecks = (["before", "after"] as const).flatMap((moment) => [
       const [fixture] = richest(bench);
       const count = await countResources(bench, operator, fixture);
       await atEveryWrite(
-        bench,
         moment,
         (death) => diesAt(bench, fixture, death),
         async (where) => {
@@ -132,7 +130,6 @@ export const crashChecks = (["before", "after"] as const).flatMap((moment) => [
       const { deployment } = await operator.deploy({ snapshot: "v1" }, { name: NAME });
       const { length } = await bench.list();
       await atEveryWrite(
-        bench,
         moment,
         (death) => diesAt(bench, "v2", death),
         async (where) => {
@@ -156,7 +153,6 @@ export const crashChecks = (["before", "after"] as const).flatMap((moment) => [
       const [fixture] = richest(bench);
       await operator.deploy({ snapshot: fixture }, { name: NAME });
       await atEveryWrite(
-        bench,
         moment,
         (death) => diesAt(bench, null, death),
         async () => {
@@ -175,7 +171,6 @@ export const crashChecks = (["before", "after"] as const).flatMap((moment) => [
       const operator = await bench.operator();
       const [fixture] = richest(bench);
       await atEveryWrite(
-        bench,
         moment,
         (death) => diesAt(bench, fixture, death),
         async () => {

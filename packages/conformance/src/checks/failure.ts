@@ -1,5 +1,5 @@
 import { strict as assert } from "node:assert";
-import { isMillraceError } from "@millrace/core";
+import { isMillraceError, type MillraceError } from "@millrace/core";
 import { type Bench, NotTestable, show } from "../bench.ts";
 import { check } from "../check.ts";
 import { FAULTS } from "../harness.ts";
@@ -19,14 +19,33 @@ function callsOf(
   ];
 }
 
+/** A deployment that runs, on a platform that no longer answers as it should. */
 async function broken(
   bench: Bench,
   fault: "cutOff" | "throttle" | "expireCredentials",
-): Promise<Subject> {
+): Promise<{ readonly subject: Subject; readonly logged: number }> {
   const subject = await bench.subject();
-  await subject.bringUp(subject.request("v1"));
+  const { url } = await subject.bringUp(subject.request("v1"));
+  await bench.invoke(url, { say: ["conformance"] });
+  const logged = await bench.until(
+    "there is a log",
+    async () => (await subject.logs()).length,
+    (count) => count > 0,
+  );
   await bench.fault(fault)();
-  return subject;
+  return { subject, logged };
+}
+
+/** Every call fails as the judge demands; logs may be kept where the platform need not be asked. */
+async function everyCallFails(
+  { subject, logged }: { readonly subject: Subject; readonly logged: number },
+  when: string,
+  judge: (error: MillraceError, name: string) => void,
+): Promise<void> {
+  for (const [name, call] of callsOf(subject)) {
+    const keptLogs = name === "logs" && (await subject.logs().catch(() => [])).length >= logged;
+    if (!keptLogs) judge(await typedRejection(`${name} ${when}`, call), name);
+  }
 }
 
 export const failureChecks = [
@@ -143,16 +162,15 @@ export const failureChecks = [
     "unreachable",
     "no call answers while the platform cannot be reached",
     async (bench) => {
-      const subject = await broken(bench, "cutOff");
-      for (const [name, call] of callsOf(subject)) {
-        const error = await typedRejection(`${name} while the platform is cut off`, call);
+      const parts = await broken(bench, "cutOff");
+      await everyCallFails(parts, "while the platform is cut off", (error, name) => {
         assert.equal(
           error.class,
           "unreachable",
           `${name} failed with ${error.code} of class ${error.class}`,
         );
         assert.ok(error.retryable, `${name} failed with ${error.code}, which is not retryable`);
-      }
+      });
     },
     { needs: ["cutOff"] },
   ),
@@ -161,9 +179,8 @@ export const failureChecks = [
     "throttled",
     "throttling is unreachable, retryable, and says how long to wait",
     async (bench) => {
-      const subject = await broken(bench, "throttle");
-      for (const [name, call] of callsOf(subject)) {
-        const error = await typedRejection(`${name} while throttled`, call);
+      const parts = await broken(bench, "throttle");
+      await everyCallFails(parts, "while throttled", (error, name) => {
         assert.equal(
           error.class,
           "unreachable",
@@ -171,7 +188,7 @@ export const failureChecks = [
         );
         assert.ok(error.retryable, `${name} failed with ${error.code}, which is not retryable`);
         assert.ok((error.retryAfterMs ?? 0) > 0, `${name} does not say how long to wait`);
-      }
+      });
     },
     { needs: ["throttle"] },
   ),
@@ -180,16 +197,15 @@ export const failureChecks = [
     "credentials-expired",
     "expired credentials are unreachable and not retryable",
     async (bench) => {
-      const subject = await broken(bench, "expireCredentials");
-      for (const [name, call] of callsOf(subject)) {
-        const error = await typedRejection(`${name} with expired credentials`, call);
+      const parts = await broken(bench, "expireCredentials");
+      await everyCallFails(parts, "with expired credentials", (error, name) => {
         assert.equal(
           error.class,
           "unreachable",
           `${name} failed with ${error.code} of class ${error.class}`,
         );
         assert.ok(!error.retryable, `${name} failed with ${error.code}, which is retryable`);
-      }
+      });
     },
     { needs: ["expireCredentials"] },
   ),

@@ -17,7 +17,7 @@ function lines(count: number): string[] {
 }
 
 function marked(texts: readonly string[]): string[] {
-  return texts.filter((text) => text.includes(MARK));
+  return texts.filter((text) => text.startsWith(MARK));
 }
 
 async function untilLogged(bench: Bench, subject: Subject, text: string): Promise<void> {

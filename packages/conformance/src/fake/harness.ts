@@ -40,7 +40,6 @@ function platformOf(platform: FakePlatform): Platform {
       throttle: trouble("throttle"),
       expireCredentials: trouble("expiredCredentials"),
       refuse: trouble("refuse"),
-      slowDown: trouble("slow"),
       loseNextReply: trouble("lostReply"),
       lag: trouble("lag"),
     },

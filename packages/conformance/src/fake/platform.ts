@@ -38,8 +38,7 @@ export type Trouble =
   | "expiredCredentials"
   | "refuse"
   | "lostReply"
-  | "lag"
-  | "slow";
+  | "lag";
 
 const specSchema: z.ZodType<Spec> = z.strictObject({
   revision: z.string(),
@@ -121,18 +120,11 @@ export class FakePlatform {
     this.#troubles.add(kind);
   }
 
-  /** Ends all troubles. What hung is cut, and slow roll-outs go on at once. */
+  /** Ends all troubles. What hung is cut. */
   restore(): void {
     this.#troubles.clear();
     for (const response of this.#held) response.destroy();
     this.#held.clear();
-    const now = this.#now();
-    for (const service of this.#services.all(now)) {
-      const rollouts = service.rollouts.map((rollout) =>
-        rollout.endsAt === Number.POSITIVE_INFINITY ? { ...rollout, endsAt: now } : rollout,
-      );
-      this.#services.write(service.name, { ...service, rollouts }, now);
-    }
   }
 
   /** What exists in truth, without the lag of reads. */
@@ -271,7 +263,7 @@ export class FakePlatform {
 
   #rollout(name: string, spec: Spec, strategy: Strategy, now: number): Rollout {
     const { startMs, starts } = partOf(spec.pipeline);
-    const endsAt = this.#troubles.has("slow") ? Number.POSITIVE_INFINITY : now + startMs;
+    const endsAt = now + startMs;
     this.#log(name, now, `starting revision ${spec.revision}`);
     if (!starts) this.#log(name, endsAt, "onInit failed: conformance-init-failure");
     return { spec, startedAt: now, endsAt, succeeds: starts, strategy };

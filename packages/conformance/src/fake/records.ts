@@ -16,7 +16,7 @@ export type Strategy = "rolling" | "recreate";
 export interface Rollout {
   readonly spec: Spec;
   readonly startedAt: number;
-  /** When it comes to its end; infinite while roll-outs are slowed down. */
+  /** When it comes to its end. */
   readonly endsAt: number;
   readonly succeeds: boolean;
   readonly strategy: Strategy;

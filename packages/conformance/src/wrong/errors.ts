@@ -1,5 +1,8 @@
+import { existsSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import {
   type DeployerContext,
+  type DeployerOptions,
   type DeploymentRequest,
   type DeploymentTarget,
   isMillraceError,
@@ -142,6 +145,58 @@ class RandomNames extends FakeDeployer {
   }
 }
 
+/** Takes a lock that outlives it. */
+class LocksItself extends FakeDeployer {
+  readonly #folder: string;
+
+  constructor(options: DeployerOptions<FakeSettings>) {
+    super(options);
+    this.#folder = options.stateDirectory;
+  }
+
+  override async provision(request: Request, context: DeployerContext): Promise<Observation> {
+    const lock = join(this.#folder, `${request.deployment.id}.lock`);
+    if (existsSync(lock)) {
+      throw new MillraceError({
+        class: "conflict",
+        code: "WRONG_LOCKED",
+        message: `The deployment is locked by ${lock}.`,
+        action: "Delete the file.",
+      });
+    }
+    writeFileSync(lock, "");
+    try {
+      return await super.provision(request, context);
+    } finally {
+      rmSync(lock);
+    }
+  }
+}
+
+/** Removes only what it is sure to have made. */
+class IgnoresIntentions extends FakeDeployer {
+  override async deprovision(
+    target: DeploymentTarget,
+    context: DeployerContext,
+  ): Promise<Observation> {
+    const known = new Set(
+      target.inventory.filter(({ state }) => state === "present").map(({ kind }) => kind),
+    );
+    const { service, secrets } = this.names(target);
+    if (known.has("service")) await this.removeService(service, context);
+    if (known.has("secret-set")) await this.removeSecrets(secrets, context);
+    return this.inspect(target, context);
+  }
+
+  override async inspect(target: DeploymentTarget, context: ReadContext): Promise<Observation> {
+    const seen = await super.inspect(target, context);
+    const known = target.inventory.some(({ state }) => state === "present");
+    return known || seen.state === "running"
+      ? seen
+      : { ...seen, state: "absent", url: null, serving: null, resources: [], error: null };
+  }
+}
+
 const never = new AbortController().signal;
 
 class IgnoresAbort extends FakeDeployer {
@@ -209,7 +264,14 @@ export const wrongErrors = [
   wrong("LOST-02", "missing-is-fatal", /WRONG_NOT_FOUND/, LostReplyIsRemoved),
   wrong("EVEN-01", "avoids-lagging-conflicts", /FAKE_CONFLICT/, AvoidsConflicts),
   wrong("CONC-01", "avoids-conflicts", /exactly .* exist/, AvoidsConflicts),
-  wrong("CRASH-01", "random-names", /.*/, RandomNames),
+  wrong("CRASH-01", "random-names", /after a death/, RandomNames),
+  wrong("CRASH-02", "locks-itself", /WRONG_LOCKED/, LocksItself),
+  wrong(
+    "CRASH-03",
+    "ignores-intentions",
+    /exactly .* exist|waited in vain|TIMED_OUT/,
+    IgnoresIntentions,
+  ),
   wrong("ABRT-01", "ignores-abort", /went on/, IgnoresAbort),
   wrong("ABRT-02", "aborts-late", /although its signal was aborted/, AbortsLate),
 ];

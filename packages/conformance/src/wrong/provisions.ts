@@ -17,6 +17,20 @@ import { wrong } from "./wrong-deployer.ts";
 
 type Request = DeploymentRequest<FakeSettings>;
 
+/** Does its work only when it is called again. */
+class NeedsSecondCall extends FakeDeployer {
+  readonly #called = new Set<string>();
+
+  protected override async putService(
+    request: Request,
+    names: Names,
+    context: DeployerContext,
+  ): Promise<void> {
+    if (this.#called.has(request.revision)) return super.putService(request, names, context);
+    this.#called.add(request.revision);
+  }
+}
+
 class NeverUpdates extends FakeDeployer {
   protected override async putService(
     request: Request,
@@ -189,6 +203,7 @@ class MovesUrl extends FakeDeployer {
 }
 
 export const wrongProvisions = [
+  wrong("PROV-01", "needs-second-call", /roll-out .* has ended/, NeedsSecondCall),
   wrong("PROV-02", "never-updates", /another revision|waited in vain/, NeverUpdates),
   wrong("PROV-03", "drops-environment", /null/, DropsEnvironment),
   wrong("PROV-04", "compares-snapshots", /waited in vain/, ComparesSnapshots),
