@@ -195,6 +195,6 @@ test("whatever happens, nothing is lost, nothing is claimed that is not so, and 
       expect(platform.resources.size).toBe(0);
       expect(await bed.inventory()).toEqual({});
     }),
-    { numRuns: 50 },
+    { numRuns: 200 },
   );
 }, 60_000);
