@@ -115,7 +115,7 @@ function place(
     value: (config.plugins ?? []).map((plugin) =>
       typeof plugin === "string" ? plugin : plugin.name,
     ),
-    origin: file ?? "default",
+    origin: config.plugins === undefined ? "default" : (file ?? "file"),
   });
   return {
     config,

@@ -53,10 +53,9 @@ describe("bundle", () => {
 
   it("gives other bytes when a module, the JSON or an asset differs", async () => {
     const files = {
-      "pipeline.ts": pipelineModule(
-        "return [value, data, String(new URL('./table.csv', import.meta.url))];",
-        'import { value } from "./value.ts";\nimport data from "./data.json" with { type: "json" };',
-      ),
+      "pipeline.ts": `import { value } from "./value.ts";
+import data from "./data.json" with { type: "json" };
+export default [value, data, new URL("./table.csv", import.meta.url)];`,
       "value.ts": "export const value = 1;",
       "data.json": "{}",
       "table.csv": "1",
@@ -78,7 +77,7 @@ describe("bundle", () => {
 
   it("leaves out what the pipeline does not use", async () => {
     const { source } = await makeProject({
-      "pipeline.ts": pipelineModule("return used;", 'import { used } from "./both.ts";'),
+      "pipeline.ts": 'import { used } from "./both.ts";\nexport default used;',
       "both.ts": "export const used = 'this stays'; export const unused = 'this goes';",
     });
     const code = textOf(await bundle(source()), ENTRY_FILE);
@@ -89,10 +88,9 @@ describe("bundle", () => {
   it("names all that it read, for telling whether something changed", async () => {
     const { root, source } = await makeProject({
       ...native,
-      "pipeline.ts": pipelineModule(
-        "return [data, native()];",
-        'import native from "native";\nimport data from "./data.json" with { type: "json" };',
-      ),
+      "pipeline.ts": `import native from "native";
+import data from "./data.json" with { type: "json" };
+export default [native, data];`,
       "data.json": "{}",
     });
     const { sources } = await bundle(source());
@@ -102,10 +100,8 @@ describe("bundle", () => {
 
   it("follows the paths of tsconfig.json and the imports of package.json", async () => {
     const { source } = await makeProject({
-      "pipeline.ts": pipelineModule(
-        "return [a, b];",
-        'import { a } from "@lib/a";\nimport { b } from "#lib/b.ts";',
-      ),
+      "pipeline.ts":
+        'import { a } from "@lib/a";\nimport { b } from "#lib/b.ts";\nexport default [a, b];',
       "lib/a.ts": "export const a = 'by tsconfig';",
       "lib/b.ts": "export const b = 'by package.json';",
       "tsconfig.json": '{ "compilerOptions": { "paths": { "@lib/*": ["./lib/*"] } } }',
@@ -117,7 +113,7 @@ describe("bundle", () => {
 
 describe("packages that cannot be bundled stay packages, in their exact version", () => {
   const imports = 'import it from "it";';
-  const main = { "pipeline.ts": pipelineModule("return it;", imports) };
+  const main = { "pipeline.ts": `${imports}\nexport default it;` };
 
   it.each<readonly [string, Readonly<Record<string, string>>]>([
     ["one that compiles an addon", packageFiles("it", { gypfile: true }, { "index.js": "" })],
@@ -211,10 +207,8 @@ describe("packages that cannot be bundled stay packages, in their exact version"
       ...native,
       ...nested,
       ...packageFiles("it", {}, { "index.js": "module.exports = require('native');" }),
-      "pipeline.ts": pipelineModule(
-        "return [it, native];",
-        'import it from "it";\nimport native from "native";',
-      ),
+      "pipeline.ts":
+        'import it from "it";\nimport native from "native";\nexport default [it, native];',
     });
     expect(error.message).toMatch(/native cannot be bundled and is needed in two versions/);
     expect(error.action).toMatch(/dedupe/);
@@ -252,7 +246,7 @@ describe("a source that cannot be bundled or traced is refused with file, line a
     ],
     [
       "a missing package",
-      { "pipeline.ts": pipelineModule("", 'import "@not/there/deep";') },
+      { "pipeline.ts": '\n\nimport "@not/there/deep";' },
       /pipeline\.ts:3:8: the package @not\/there is not installed/,
       /npm install @not\/there$/,
     ],
