@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { afterAll, expect, test } from "vitest";
 import type { DriverDependencies } from "./dependencies.ts";
 import type { Driver } from "./driver.ts";
-import { type Bed, type Fault, TestBed } from "./test-bed.ts";
+import { type Bed, type Fault, TestBed } from "./test-bed.fixture.ts";
 
 const testBed = new TestBed();
 afterAll(() => testBed.close());

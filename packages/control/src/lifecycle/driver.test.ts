@@ -1,7 +1,7 @@
 import { type Clock, isMillraceError, type MillraceError } from "@millrace/core";
 import { afterAll, beforeEach, describe, expect, test } from "vitest";
 import { systemClock } from "./clock.ts";
-import { type Bed, TestBed } from "./test-bed.ts";
+import { type Bed, TestBed } from "./test-bed.fixture.ts";
 
 const testBed = new TestBed();
 afterAll(() => testBed.close());

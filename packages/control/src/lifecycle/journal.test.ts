@@ -1,6 +1,6 @@
 import { afterAll, beforeEach, expect, test } from "vitest";
 import { makeJournal } from "./journal.ts";
-import { type Bed, TestBed } from "./test-bed.ts";
+import { type Bed, TestBed } from "./test-bed.fixture.ts";
 
 const testBed = new TestBed();
 afterAll(() => testBed.close());

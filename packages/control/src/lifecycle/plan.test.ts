@@ -1,5 +1,5 @@
 import { afterAll, beforeEach, expect, test } from "vitest";
-import { type Bed, TestBed } from "./test-bed.ts";
+import { type Bed, TestBed } from "./test-bed.fixture.ts";
 
 const testBed = new TestBed();
 afterAll(() => testBed.close());

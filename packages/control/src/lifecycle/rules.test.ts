@@ -1,6 +1,6 @@
 import { afterAll, beforeEach, describe, expect, test } from "vitest";
 import { mustBeFree, mustKeepStack, mustOwn, mustPass } from "./rules.ts";
-import { type Bed, TestBed } from "./test-bed.ts";
+import { type Bed, TestBed } from "./test-bed.fixture.ts";
 
 const testBed = new TestBed();
 afterAll(() => testBed.close());

@@ -1,7 +1,7 @@
 import { type DeploymentStatus, MillraceError } from "@millrace/core";
 import { afterAll, beforeEach, expect, test } from "vitest";
 import type { Call } from "./dependencies.ts";
-import { type Bed, TestBed } from "./test-bed.ts";
+import { type Bed, TestBed } from "./test-bed.fixture.ts";
 import { waitForStatus } from "./wait.ts";
 
 const testBed = new TestBed();
