@@ -53,7 +53,7 @@ describe.skipIf(!canMount)("a full disk", () => {
 
   it("leaves nothing half-written: the deployment answers, and no staging folder is left", () => {
     expect(millrace("invoke", "weather", "--city", "Tokyo").stdout).toContain("Tokyo is in its");
-    expect(readdirSync(join(disk, "home", "artifacts", "staging"))).toEqual([]);
+    expect(readdirSync(join(disk, "home", "artifacts", "default", "staging"))).toEqual([]);
     expect(millrace("deployment", "list").stdout).toMatch(/weather +RUNNING/);
   });
 });

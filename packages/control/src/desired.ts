@@ -1,5 +1,5 @@
 import { createHmac, randomBytes, randomUUID } from "node:crypto";
-import { link, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { link, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import {
   type Artefact,
@@ -8,6 +8,7 @@ import {
   type Flavor,
   type JsonObject,
   MillraceError,
+  messageOf,
   type Secret,
   type ServingSettingsInput,
   type SnapshotManifest,
@@ -230,20 +231,33 @@ async function revisionKey(file: string): Promise<Buffer> {
   try {
     return await readFile(file);
   } catch (error) {
-    if (!(error instanceof Error && "code" in error && error.code === "ENOENT")) throw error;
+    if (!hasCode(error, "ENOENT")) throw keyUnusable(file, error);
   }
-  await mkdir(dirname(file), { recursive: true, mode: 0o700 });
   const draft = `${file}.${randomUUID()}`;
-  await writeFile(draft, randomBytes(32), { mode: 0o600, flush: true });
   try {
+    await writeFile(draft, randomBytes(32), { mode: 0o600, flush: true });
     // A link appears with its whole content, or not at all when another process was faster; then that one's key counts.
     await link(draft, file);
   } catch (error) {
-    if (!(error instanceof Error && "code" in error && error.code === "EEXIST")) throw error;
+    if (!hasCode(error, "EEXIST")) throw keyUnusable(file, error);
   } finally {
     await rm(draft, { force: true });
   }
   return readFile(file);
+}
+
+function hasCode(error: unknown, code: string): boolean {
+  return error instanceof Error && "code" in error && error.code === code;
+}
+
+function keyUnusable(file: string, cause: unknown): MillraceError {
+  return new MillraceError({
+    class: "usage",
+    code: "HOME_UNUSABLE",
+    message: `The file ${file} cannot be read or written: ${messageOf(cause)}.`,
+    action: "Make room on the disk, or correct the permissions of the state folder.",
+    cause,
+  });
 }
 
 async function runtimeVersion(runtime: string): Promise<string> {

@@ -184,6 +184,20 @@ describe("deployers and stacks", () => {
   });
 });
 
+describe("a deployer that a stack names", () => {
+  it("cannot be deleted before the stack", async () => {
+    const { client } = await open();
+    await client.deployers.register("mine", "cloud");
+    await client.stacks.register("mine", "mine");
+    await expect(client.deployers.delete("mine")).rejects.toMatchObject({
+      code: "DEPLOYER_IN_USE",
+      details: { stacks: ["mine"] },
+    });
+    await client.stacks.delete("mine");
+    await client.deployers.delete("mine");
+  });
+});
+
 describe("connect", () => {
   it("refuses in the process that evaluates a pipeline's module", async () => {
     process.env["MILLRACE_COMPILING"] = "1";

@@ -142,6 +142,7 @@ export function deployersOf(workspace: Workspace): Client["deployers"] {
     async delete(name) {
       const entry = await getDeployer(workspace, name);
       mustBeStored("deployer", entry.name, entry.managedBy, workspace);
+      await mustHaveNoStack(workspace, name);
       await mustNotBeInUse(workspace, name);
       await store.components.delete(project.id, "deployer", name);
     },
@@ -225,6 +226,19 @@ function mustBeStored(
         ? `The ${kind} "${name}" is declared in ${loaded.file}.`
         : `The ${kind} "${name}" is built in.`,
     action: managedBy === "file" ? `Edit ${loaded.file}.` : "It cannot be deleted.",
+  });
+}
+
+async function mustHaveNoStack(workspace: Workspace, deployer: string): Promise<void> {
+  const stacks = (await listStacks(workspace)).filter((stack) => stack.deployer === deployer);
+  if (stacks.length === 0) return;
+  const names = stacks.map(({ name }) => name);
+  throw new MillraceError({
+    class: "conflict",
+    code: "DEPLOYER_IN_USE",
+    message: `The deployer "${deployer}" belongs to ${names.length === 1 ? "the stack" : "the stacks"} ${names.join(", ")}.`,
+    action: "Delete what names it first.",
+    details: { stacks: names },
   });
 }
 

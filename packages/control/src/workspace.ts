@@ -41,13 +41,15 @@ export async function openWorkspace(options: ConnectOptions): Promise<Workspace>
   await ensureStateFolder(loaded.home);
   const store = await openStore({ url: loaded.storeFile });
   try {
+    const project = await store.projects.ensure(loaded.project);
     return {
       loaded,
       store,
-      project: await store.projects.ensure(loaded.project),
+      project,
       user: await store.users.ensure(loaded.user),
       plugins: new Plugins(loaded, options.flavors ?? []),
-      artifacts: new ArtifactStore(loaded.artifacts),
+      // A folder per project, because deleting a snapshot in one project must not take it from another.
+      artifacts: new ArtifactStore(join(loaded.artifacts, project.name)),
       fingerprints: new Fingerprints(
         join(loaded.home, "cache", "sources"),
         `${ownVersion()} ${TARGET_NODE}`,

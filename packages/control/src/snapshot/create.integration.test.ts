@@ -26,7 +26,7 @@ async function failureOf(text: string): Promise<MillraceError> {
     (thrown) => thrown,
   );
   expect((await client.snapshots.list()).items).toEqual([]);
-  expect(await readdir(join(home, "artifacts", "staging")).catch(() => [])).toEqual([]);
+  expect(await readdir(join(home, "artifacts", "default", "staging")).catch(() => [])).toEqual([]);
   return error;
 }
 
@@ -104,7 +104,7 @@ describe("making a snapshot", () => {
   it("makes it again when its files were damaged or deleted", async () => {
     const { client, pipeline, home } = await open({ "pipeline.ts": pipelineModule("return 1;") });
     const { id } = await client.snapshots.create(pipeline);
-    const folder = join(home, "artifacts", "snapshots", id.slice("sha256:".length));
+    const folder = join(home, "artifacts", "default", "snapshots", id.slice("sha256:".length));
     const before = await readFile(join(folder, "pipeline.mjs"), "utf8");
     await writeFile(join(folder, "pipeline.mjs"), "damaged");
     expect((await client.snapshots.create(pipeline)).id).toBe(id);
@@ -112,6 +112,20 @@ describe("making a snapshot", () => {
     await rm(folder, { recursive: true });
     expect((await client.snapshots.create(pipeline)).id).toBe(id);
     expect(await readFile(join(folder, "pipeline.mjs"), "utf8")).toBe(before);
+  });
+
+  it("is deleted in its own project alone", async () => {
+    const { client, pipeline, root, home } = await open({
+      "pipeline.ts": pipelineModule("return 1;"),
+      "other.json": '{ "project": "other" }',
+    });
+    const other = await connect({ directory: root, home, configFile: "other.json" });
+    onTestFinished(() => other.close());
+    const { id } = await client.snapshots.create(pipeline);
+    expect((await other.snapshots.create(pipeline)).id).toBe(id);
+    await client.snapshots.delete(id);
+    await expect(client.snapshots.get(id)).rejects.toMatchObject({ code: "SNAPSHOT_NOT_FOUND" });
+    expect((await other.run({ snapshot: id }, {})).status).toBe("completed");
   });
 
   it("runs as a batch from the snapshot alone: packages, assets and lazy modules go along", async () => {

@@ -65,4 +65,11 @@ describe("Fingerprints", () => {
     await fingerprints.remember(source(), snapshot, [], readSince);
     expect(await fingerprints.find(source())).toBeNull();
   });
+
+  it("does not stand in the way where it cannot be kept", async () => {
+    const { root, source } = await makeProject({ "pipeline.ts": "1", cache: "no folder" });
+    const fingerprints = new Fingerprints(join(root, "cache", "below"), "maker");
+    await fingerprints.remember(source(), snapshot, [], LATER);
+    expect(await fingerprints.find(source())).toBeNull();
+  });
 });

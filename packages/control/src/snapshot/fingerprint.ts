@@ -1,6 +1,6 @@
-import { createHash } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
-import { mkdir, readFile, rename, stat, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { z } from "zod";
 import { digestOf } from "./artifact-store.ts";
@@ -59,9 +59,15 @@ export class Fingerprints {
     if (files.some(({ mtimeMs }) => mtimeMs > readSince - CLOCK_STEP_MS)) return;
     const file = this.#file(source);
     const fingerprint: Fingerprint = { maker: this.#maker, snapshot, files };
-    await mkdir(dirname(file), { recursive: true, mode: 0o700 });
-    await writeFile(`${file}.${process.pid}`, JSON.stringify(fingerprint));
-    await rename(`${file}.${process.pid}`, file);
+    const draft = `${file}.${randomUUID()}`;
+    try {
+      await mkdir(dirname(file), { recursive: true, mode: 0o700 });
+      await writeFile(draft, JSON.stringify(fingerprint));
+      await rename(draft, file);
+    } catch {
+      // It only saves time: where it cannot be kept (a full disk), the sources are bundled again.
+      await rm(draft, { force: true });
+    }
   }
 
   async #read(source: PipelineSource): Promise<Fingerprint | null> {
