@@ -28,6 +28,7 @@ import {
 import { type Places, placesOf } from "./places.ts";
 import { isSettled, mustMove, planStart, planUpdate } from "./plan.ts";
 import { listenWhereWanted } from "./port-choice.ts";
+import { readPresence, removePresence } from "./presence.ts";
 import { isAlive, killProcess, type ProcessIdentity } from "./process-identity.ts";
 import { removeAllSecretFiles } from "./secret-files.ts";
 import type { LocalSettings } from "./settings.ts";
@@ -91,6 +92,7 @@ export class LocalDeployer implements Deployer<LocalSettings> {
       if (status === null) await removeLeftovers(places, context);
       else await stopSupervisor(places, status, true, context);
     }
+    await removeStalePresence(places, context);
     await context.journal.gone(processResource(places));
     await context.journal.gone(folderResource(places));
     return observeAbsent(rememberedEndpoint(last));
@@ -195,8 +197,8 @@ async function findSupervisor(places: Places, context: ReadContext): Promise<Sta
   for (;;) {
     const status = await askSupervisor(places, { type: "status" }, context.signal);
     if (status !== null) return status;
-    const state = stateIfReadable(places);
-    if (state === null || !isAlive(state) || context.clock.now() > deadline) return null;
+    const known = stateIfReadable(places) ?? readPresence(places.presence);
+    if (known === null || !isAlive(known) || context.clock.now() > deadline) return null;
     await context.clock.sleep(POLL_MS, context.signal);
   }
 }
@@ -241,6 +243,15 @@ async function removeLeftovers(places: Places, context: DeployerContext): Promis
     removeAllSecretFiles(places);
     rmSync(places.socket, { force: true });
     rmSync(places.folder, { recursive: true, force: true });
+  });
+}
+
+/** A supervisor that was killed could not take back what says that it is there. */
+async function removeStalePresence(places: Places, { signal }: DeployerContext): Promise<void> {
+  if (readPresence(places.presence) === null) return;
+  await withLock(places.lock, signal, async () => {
+    const known = readPresence(places.presence);
+    if (known !== null && !isAlive(known)) removePresence(places.presence);
   });
 }
 

@@ -281,6 +281,14 @@ describe("a supervisor", () => {
     expect(await bed.deprovision()).toMatchObject({ state: "absent" });
   });
 
+  test("is ended by a deprovision although its folder was deleted", async () => {
+    const supervisor = supervisorPid(await bed.provision());
+    rmSync(bed.folder, { recursive: true });
+    expect(await bed.deprovision()).toMatchObject({ state: "absent", resources: [] });
+    expect(isRunning(supervisor)).toBe(false);
+    expect(existsSync(bed.folder)).toBe(false);
+  });
+
   test("outlives the one that started it but not an order to end", async () => {
     const before = await bed.provision();
     process.kill(supervisorPid(before), "SIGTERM");

@@ -12,6 +12,8 @@ export interface Places {
   /** Holds everything that outlives the supervisor. */
   readonly folder: string;
   readonly stateFile: string;
+  /** Beside the folder: names the supervisor's process. */
+  readonly presence: string;
   readonly logs: string;
   readonly socket: string;
   /** Shared by all deployments of the state directory and never deleted. */
@@ -31,6 +33,7 @@ export function placesOf(stateDirectory: string, deploymentId: string): Places {
     name,
     folder,
     stateFile: join(folder, "state.json"),
+    presence: `${folder}.process`,
     logs: join(folder, "logs"),
     socket: socketPath(folder),
     lock: join(root, "lock"),

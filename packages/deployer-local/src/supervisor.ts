@@ -9,6 +9,8 @@ import { inheritedSocket } from "./listening-socket.ts";
 import { withLock } from "./lock.ts";
 import { LogWriter } from "./log-writer.ts";
 import { makePrivateFolder, type Places, placesOf } from "./places.ts";
+import { removePresence, writePresence } from "./presence.ts";
+import { startTimeOf } from "./process-identity.ts";
 import { removeAllSecretFiles } from "./secret-files.ts";
 import { writeState } from "./state-file.ts";
 import { Supervision } from "./supervision.ts";
@@ -75,6 +77,10 @@ class Supervisor {
       const server = controlServer(this.#places.deploymentId, (request) => this.#handle(request));
       await listen(server, this.#places.socket);
       chmodSync(this.#places.socket, 0o600);
+      writePresence(this.#places.presence, {
+        pid: process.pid,
+        startTime: startTimeOf(process.pid),
+      });
       this.#server = server;
       this.#socketInode = inodeOf(this.#places.socket);
       return true;
@@ -118,6 +124,7 @@ class Supervisor {
       if (!this.#isFound()) process.kill(process.pid, "SIGKILL");
       removeAllSecretFiles(this.#places);
       rmSync(this.#places.socket, { force: true });
+      removePresence(this.#places.presence);
       if (this.#removeWhenStopped) rmSync(this.#places.folder, { recursive: true, force: true });
       // At once and with the lock held, so that nothing can be written after it was removed.
       process.exit(0);
