@@ -66,7 +66,7 @@ export class Fingerprints {
       await rename(draft, file);
     } catch {
       // It only saves time: where it cannot be kept (a full disk), the sources are bundled again.
-      await rm(draft, { force: true });
+      await rm(draft, { force: true }).catch(() => undefined);
     }
   }
 
