@@ -6,6 +6,7 @@ import {
   MillraceError,
   type OperationRecord,
   type ReadContext,
+  suggest,
   validName,
 } from "@millrace/core";
 import type {
@@ -25,6 +26,7 @@ import { lastProvision, previousSnapshot } from "./lifecycle/history.ts";
 import { mustBeFree, mustKeepStack, mustOwn } from "./lifecycle/rules.ts";
 import { waitForStatus } from "./lifecycle/wait.ts";
 import { authKeyName, forgetAuthKeys } from "./secrets/auth-key.ts";
+import { forgetSpool } from "./service-environment.ts";
 import { deployerSettings, merge } from "./settings/layers.ts";
 import { findSnapshot, type ReadySnapshot, readySnapshot } from "./snapshots.ts";
 import { getDeployer, getStack, listDeployers, settingsLayer, storedSettings } from "./stacks.ts";
@@ -74,10 +76,15 @@ export class Deployments {
     const { store, project } = this.#workspace;
     const record = await store.deployments.find(project.id, idOrName);
     if (record !== null) return record;
+    const { items } = await store.deployments.list(project.id, { limit: 1000 });
+    const meant = suggest(
+      idOrName,
+      items.map(({ name }) => name),
+    );
     throw new MillraceError({
       class: "not_found",
       code: "DEPLOYMENT_NOT_FOUND",
-      message: `There is no deployment "${idOrName}" in project "${project.name}".`,
+      message: `There is no deployment "${idOrName}" in project "${project.name}".${meant === undefined ? "" : ` Did you mean "${meant}"?`}`,
       action: "Run `millrace deployment list` to see what there is.",
     });
   }
@@ -314,6 +321,7 @@ export class Deployments {
           callOf(options, options.timeoutSeconds),
         );
         await forgetAuthKeys(record.id, secrets, null);
+        await forgetSpool(this.#workspace, record.id);
         return result;
       },
       rollback: async (idOrName, options = {}) => {

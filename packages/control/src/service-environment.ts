@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdtemp, rm, rmdir, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
@@ -21,9 +21,10 @@ export interface ServiceIdentity {
 
 /** The configuration of a service on this machine, which records its runs in this store. */
 export function serviceVariables(
-  { loaded, project }: Workspace,
+  workspace: Workspace,
   identity: ServiceIdentity,
 ): Readonly<Record<string, string>> {
+  const { loaded, project } = workspace;
   const { authKey: _key, generateAuthKey: _generate, ...serving } = identity.serving;
   const config: ServiceConfig = {
     deployment: { ...identity.deployment, project: project.name, projectId: project.id },
@@ -34,10 +35,21 @@ export function serviceVariables(
     store: {
       kind: "sqlite",
       file: loaded.storeFile,
-      spoolDirectory: join(loaded.home, "spool", identity.deployment.id),
+      spoolDirectory: spoolFolder(workspace, identity.deployment.id),
     },
   };
   return { NODE_ENV: "production", [SERVICE_CONFIG_VARIABLE]: JSON.stringify(config) };
+}
+
+function spoolFolder({ loaded }: Workspace, deploymentId: string): string {
+  return join(loaded.home, "spool", deploymentId);
+}
+
+/** Removes the spool of a deployment that is no more. Runs that still wait for the store stay. */
+export async function forgetSpool(workspace: Workspace, deploymentId: string): Promise<void> {
+  await rmdir(spoolFolder(workspace, deploymentId)).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== "ENOENT" && error.code !== "ENOTEMPTY") throw error;
+  });
 }
 
 /** Secrets as files that only this user can read, in memory where the system offers that. */

@@ -1,0 +1,96 @@
+import { existsSync } from "node:fs";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type DeploymentRecord, Secret } from "@millrace/core";
+import { openStore } from "@millrace/store";
+import { describe, expect, it, onTestFinished } from "vitest";
+import { capturingFlavor } from "./capturing-flavor.fixture.ts";
+import type { Client } from "./client.ts";
+import { connect } from "./connect.ts";
+import { authKeyName } from "./secrets/auth-key.ts";
+import { SecretFile } from "./secrets/secret-file.ts";
+
+/** A client with a deployment that was made and never served. */
+async function open(): Promise<{
+  readonly client: Client;
+  readonly home: string;
+  readonly record: DeploymentRecord;
+}> {
+  const root = await mkdtemp(join(tmpdir(), "millrace-deployments-"));
+  onTestFinished(() => rm(root, { recursive: true }));
+  const home = join(root, "home");
+  const client = await connect({
+    directory: root,
+    home,
+    user: "ann",
+    flavors: [capturingFlavor("local").flavor],
+  });
+  onTestFinished(() => client.close());
+  const store = await openStore({ url: join(home, "millrace.db") });
+  onTestFinished(() => store.close());
+  const project = await store.projects.ensure("default");
+  const user = await store.users.ensure("ann");
+  const record = await store.deployments.create({
+    projectId: project.id,
+    name: "weather",
+    userId: user.id,
+    stack: "default",
+    deployer: "default",
+    flavor: "local",
+    deployerSettings: {},
+  });
+  return { client, home, record };
+}
+
+describe("deployments", () => {
+  it("are found by name, id and id prefix; for another word the likely one is named", async () => {
+    const { client, record } = await open();
+    for (const word of ["weather", record.id, record.id.slice(0, 13)])
+      expect((await client.deployments.get(word)).deployment.id).toBe(record.id);
+    await expect(client.deployments.get("waether")).rejects.toMatchObject({
+      code: "DEPLOYMENT_NOT_FOUND",
+      message: expect.stringContaining('Did you mean "weather"?'),
+    });
+    await expect(client.deployments.get("forecast")).rejects.toMatchObject({
+      code: "DEPLOYMENT_NOT_FOUND",
+      message: expect.not.stringContaining("mean"),
+    });
+  });
+
+  it("take their keys and their empty spool along when they are deleted, and nobody else's", async () => {
+    const { client, home, record } = await open();
+    const secrets = new SecretFile(join(home, "secrets.json"));
+    await secrets.set(authKeyName(record.id, "a".repeat(64)), new Secret("0123456789abcdef"));
+    await secrets.set(authKeyName("another", "b".repeat(64)), new Secret("0123456789abcdef"));
+    await secrets.set("TOKEN", new Secret("hunter2"));
+    await mkdir(join(home, "spool", record.id), { recursive: true });
+    expect(await client.deployments.delete("weather")).toEqual({ leftBehind: [] });
+    expect(await secrets.names()).toEqual(["TOKEN", authKeyName("another", "b".repeat(64))]);
+    expect(await client.secrets.list()).toEqual(["TOKEN"]);
+    expect(existsSync(join(home, "spool", record.id))).toBe(false);
+  });
+
+  it("leave runs behind that still wait for the store", async () => {
+    const { client, home, record } = await open();
+    const spool = join(home, "spool", record.id);
+    await mkdir(spool, { recursive: true });
+    await writeFile(join(spool, "waiting.ndjson"), "{}\n");
+    await client.deployments.delete("weather");
+    expect(existsSync(join(spool, "waiting.ndjson"))).toBe(true);
+  });
+
+  it("have a URL and a snapshot only once something served", async () => {
+    const { client } = await open();
+    await expect(client.invoke("weather", {})).rejects.toMatchObject({ code: "DEPLOYMENT_NO_URL" });
+    await expect(client.deployments.provision("weather")).rejects.toMatchObject({
+      code: "DEPLOYMENT_WITHOUT_SNAPSHOT",
+    });
+    expect(await client.deployments.get("weather", { showSecret: true })).toMatchObject({
+      snapshot: null,
+      manifest: null,
+      authKey: null,
+      hasAuthKey: false,
+    });
+  });
+});
