@@ -100,7 +100,7 @@ interface ConformanceReport {
   };
 }
 
-/** Runs the published suite on a deployer of the repository. A check that cannot be made there counts as failed. */
+/** Runs the published suite on a deployer of the repository. A check whose fault its platform does not know is skipped. */
 export function conformanceLane(deployer: string): Lane {
   const name = `conformance-${deployer}`;
   const report = join(root, "test-results", `${name}.json`);
@@ -114,7 +114,11 @@ export function conformanceLane(deployer: string): Lane {
       if (!existsSync(report)) return ONE_FAILED;
       // The suite wrote it.
       const { summary } = JSON.parse(readFileSync(report, "utf8")) as ConformanceReport;
-      return { passed: summary.passed, failed: summary.failed + summary.notTestable, skipped: 0 };
+      return {
+        passed: summary.passed,
+        failed: summary.failed,
+        skipped: summary.notTestable,
+      };
     },
   };
 }
