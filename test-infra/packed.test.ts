@@ -91,6 +91,6 @@ describe("the packed packages, installed in a project outside of the repository"
     const held = readdirSync(tarballs).flatMap((file) =>
       run(tarballs, "tar", "tzf", file).split("\n"),
     );
-    expect(held.filter((path) => /\.test\.|\.map$|fixtures/.test(path))).toEqual([]);
+    expect(held.filter((path) => /\.(test|fixture|suite)\.|\.map$/.test(path))).toEqual([]);
   });
 });
