@@ -6,9 +6,19 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { inspect } from "node:util";
 import { type Client, connect } from "@millrace/control";
 import type { Capabilities, Clock, Deployer, Flavor, JsonObject } from "@millrace/core";
+import { z } from "zod";
 import type { Fixtures } from "./fixtures.ts";
 import type { FaultName, Faults, Harness, Platform, PlatformResource } from "./harness.ts";
 import { Subject } from "./subject.ts";
+
+/** What the fixtures' pipelines report. */
+const reportSchema = z.object({
+  version: z.number(),
+  secret: z.string().nullable(),
+  environment: z.string().nullable(),
+});
+const invocationSchema = z.object({ outputs: z.object({ report: reportSchema }) });
+const healthSchema = z.object({ revision: z.string() });
 
 const PATIENCE_MS = 15_000;
 const POLL_MS = 10;
@@ -142,7 +152,10 @@ export class Bench {
   }
 
   /** What `POST /invoke` of a service answers. */
-  async invoke(url: string | null, parameters: JsonObject = {}): Promise<Report> {
+  async invoke(
+    url: string | null,
+    parameters: JsonObject = {},
+  ): Promise<z.output<typeof reportSchema>> {
     assert.ok(url !== null, "the deployment has no URL");
     const response = await fetch(at(url, "invoke"), {
       method: "POST",
@@ -151,8 +164,7 @@ export class Bench {
     });
     const text = await response.text();
     assert.equal(response.status, 200, `POST /invoke answered ${response.status}: ${text}`);
-    const { outputs } = JSON.parse(text) as { readonly outputs: { readonly report: Report } };
-    return outputs.report;
+    return invocationSchema.parse(JSON.parse(text)).outputs.report;
   }
 
   /** The revision that the service itself reports; null when none answers. */
@@ -163,8 +175,8 @@ export class Bench {
         headers: { Connection: "close" },
         signal: AbortSignal.timeout(2000),
       });
-      const body = (await response.json()) as { readonly revision?: string };
-      return response.status === 200 ? (body.revision ?? null) : null;
+      const { revision } = healthSchema.parse(await response.json());
+      return response.status === 200 ? revision : null;
     } catch {
       // Whatever the reason, nobody serves there.
       return null;
@@ -200,12 +212,6 @@ export class Bench {
     await this.platform.close();
     await rm(this.#place, { recursive: true, force: true });
   }
-}
-
-export interface Report {
-  readonly version: number;
-  readonly secret: string | null;
-  readonly environment: string | null;
 }
 
 export function at(url: string, route: string): URL {

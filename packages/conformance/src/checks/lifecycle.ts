@@ -6,7 +6,7 @@ import type { Bench } from "../bench.ts";
 import { check } from "../check.ts";
 import type { FixtureName } from "../fixtures.ts";
 import { keysOf } from "../subject.ts";
-import { expectOnly, richest, typedRejection } from "./expectations.ts";
+import { expectOnly, richest, settled, typedRejection } from "./expectations.ts";
 
 const NAME = "weather";
 const THROTTLED_MS = 300;
@@ -252,13 +252,11 @@ export const lifecycleChecks = [
       const two = await bench.operator();
       await deploy(one, "v1");
       const keys = keysOf(await bench.list());
-      const results = await Promise.allSettled([
+      const deploys = [
         one.deploy({ snapshot: "slow" }, { name: NAME }),
         two.deploy({ snapshot: "slow" }, { name: NAME }),
-      ]);
-      const lost = results.flatMap((result) =>
-        result.status === "rejected" ? [result.reason as unknown] : [],
-      );
+      ];
+      const lost = await settled(deploys);
       assert.equal(lost.length, 1, "just one operator must lose");
       const [reason] = lost;
       assert.ok(

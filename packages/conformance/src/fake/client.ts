@@ -1,5 +1,20 @@
-import { MillraceError, messageOf } from "@millrace/core";
-import type { LogEntry, SecretView, ServiceView, Spec, Strategy, Tags } from "./records.ts";
+import { MillraceError, messageOf, parse } from "@millrace/core";
+import { z } from "zod";
+import {
+  type LogPage,
+  logPageSchema,
+  problemSchema,
+  type SecretView,
+  type ServiceView,
+  type Spec,
+  type Strategy,
+  secretViewSchema,
+  serviceViewSchema,
+  type Tags,
+} from "./records.ts";
+
+const valuesSchema = z.record(z.string(), z.string()).readonly();
+const acceptedSchema = z.strictObject({});
 
 /** The calls to the platform's interface. What does not exist is null, or `false` for a removal. */
 export class FakeClient {
@@ -10,14 +25,14 @@ export class FakeClient {
   }
 
   readService(name: string, signal: AbortSignal): Promise<ServiceView | null> {
-    return orNull(this.#call<ServiceView>("GET", `services/${name}`, undefined, signal));
+    return orNull(this.#call(serviceViewSchema, "GET", `services/${name}`, undefined, signal));
   }
 
   createService(
     body: { readonly name: string; readonly tags: Tags; readonly spec: Spec },
     signal: AbortSignal,
   ): Promise<ServiceView> {
-    return this.#call("POST", "services", body, signal);
+    return this.#call(serviceViewSchema, "POST", "services", body, signal);
   }
 
   updateService(
@@ -25,15 +40,19 @@ export class FakeClient {
     body: { readonly tags: Tags; readonly spec: Spec; readonly strategy: Strategy },
     signal: AbortSignal,
   ): Promise<ServiceView> {
-    return this.#call("PATCH", `services/${name}`, body, signal);
+    return this.#call(serviceViewSchema, "PATCH", `services/${name}`, body, signal);
   }
 
   async deleteService(name: string, signal: AbortSignal): Promise<boolean> {
-    return (await orNull(this.#call("DELETE", `services/${name}`, undefined, signal))) !== null;
+    return (
+      (await orNull(
+        this.#call(acceptedSchema, "DELETE", `services/${name}`, undefined, signal),
+      )) !== null
+    );
   }
 
   readSecret(name: string, signal: AbortSignal): Promise<SecretView | null> {
-    return orNull(this.#call<SecretView>("GET", `secrets/${name}`, undefined, signal));
+    return orNull(this.#call(secretViewSchema, "GET", `secrets/${name}`, undefined, signal));
   }
 
   /** The values themselves, to compare them. Null when there is no such set. */
@@ -41,7 +60,7 @@ export class FakeClient {
     name: string,
     signal: AbortSignal,
   ): Promise<Readonly<Record<string, string>> | null> {
-    return orNull(this.#call("GET", `secrets/${name}/values`, undefined, signal));
+    return orNull(this.#call(valuesSchema, "GET", `secrets/${name}/values`, undefined, signal));
   }
 
   putSecret(
@@ -49,23 +68,30 @@ export class FakeClient {
     body: { readonly tags: Tags; readonly values: Readonly<Record<string, string>> },
     signal: AbortSignal,
   ): Promise<SecretView> {
-    return this.#call("PUT", `secrets/${name}`, body, signal);
+    return this.#call(secretViewSchema, "PUT", `secrets/${name}`, body, signal);
   }
 
   async deleteSecret(name: string, signal: AbortSignal): Promise<boolean> {
-    return (await orNull(this.#call("DELETE", `secrets/${name}`, undefined, signal))) !== null;
+    return (
+      (await orNull(this.#call(acceptedSchema, "DELETE", `secrets/${name}`, undefined, signal))) !==
+      null
+    );
   }
 
   /** One page of lines after a sequence number. */
-  readLogs(
-    name: string,
-    after: number,
-    signal: AbortSignal,
-  ): Promise<{ readonly lines: readonly LogEntry[]; readonly more: boolean } | null> {
-    return orNull(this.#call("GET", `services/${name}/logs?after=${after}`, undefined, signal));
+  readLogs(name: string, after: number, signal: AbortSignal): Promise<LogPage | null> {
+    return orNull(
+      this.#call(logPageSchema, "GET", `services/${name}/logs?after=${after}`, undefined, signal),
+    );
   }
 
-  async #call<T>(method: string, path: string, body: unknown, signal: AbortSignal): Promise<T> {
+  async #call<T>(
+    schema: z.ZodType<T>,
+    method: string,
+    path: string,
+    body: unknown,
+    signal: AbortSignal,
+  ): Promise<T> {
     let response: Response;
     let answer: unknown;
     try {
@@ -80,8 +106,11 @@ export class FakeClient {
       throw unreachable(this.#endpoint, cause);
     }
     if (!response.ok) throw refusal(response, answer);
-    // The platform's own types describe what it answers.
-    return answer as T;
+    return parse(schema, answer, {
+      what: `The platform's answer to ${method} ${path}`,
+      code: "FAKE_INCOMPATIBLE",
+      class: "platform",
+    });
   }
 }
 
@@ -106,7 +135,9 @@ function unreachable(endpoint: string, cause: unknown): MillraceError {
 }
 
 function refusal(response: Response, answer: unknown): MillraceError {
-  const { code, message } = answer as { readonly code?: string; readonly message?: string };
+  const { code, message } = problemSchema
+    .catch({ code: "Unknown", message: "no reason" })
+    .parse(answer);
   const cause = new Error(`${response.status} ${code}: ${message}`);
   const common = { message: `The platform refused: ${message}`, details: { code }, cause };
   switch (response.status) {

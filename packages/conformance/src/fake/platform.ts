@@ -13,6 +13,7 @@ import {
   type Spec,
   type Strategy,
   servingRollout,
+  specSchema,
   type Tags,
   viewSecret,
   viewService,
@@ -40,24 +41,15 @@ export type Trouble =
   | "lostReply"
   | "lag";
 
-const specSchema: z.ZodType<Spec> = z.strictObject({
-  revision: z.string(),
-  snapshotId: z.string(),
-  pipeline: z.string(),
-  environment: z.record(z.string(), z.string()),
-  size: z.string(),
-  replicas: z.number(),
-  secrets: z.string().nullable(),
-});
-const tagsSchema = z.record(z.string(), z.string().max(MAX_TAG_LENGTH));
-const createSchema = z.strictObject({ name: z.string(), tags: tagsSchema, spec: specSchema });
+const shortTagsSchema = z.record(z.string(), z.string().max(MAX_TAG_LENGTH));
+const createSchema = z.strictObject({ name: z.string(), tags: shortTagsSchema, spec: specSchema });
 const updateSchema = z.strictObject({
-  tags: tagsSchema,
+  tags: shortTagsSchema,
   spec: specSchema,
   strategy: z.enum(["rolling", "recreate"]),
 });
 const secretSchema = z.strictObject({
-  tags: tagsSchema,
+  tags: shortTagsSchema,
   values: z.record(z.string(), z.string()),
 });
 

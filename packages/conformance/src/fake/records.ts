@@ -1,14 +1,21 @@
-/** What one revision of a service runs. */
-export interface Spec {
-  readonly revision: string;
-  readonly snapshotId: string;
-  readonly pipeline: string;
-  readonly environment: Readonly<Record<string, string>>;
-  readonly size: string;
-  readonly replicas: number;
-  /** Name of the secret set that the service may read. */
-  readonly secrets: string | null;
-}
+import { z } from "zod";
+
+export const tagsSchema = z.record(z.string(), z.string()).readonly();
+export type Tags = z.output<typeof tagsSchema>;
+
+/** What one revision of a service runs. `secrets` names the secret set that the service may read. */
+export const specSchema = z
+  .strictObject({
+    revision: z.string(),
+    snapshotId: z.string(),
+    pipeline: z.string(),
+    environment: z.record(z.string(), z.string()).readonly(),
+    size: z.string(),
+    replicas: z.number(),
+    secrets: z.string().nullable(),
+  })
+  .readonly();
+export type Spec = z.output<typeof specSchema>;
 
 /** How a new revision takes over: beside the old one, or after that was ended. */
 export type Strategy = "rolling" | "recreate";
@@ -21,8 +28,6 @@ export interface Rollout {
   readonly succeeds: boolean;
   readonly strategy: Strategy;
 }
-
-export type Tags = Readonly<Record<string, string>>;
 
 /** A service as it was last written. What it is doing follows from this and the time. */
 export interface ServiceRecord {
@@ -44,42 +49,58 @@ export interface SecretRecord {
   readonly goneAt: number | null;
 }
 
-export type Phase = "progressing" | "complete" | "failed";
+const phaseSchema = z.enum(["progressing", "complete", "failed"]);
+export type Phase = z.output<typeof phaseSchema>;
 
-/** What the platform tells of a service. */
-export interface ServiceView {
-  readonly id: string;
-  readonly name: string;
-  readonly tags: Tags;
-  readonly url: string;
-  /** Counts up with every roll-out. */
-  readonly generation: number;
-  readonly state: "creating" | "running" | "failed" | "stopped" | "deleting";
-  /** The newest specification. */
-  readonly spec: Spec;
-  readonly serving: { readonly revision: string; readonly snapshotId: string } | null;
-  readonly rollout: {
-    readonly revision: string;
-    readonly phase: Phase;
-    readonly message: string | null;
-  };
-}
+/** What the platform tells of a service. `spec` is the newest; `generation` counts up with every roll-out. */
+export const serviceViewSchema = z
+  .strictObject({
+    id: z.string(),
+    name: z.string(),
+    tags: tagsSchema,
+    url: z.string(),
+    generation: z.int(),
+    state: z.enum(["creating", "running", "failed", "stopped", "deleting"]),
+    spec: specSchema,
+    serving: z.strictObject({ revision: z.string(), snapshotId: z.string() }).nullable(),
+    rollout: z.strictObject({
+      revision: z.string(),
+      phase: phaseSchema,
+      message: z.string().nullable(),
+    }),
+  })
+  .readonly();
+export type ServiceView = z.output<typeof serviceViewSchema>;
 
 /** The parts of a secret set that may be shown. */
-export interface SecretView {
-  readonly id: string;
-  readonly name: string;
-  readonly tags: Tags;
-  readonly keys: readonly string[];
-  readonly version: number;
-}
+export const secretViewSchema = z
+  .strictObject({
+    id: z.string(),
+    name: z.string(),
+    tags: tagsSchema,
+    keys: z.array(z.string()).readonly(),
+    version: z.int(),
+  })
+  .readonly();
+export type SecretView = z.output<typeof secretViewSchema>;
 
-export interface LogEntry {
-  readonly sequence: number;
-  readonly at: number;
-  readonly replica: string;
-  readonly text: string;
-}
+const logEntrySchema = z
+  .strictObject({
+    sequence: z.int(),
+    at: z.number(),
+    replica: z.string(),
+    text: z.string(),
+  })
+  .readonly();
+export type LogEntry = z.output<typeof logEntrySchema>;
+
+export const logPageSchema = z
+  .strictObject({ lines: z.array(logEntrySchema).readonly(), more: z.boolean() })
+  .readonly();
+export type LogPage = z.output<typeof logPageSchema>;
+
+/** How the platform says no. */
+export const problemSchema = z.strictObject({ code: z.string(), message: z.string() });
 
 export function phaseOf(rollout: Rollout, now: number): Phase {
   if (now < rollout.endsAt) return "progressing";
