@@ -73,8 +73,12 @@ async function run(args: readonly string[]): Promise<number> {
   // What is for programs stands alone on standard output.
   const people = formats.some(([, target]) => target === "-") ? process.stderr : process.stdout;
   people.write(`Conformance of ${harness.name}\n`);
+  const interrupt = new AbortController();
+  for (const signal of ["SIGINT", "SIGTERM"] as const)
+    process.once(signal, () => interrupt.abort(new Error(`${signal} ended the run`)));
   const report = await runSuite(harness, {
     only,
+    signal: interrupt.signal,
     onResult: (result) => people.write(`${consoleLine(result, expected)}\n`),
   });
   const summary = summarize(report, expected);

@@ -32,6 +32,8 @@ export interface RunOptions {
   /** Made before, to be shared between several runs. */
   readonly fixtures?: Fixtures;
   readonly onResult?: (result: CheckResult) => void;
+  /** Ends the run early: checks under way fail, and their platforms are closed. */
+  readonly signal?: AbortSignal;
 }
 
 const CHECK_TIMEOUT_MS = 90_000;
@@ -51,7 +53,8 @@ export async function runSuite(harness: Harness, options: RunOptions = {}): Prom
   const queue = [...selected];
   const work = async (): Promise<void> => {
     for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
-      const result = await runCheck(next, { harness, flavor, fixtures });
+      if (options.signal?.aborted === true) return;
+      const result = await runCheck(next, { harness, flavor, fixtures }, options.signal);
       results.set(next.id, result);
       options.onResult?.(result);
     }
@@ -71,7 +74,11 @@ export async function runSuite(harness: Harness, options: RunOptions = {}): Prom
 type Parts = Pick<Bench, "harness" | "flavor" | "fixtures">;
 
 /** Runs one check on a platform of its own. Never rejects. */
-export async function runCheck(one: Check, parts: Parts): Promise<CheckResult> {
+export async function runCheck(
+  one: Check,
+  parts: Parts,
+  signal?: AbortSignal,
+): Promise<CheckResult> {
   const began = performance.now();
   const { id, title, clause } = one;
   const result = (outcome: Outcome, reason: string | null, failed = clause): CheckResult => ({
@@ -93,7 +100,8 @@ export async function runCheck(one: Check, parts: Parts): Promise<CheckResult> {
   }
   try {
     for (const fault of one.needs) bench.fault(fault);
-    await within(CHECK_TIMEOUT_MS * (parts.harness.patience ?? 1), "the check", one.run(bench));
+    const limit = CHECK_TIMEOUT_MS * (parts.harness.patience ?? 1);
+    await within(limit, "the check", one.run(bench), signal);
   } catch (error) {
     await closeQuietly(bench, seconds);
     return error instanceof NotTestable
@@ -119,11 +127,22 @@ async function closeQuietly(bench: Bench, seconds: number): Promise<void> {
   }
 }
 
-async function within<T>(milliseconds: number, what: string, work: Promise<T>): Promise<T> {
+async function within<T>(
+  milliseconds: number,
+  what: string,
+  work: Promise<T>,
+  stop?: AbortSignal,
+): Promise<T> {
   const limit = new AbortController();
-  const late = sleep(milliseconds, undefined, { signal: limit.signal }).then(() => {
-    throw new Error(`${what} was not done after ${milliseconds / 1000} seconds`);
-  });
+  const signal = stop === undefined ? limit.signal : AbortSignal.any([limit.signal, stop]);
+  const late = sleep(milliseconds, undefined, { signal }).then(
+    () => {
+      throw new Error(`${what} was not done after ${milliseconds / 1000} seconds`);
+    },
+    () => {
+      throw new Error(`${what} was stopped: ${messageOf(stop?.reason)}`);
+    },
+  );
   late.catch(() => {});
   try {
     return await Promise.race([work, late]);
