@@ -2,26 +2,16 @@ import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { type Block, blocksOf } from "./code-blocks.ts";
 import { pages, readPage, root, withGeneratedSections } from "./generated.ts";
 
-interface Block {
-  readonly page: string;
-  readonly line: number;
-  readonly language: string;
-  readonly text: string;
-}
-
-function blocksOf(page: string): Block[] {
-  const text = readPage(page);
-  return [...text.matchAll(/^```(\w+)[^\n]*\n([\s\S]*?)^```$/gm)].map((match) => ({
-    page,
-    line: text.slice(0, match.index).split("\n").length,
-    language: match[1] ?? "",
-    text: match[2] ?? "",
-  }));
-}
-
 const blocks = pages.flatMap(blocksOf);
+
+/** Blocks with a title are files of one folder per page, so that they can import each other; others stand alone. */
+function placeOf({ page, line, title }: Block): string {
+  const name = page.replaceAll("/", "__");
+  return title === null ? `${name}.line${line}.ts` : join(name, title);
+}
 
 describe("the documentation", () => {
   it.each(pages)(
@@ -46,8 +36,10 @@ describe("the documentation", () => {
     mkdirSync(folder, { recursive: true });
     const typescript = blocks.filter(({ language }) => language === "ts");
     expect(typescript.length).toBeGreaterThan(0);
-    for (const { page, line, text } of typescript) {
-      writeFileSync(join(folder, `${page.replaceAll("/", "__")}.line${line}.ts`), text);
+    for (const block of typescript) {
+      const file = join(folder, placeOf(block));
+      mkdirSync(dirname(file), { recursive: true });
+      writeFileSync(file, block.text);
     }
     writeFileSync(
       join(folder, "tsconfig.json"),
@@ -60,7 +52,7 @@ describe("the documentation", () => {
           declarationMap: false,
           noUnusedLocals: false,
         },
-        include: ["*.ts"],
+        include: ["**/*.ts"],
       }),
     );
     let output = "";
