@@ -12,11 +12,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { commandsWith, writePackage, writeProject } from "./guide/guide.ts";
 
 const root = fileURLToPath(new URL("../", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "millrace-packed-"));
 const tarballs = join(folder, "tarballs");
 const project = join(folder, "project");
+const plugin = join(folder, "millrace-deployer-plain");
+
+const QUIETLY = ["--no-audit", "--no-fund", "--loglevel=error"];
 
 function run(cwd: string, command: string, ...args: readonly string[]): string {
   const { status, stdout, stderr } = spawnSync(command, args, { cwd, encoding: "utf8" });
@@ -62,7 +66,7 @@ beforeAll(() => {
       ),
     }),
   );
-  run(project, "npm", "install", "--no-audit", "--no-fund", "--loglevel=error");
+  run(project, "npm", "install", ...QUIETLY);
 }, 180_000);
 
 afterAll(() => {
@@ -93,4 +97,52 @@ describe("the packed packages, installed in a project outside of the repository"
     );
     expect(held.filter((path) => /\.(test|fixture|suite)\.|\.map$/.test(path))).toEqual([]);
   });
+});
+
+/** Needs the project that the tests before have made. */
+describe("a deployer that was written after docs/writing-a-deployer.md, outside of the repository", () => {
+  beforeAll(() => {
+    writePackage(plugin);
+    const packed = readdirSync(tarballs).map((file) => join(tarballs, file));
+    run(plugin, "npm", "install", "--no-save", ...QUIETLY, ...packed);
+    run(plugin, "npm", "run", "build");
+  }, 120_000);
+
+  it("is published with nothing but what runs, and that is enough", () => {
+    run(plugin, "npm", "pack", "--pack-destination", folder);
+    const [tarball = ""] = globSync("millrace-deployer-plain-*.tgz", { cwd: folder });
+    const held = run(folder, "tar", "tzf", tarball).trim().split("\n").sort();
+    expect(held.filter((path) => !/^package\/dist\/[a-z-]+\.(js|d\.ts)$/.test(path))).toEqual([
+      "package/package.json",
+    ]);
+    run(project, "npm", "install", ...QUIETLY, join(folder, tarball));
+    writeProject(project);
+    expect(run(project, "npx", "millrace", "deployer", "describe", "plain")).toContain("memoryMb");
+  });
+
+  it("is installed, registered in a stack config, and deploys what answers", () => {
+    for (const command of commandsWith("npm install ../millrace-deployer-plain"))
+      run(project, "sh", "-c", command);
+    const said = commandsWith("npx millrace deployer flavors").map((command) => ({
+      command,
+      output: run(project, "sh", "-c", command),
+    }));
+    const saidBy = (word: string) =>
+      said.find(({ command }) => command.includes(` ${word} `))?.output ?? "";
+    expect(saidBy("plan")).toContain("create");
+    expect(saidBy("invoke")).toContain("Hello, Ada!");
+    expect(saidBy("logs")).toContain("The service is ready.");
+    expect(saidBy("describe")).toMatch(/process +millrace-[0-9a-f]{12}/);
+    expect(run(project, "npx", "millrace", "deployment", "list")).toContain("ABSENT");
+  });
+
+  it("passes the published suite", () => {
+    const report = join(folder, "report.json");
+    run(plugin, "npx", "millrace-conformance", "./plain.conformance.ts", "--json", report);
+    const { summary } = JSON.parse(readFileSync(report, "utf8")) as {
+      readonly summary: Readonly<Record<string, number>>;
+    };
+    expect(summary).toMatchObject({ failed: 0, expectedFailures: 0 });
+    expect(summary["passed"]).toBeGreaterThan(100);
+  }, 300_000);
 });
