@@ -1,5 +1,6 @@
 import type { z } from "zod";
 import type { MillraceError } from "./errors.ts";
+import type { ARCHITECTURES, ImageSettings } from "./image-settings.ts";
 import type { JsonValue } from "./json.ts";
 import type { Secret } from "./secret.ts";
 import type { ServingSettings } from "./serving-settings.ts";
@@ -48,13 +49,82 @@ export interface BundleArtefact {
   readonly runtime: string;
 }
 
+/** A container image that holds Node, the server and the snapshot, and serves without arguments on the port PORT. */
 export interface ImageArtefact {
   readonly kind: "image";
-  /** Repository with digest, pullable by the platform. */
+  /**
+   * What the platform knows the image by: repository with digest for an image in a registry, repository with a tag
+   * that is made from the image's digest for one that an engine was given. Before `provision` it has been delivered.
+   */
   readonly reference: string;
 }
 
 export type Artefact = BundleArtefact | ImageArtefact;
+
+/** What an image is for. */
+export interface ImagePlatform {
+  readonly os: "linux";
+  readonly architecture: (typeof ARCHITECTURES)[number];
+}
+
+export interface RegistryCredentials {
+  readonly username: string;
+  readonly password: Secret;
+}
+
+/** A registry that the platform pulls from. Pushing to it is not the deployer's work. */
+export interface RegistryDestination {
+  readonly kind: "registry";
+  /** `host[:port]/path`, without tag or digest. */
+  readonly repository: string;
+  /** Null: those that the Docker configuration file has for the host, else none. */
+  readonly credentials: RegistryCredentials | null;
+}
+
+/** An image as an engine has it. */
+export interface EngineImage {
+  readonly os: string;
+  readonly architecture: string;
+  /** Digests of the uncompressed layers, lowest first. */
+  readonly diffIds: readonly string[];
+  /** The part `config` of the OCI image configuration: Env, User, WorkingDir and the like. */
+  readonly config: Readonly<Record<string, JsonValue>>;
+}
+
+/** An engine that is handed images directly, with no registry between. */
+export interface EngineDestination {
+  readonly kind: "engine";
+  /** Repository part of the tag that images get there. */
+  readonly repository: string;
+  /** What the engine has by this reference; null when it has nothing. Changes nothing. */
+  find(reference: string, context: ReadContext): Promise<EngineImage | null>;
+  /**
+   * Takes in an archive of the form of `docker save`, which tags the image as `reference`. Layers that the engine has
+   * may be left out of it. Journals the image.
+   */
+  load(
+    reference: string,
+    archive: AsyncIterable<Uint8Array>,
+    context: DeployerContext,
+  ): Promise<void>;
+  /**
+   * Builds an image from a Dockerfile and tags it as `reference`.
+   * @param archive The build context as a tar, with the Dockerfile at its top.
+   */
+  build?(
+    reference: string,
+    archive: AsyncIterable<Uint8Array>,
+    platform: ImagePlatform,
+    context: ReadContext,
+  ): Promise<void>;
+}
+
+/** Which image a deployment needs, and where its platform takes it from. */
+export interface ImageTarget {
+  readonly image: ImageSettings;
+  readonly platform: ImagePlatform;
+  readonly destination: RegistryDestination | EngineDestination;
+}
 
 /** What shall run. The same for plan and provision. */
 export interface DeploymentRequest<Settings = unknown> {
@@ -199,6 +269,14 @@ export type ReadContext = Omit<DeployerContext, "journal">;
  * credentials; `retryable` when waiting can help); class `platform` when it refused. A missing resource is no error.
  */
 export interface Deployer<Settings = unknown> {
+  /**
+   * For flavors whose artefact is an image, and only for them: which image the platform needs and where it takes it
+   * from. Making the image and bringing it there is not the deployer's work. Changes nothing.
+   */
+  imageTarget?(
+    request: Pick<DeploymentRequest<Settings>, "deployment" | "settings">,
+    context: ReadContext,
+  ): Promise<ImageTarget>;
   /** What provision would change. Changes nothing. */
   plan(request: DeploymentRequest<Settings>, context: ReadContext): Promise<Plan>;
   /**
