@@ -216,7 +216,10 @@ export interface Client {
       deployment: string,
       options?: CallOptions & { readonly timeoutSeconds?: number; readonly overtake?: boolean },
     ): Promise<DeploymentRecord>;
-    /** Deprovisions and removes the record. `force` removes the record whatever the platform says, and tells what is left. */
+    /**
+     * Deprovisions and removes the record. `force` removes the record whatever the platform says, within 60 seconds unless
+     * `timeoutSeconds` is given, and tells what is left.
+     */
     delete(
       deployment: string,
       options?: CallOptions & {

@@ -33,6 +33,8 @@ import { getDeployer, getStack, listDeployers, settingsLayer, storedSettings } f
 import type { Workspace } from "./workspace.ts";
 
 const DEFAULT_TIMEOUT_SECONDS = 600;
+/** How long a platform that does not answer may hold up a deletion that does not depend on it. */
+const FORCED_SECONDS = 60;
 
 /** A deployment's deployer with the settings that its stack gives now, or gave when the deployment was made. */
 type DeployerChoice = Pick<DeployerEntry, "name" | "flavor" | "settings" | "serving">;
@@ -315,11 +317,8 @@ export class Deployments {
         ),
       delete: async (idOrName, options = {}) => {
         const record = await owned(idOrName, options.overtake);
-        const result = await this.#driver.delete(
-          record,
-          options.force ?? false,
-          callOf(options, options.timeoutSeconds),
-        );
+        const { force = false, timeoutSeconds = force ? FORCED_SECONDS : undefined } = options;
+        const result = await this.#driver.delete(record, force, callOf(options, timeoutSeconds));
         await forgetAuthKeys(record.id, secrets, null);
         await forgetSpool(this.#workspace, record.id);
         return result;

@@ -193,7 +193,7 @@ const remove = defineCommand({
     ...bulkInputs,
     force: flag(
       "--force",
-      "Removes the record whatever the platform says, and prints what is left behind.",
+      "Removes the record whatever the platform says (and after a minute when it says nothing), and prints what is left behind.",
     ),
     timeoutSeconds,
     overtake,

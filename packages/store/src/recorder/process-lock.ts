@@ -1,4 +1,4 @@
-import { DatabaseSync } from "node:sqlite";
+import { DatabaseSync } from "../sqlite/node-sqlite.ts";
 
 /** A lock on a file that the operating system takes back when its process dies, however it dies. */
 export interface ProcessLock {

@@ -1,4 +1,4 @@
-import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
+import type { SQLInputValue, StatementSync } from "node:sqlite";
 import { MillraceError } from "@millrace/core";
 import {
   CompiledQuery,
@@ -12,6 +12,7 @@ import {
 import type { StoreDialect } from "../dialect.ts";
 import { isBusy, translateSqliteError } from "./error.ts";
 import { prepareFile } from "./file.ts";
+import { DatabaseSync } from "./node-sqlite.ts";
 
 /** Marks the file as ours (`pragma application_id`): "Mlrc". */
 const APPLICATION_ID = 0x4d_6c_72_63;

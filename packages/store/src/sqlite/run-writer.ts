@@ -1,7 +1,8 @@
 import { statSync } from "node:fs";
-import { DatabaseSync, type StatementSync } from "node:sqlite";
+import type { StatementSync } from "node:sqlite";
 import { type Origin, RUN_COLUMNS, VALUES_PER_RUN, type Value } from "../recorder/batch.ts";
 import type { Retention, RunWriter } from "../recorder/run-writer.ts";
+import { DatabaseSync } from "./node-sqlite.ts";
 
 /** Rows of the larger insert: fewer calls into SQLite. */
 const ROWS = 16;
