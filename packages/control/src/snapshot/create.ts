@@ -28,10 +28,10 @@ export async function makeSnapshot(
   signal?: AbortSignal,
 ): Promise<MadeSnapshot> {
   const known = await fingerprints.find(source);
-  if (known !== null && (await artifacts.isIntact(known.snapshot))) {
+  if (known !== null && (await artifacts.isIntact(known.made))) {
     return {
-      id: known.snapshot,
-      manifest: await artifacts.manifest(known.snapshot),
+      id: known.made,
+      manifest: await artifacts.manifest(known.made),
       sources: known.sources,
     };
   }

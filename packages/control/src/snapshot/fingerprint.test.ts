@@ -19,7 +19,7 @@ async function remembered() {
 describe("Fingerprints", () => {
   it("finds the snapshot of unchanged sources", async () => {
     const { find, path } = await remembered();
-    expect(await find()).toMatchObject({ snapshot });
+    expect(await find()).toMatchObject({ made: snapshot });
     expect((await find())?.sources).toEqual(
       expect.arrayContaining([path("pipeline.ts"), path("lib.ts")]),
     );
@@ -29,7 +29,7 @@ describe("Fingerprints", () => {
     const { find, path } = await remembered();
     await utimes(path("lib.ts"), 1, 1);
     await writeFile(path("pipeline.ts"), "1");
-    expect(await find()).toMatchObject({ snapshot });
+    expect(await find()).toMatchObject({ made: snapshot });
   });
 
   it.each([

@@ -12,7 +12,7 @@ const CLOCK_STEP_MS = 20;
 const fingerprintSchema = z.strictObject({
   /** Whatever decides about the bundle beside the sources. */
   maker: z.string(),
-  snapshot: z.string(),
+  made: z.string(),
   files: z.array(
     z.strictObject({ path: z.string(), size: z.number(), mtimeMs: z.number(), digest: z.string() }),
   ),
@@ -20,8 +20,8 @@ const fingerprintSchema = z.strictObject({
 type Fingerprint = z.output<typeof fingerprintSchema>;
 
 /**
- * Remembers which snapshot a pipeline's sources gave, so that unchanged sources need no bundling. A file counts as
- * unchanged when size and time are the same, or else its content.
+ * Remembers by its digest what sources gave (a pipeline's snapshot, the bundle of the server), so that unchanged sources
+ * need no bundling. A file counts as unchanged when size and time are the same, or else its content.
  */
 export class Fingerprints {
   readonly #directory: string;
@@ -32,15 +32,15 @@ export class Fingerprints {
     this.#maker = maker;
   }
 
-  /** The snapshot that these sources gave; null when they changed or were never seen. */
+  /** Digest of what these sources gave; null when they changed or were never seen. */
   async find(
     source: PipelineSource,
-  ): Promise<{ readonly snapshot: string; readonly sources: readonly string[] } | null> {
+  ): Promise<{ readonly made: string; readonly sources: readonly string[] } | null> {
     const known = await this.#read(source);
     if (known === null || known.maker !== this.#maker) return null;
     const same = await Promise.all(known.files.map(isUnchanged));
     return same.every(Boolean)
-      ? { snapshot: known.snapshot, sources: known.files.map(({ path }) => path) }
+      ? { made: known.made, sources: known.files.map(({ path }) => path) }
       : null;
   }
 
@@ -50,7 +50,7 @@ export class Fingerprints {
    */
   async remember(
     source: PipelineSource,
-    snapshot: string,
+    made: string,
     sources: readonly string[],
     readSince: number,
   ): Promise<void> {
@@ -58,7 +58,7 @@ export class Fingerprints {
     const files = await Promise.all([...new Set(deciding)].map(read));
     if (files.some(({ mtimeMs }) => mtimeMs > readSince - CLOCK_STEP_MS)) return;
     const file = this.#file(source);
-    const fingerprint: Fingerprint = { maker: this.#maker, snapshot, files };
+    const fingerprint: Fingerprint = { maker: this.#maker, made, files };
     const draft = `${file}.${randomUUID()}`;
     try {
       await mkdir(dirname(file), { recursive: true, mode: 0o700 });
