@@ -1,6 +1,7 @@
 import type {
   Clock,
   Deployer,
+  DeployerContext,
   DeploymentRecord,
   DeploymentRequest,
   DeploymentTarget,
@@ -12,6 +13,7 @@ import type {
 } from "@millrace/core";
 import type { Store } from "@millrace/store";
 import type { DeploymentPlan, EffectiveSetting, ProgressEvent, Timing } from "../client.ts";
+import type { Platform } from "./platform.ts";
 
 /** What the driver works with. One explicit object, so that tests can put any deployer and clock in its place. */
 export interface DriverDependencies {
@@ -37,6 +39,8 @@ export interface Desired {
   readonly authKeyHash: string | null;
   /** What the user asked for beside the snapshot, without secrets. Kept with the operation, for rollback. */
   readonly overrides: JsonObject;
+  /** Brings the artefact to where the platform takes it from; absent when it lies there. May be called again. */
+  readonly deliver?: (context: DeployerContext) => Promise<void>;
 }
 
 export interface ProvisionInput {
@@ -44,8 +48,8 @@ export interface ProvisionInput {
   /** True when this call made the record: it is removed again when nothing was started. */
   readonly created: boolean;
   readonly snapshotId: string;
-  /** Works out what shall run once the lease is held. */
-  prepare(target: DeploymentTarget, record: DeploymentRecord): Promise<Desired>;
+  /** Works out what shall run once the lease is held. Reads from the platform, and changes nothing on it. */
+  prepare(target: DeploymentTarget, record: DeploymentRecord, platform: Platform): Promise<Desired>;
   /** False stops before anything changes. */
   readonly confirm?: ((plan: DeploymentPlan) => boolean | Promise<boolean>) | undefined;
   readonly call: Call;

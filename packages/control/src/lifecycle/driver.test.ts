@@ -1,6 +1,7 @@
-import { type Clock, isMillraceError, type MillraceError } from "@millrace/core";
+import { type Clock, isMillraceError, MillraceError } from "@millrace/core";
 import { afterAll, beforeEach, describe, expect, test } from "vitest";
 import { systemClock } from "./clock.ts";
+import type { Desired } from "./dependencies.ts";
 import { type Bed, TestBed } from "./test-bed.fixture.ts";
 
 const testBed = new TestBed();
@@ -137,6 +138,45 @@ describe("provision", () => {
     bed.platform.faults = ["throttled", "reply lost", "throttled", "reply lost"];
     expect((await bed.deploy("a")).deployment.status).toBe("RUNNING");
     expect(bed.told).toContain("Too many calls. Trying again.");
+  });
+
+  test("delivers the artefact before the platform is asked, again while that cannot be done, with a journal", async () => {
+    const calls: string[][] = [];
+    const deliver: Desired["deliver"] = async ({ journal }) => {
+      calls.push([...bed.platform.calls]);
+      await journal.intend({ kind: "image", name: "delivered" });
+      if (calls.length === 1)
+        throw new MillraceError({
+          class: "unreachable",
+          code: "REGISTRY_BUSY",
+          message: "Too many calls.",
+          retryable: true,
+        });
+    };
+    await bed.deploy("a", { deliver });
+    expect(calls).toEqual([["plan"], ["plan"]]);
+    expect((await bed.store.inventory.list(bed.id)).map(({ name }) => name)).toContain("delivered");
+  });
+
+  test("fails as a deploy when the artefact cannot be delivered, and the old snapshot serves on", async () => {
+    await bed.deploy("a");
+    const deliver: Desired["deliver"] = () =>
+      Promise.reject(
+        new MillraceError({
+          class: "platform",
+          code: "PUSH_REFUSED",
+          message: "The registry refuses.",
+        }),
+      );
+    const error = await failureOf(bed.deploy("b", { deliver }));
+    expect(error).toMatchObject({
+      code: "DEPLOY_FAILED",
+      details: { failure: "PUSH_REFUSED", stillServes: true },
+    });
+    expect(await bed.record()).toMatchObject({
+      status: "RUNNING",
+      snapshotId: await bed.snapshot("a"),
+    });
   });
 
   test("takes absent readings after the creation for what they are: late", async () => {

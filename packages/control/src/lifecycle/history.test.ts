@@ -113,10 +113,13 @@ test("an operation that crashed stays unfinished after a refresh found so", asyn
   await bed.deploy("a");
   bed.platform.stuck = true;
   await bed.withLease(async (lease) => {
-    const { request, overrides } = await (await bed.provisionInput("b")).prepare(
-      { id: bed.id, name: bed.name, project: "default", inventory: [], metadata: {} },
-      await bed.record(),
-    );
+    const { request, overrides } = bed.desired("b", await bed.snapshot("b"), {
+      id: bed.id,
+      name: bed.name,
+      project: "default",
+      inventory: [],
+      metadata: {},
+    });
     const begin = { kind: "provision", revision: request.revision, overrides } as const;
     const snapshotId = request.snapshot.id;
     await bed.store.operations.begin(

@@ -14,7 +14,7 @@ export async function plan(
   const bounds = new Bounds(dependencies.clock, record.name, call, neverLost);
   try {
     const platform = new Platform(dependencies, record, call, bounds);
-    const desired = await prepare(await platform.target(), record);
+    const desired = await prepare(await platform.target(), record, platform);
     return describePlan(record, desired, await makePlan(platform, desired), snapshotId);
   } catch (thrown) {
     throw bounds.explain(thrown);

@@ -56,7 +56,7 @@ interface Prepared {
 async function prepare(session: Session, input: ProvisionInput): Promise<Prepared> {
   const { platform } = session;
   platform.progress("Comparing with what is there");
-  const desired = await input.prepare(await platform.target(), session.record);
+  const desired = await input.prepare(await platform.target(), session.record, platform);
   const plan = describePlan(
     session.record,
     desired,
@@ -114,10 +114,11 @@ async function isUntouched({ record, platform, dependencies }: Session): Promise
 
 async function bringIntoService(
   session: Session,
-  { request }: Desired,
+  { request, deliver }: Desired,
   wanted: Wanted,
 ): Promise<DeploymentPatch> {
   const { platform, dependencies } = session;
+  if (deliver !== undefined) await platform.ask(() => deliver(session.writeContext()));
   platform.progress("Asking the platform");
   const first = await platform.ask(async ({ deployer }) =>
     // A call before this one may have written to the journal.

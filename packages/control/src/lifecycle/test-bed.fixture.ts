@@ -8,6 +8,7 @@ import {
   type DeployerContext,
   type DeploymentRecord,
   type DeploymentRequest,
+  type DeploymentTarget,
   defineFlavor,
   MillraceError,
   type Observation,
@@ -19,7 +20,7 @@ import { type Lease, openStore, type Store } from "@millrace/store";
 import { z } from "zod";
 import type { DeployResult } from "../client.ts";
 import { systemClock } from "./clock.ts";
-import type { Call, DriverDependencies, ProvisionInput } from "./dependencies.ts";
+import type { Call, Desired, DriverDependencies, ProvisionInput } from "./dependencies.ts";
 import { createDriver, type Driver } from "./driver.ts";
 import { operationsOf } from "./history.ts";
 import type { Revision } from "./verdict.ts";
@@ -416,7 +417,11 @@ export class Bed {
   /** What `provision` is called with to bring the revision of a snapshot into service. */
   async provisionInput(
     letter: string,
-    options: { readonly call?: Call; readonly confirm?: ProvisionInput["confirm"] } = {},
+    options: {
+      readonly call?: Call;
+      readonly confirm?: ProvisionInput["confirm"];
+      readonly deliver?: Desired["deliver"];
+    } = {},
   ): Promise<ProvisionInput> {
     const snapshotId = await this.snapshot(letter);
     return {
@@ -426,20 +431,27 @@ export class Bed {
       call: options.call ?? this.call(),
       confirm: options.confirm,
       prepare: async (deployment) => ({
-        request: {
-          deployment,
-          revision: `revision-${letter}`,
-          snapshot: { id: snapshotId, name: null, pipeline: "weather" },
-          artefact: { kind: "bundle", directory: "/nowhere", runtime: "/nowhere" },
-          settings: {},
-          serving: servingSettingsSchema.parse({}),
-          environment: {},
-          secrets: {},
-        },
-        settings: [],
-        authKeyHash: `hash-${letter}`,
-        overrides: { environment: { LETTER: letter } },
+        ...this.desired(letter, snapshotId, deployment),
+        ...(options.deliver === undefined ? {} : { deliver: options.deliver }),
       }),
+    };
+  }
+
+  desired(letter: string, snapshotId: string, deployment: DeploymentTarget): Desired {
+    return {
+      request: {
+        deployment,
+        revision: `revision-${letter}`,
+        snapshot: { id: snapshotId, name: null, pipeline: "weather" },
+        artefact: { kind: "bundle", directory: "/nowhere", runtime: "/nowhere" },
+        settings: {},
+        serving: servingSettingsSchema.parse({}),
+        environment: {},
+        secrets: {},
+      },
+      settings: [],
+      authKeyHash: `hash-${letter}`,
+      overrides: { environment: { LETTER: letter } },
     };
   }
 
