@@ -143,7 +143,10 @@ export interface DeploymentRequest<Settings = unknown> {
   /** The flavor's settings, parsed by its schema. */
   readonly settings: Settings;
   readonly serving: ServingSettings;
-  /** Environment of the service, to be set as it is. Holds no secret. PORT and HOST are the deployer's to set. */
+  /**
+   * Environment of the service, to be set as it is. Holds no secret. PORT and HOST are the deployer's to set, and
+   * MILLRACE_PUBLISHED_HOST where clients do not reach the service at HOST.
+   */
   readonly environment: Readonly<Record<string, string>>;
   /**
    * Values that the service needs and nobody may see. Hand them over as files (mode 0600) in a folder named by the

@@ -5,6 +5,11 @@ import { servingSettingsSchema } from "./serving-settings.ts";
 export const SERVICE_CONFIG_VARIABLE = "MILLRACE_CONFIG";
 /** Environment variable that names the folder with one file (mode 0600) per secret. */
 export const SECRETS_DIRECTORY_VARIABLE = "MILLRACE_SECRETS_DIR";
+/**
+ * Environment variable for a service that does not listen where clients reach it, as in a container: the address that its
+ * port is published on. Loopback there needs no key, whatever HOST is.
+ */
+export const PUBLISHED_HOST_VARIABLE = "MILLRACE_PUBLISHED_HOST";
 /** Secret that carries the URL of a run store whose URL holds a password. */
 export const STORE_URL_SECRET = "MILLRACE_STORE_URL";
 

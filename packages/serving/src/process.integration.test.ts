@@ -63,6 +63,13 @@ function call(url: string, agent: Agent, path: string, method = "GET", body?: st
   );
 }
 
+it("in a container it may listen everywhere when its port is published on loopback alone", async () => {
+  const host = { ...secrets, HOST: "0.0.0.0", MILLRACE_PUBLISHED_HOST: "127.0.0.1" };
+  const service = await startService(await fixtureOf("weather"), host);
+  ended.push(() => service.stop());
+  expect(service.url).toMatch(/^http:\/\/0\.0\.0\.0:/);
+});
+
 describe("at its start", () => {
   const outcome = async (args: readonly string[], variables: Readonly<Record<string, string>>) => {
     const child = spawnRuntime(args, variables);
@@ -90,6 +97,7 @@ describe("at its start", () => {
       "graph.steps[0].input.value.celsius was 1 and is 2",
     ],
     ["it would be open to everybody", { HOST: "0.0.0.0" }, 2, "KEY_REQUIRED"],
+    ["it is published to everybody", { MILLRACE_PUBLISHED_HOST: "192.0.2.1" }, 2, "KEY_REQUIRED"],
     ["the port is none", { PORT: "http" }, 2, "PORT_INVALID"],
     ["there is no configuration", { MILLRACE_CONFIG: "" }, 2, "SERVICE_CONFIG_MISSING"],
     [

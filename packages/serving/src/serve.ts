@@ -1,6 +1,12 @@
 import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import { MillraceError, messageOf, type ServiceConfig, summarizeError } from "@millrace/core";
+import {
+  MillraceError,
+  messageOf,
+  PUBLISHED_HOST_VARIABLE,
+  type ServiceConfig,
+  summarizeError,
+} from "@millrace/core";
 import { startRecorder } from "@millrace/store";
 import { Admission } from "./admission.ts";
 import { Connections, drain } from "./drain.ts";
@@ -48,7 +54,7 @@ async function serveSnapshot(
 ): Promise<number> {
   const { config, secrets } = await readEnvironment(variables);
   const address = { host: variables["HOST"] || "127.0.0.1", port: portOf(variables["PORT"]) };
-  checkExposure(address.host, config);
+  checkExposure(variables[PUBLISHED_HOST_VARIABLE] || address.host, config);
   const log = openLog(1, config.serving.logLevel, secrets.values());
   const stopping = new Stopping();
   listenToReasons(stopping, config.serving.drainSeconds * 1000, log, parent);
