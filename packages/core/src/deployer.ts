@@ -91,7 +91,10 @@ export interface EngineImage {
   readonly config: Readonly<Record<string, JsonValue>>;
 }
 
-/** An engine that is handed images directly, with no registry between. */
+/**
+ * An engine that is handed images directly, with no registry between. Images are no resources of a deployment: they are not
+ * journalled, deployments may share them, and they stay when a deployment goes.
+ */
 export interface EngineDestination {
   readonly kind: "engine";
   /** Repository part of the tag that images get there. */
@@ -100,13 +103,9 @@ export interface EngineDestination {
   find(reference: string, context: ReadContext): Promise<EngineImage | null>;
   /**
    * Takes in an archive of the form of `docker save`, which tags the image as `reference`. Layers that the engine has
-   * may be left out of it. Journals the image.
+   * may be left out of it; when one that it does not have is missing, rejects with an error of class `platform`.
    */
-  load(
-    reference: string,
-    archive: AsyncIterable<Uint8Array>,
-    context: DeployerContext,
-  ): Promise<void>;
+  load(reference: string, archive: AsyncIterable<Uint8Array>, context: ReadContext): Promise<void>;
   /**
    * Builds an image from a Dockerfile and tags it as `reference`.
    * @param archive The build context as a tar, with the Dockerfile at its top.
