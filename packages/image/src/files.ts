@@ -1,0 +1,154 @@
+import { hash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { lstat, readdir, readFile, readlink } from "node:fs/promises";
+import { join, posix, relative, resolve, sep } from "node:path";
+import { canonicalJson, MillraceError } from "@millrace/core";
+import pMap from "p-map";
+import { sha256, startMeter } from "./digest.ts";
+import type { TarEntry } from "./tar.ts";
+
+/** A file of a layer. Owner and times are the same for all and cannot be chosen. */
+export type LayerFile = {
+  /** Where it lies in the image. */
+  readonly path: string;
+} & (
+  | { readonly content: Uint8Array; readonly executable?: boolean }
+  /** Absolute path of a regular file on this machine; it is executable when its owner may execute it. */
+  | { readonly file: string }
+  /** Text of a symbolic link. */
+  | { readonly link: string }
+);
+
+/** A file with what its bytes are known by. */
+export interface KnownFile {
+  readonly entry: Exclude<TarEntry, { kind: "directory" }>;
+  /** Digest of a file's content; null for a link. */
+  readonly digest: string | null;
+}
+
+const READ_BYTES = 1024 * 1024;
+/** Files up to this size are read at once. */
+const SMALL_BYTES = 4 * 1024 * 1024;
+const FILES_AT_ONCE = 16;
+
+function refused(path: string, why: string): MillraceError {
+  return new MillraceError({
+    class: "usage",
+    code: "LAYER_FILE_REFUSED",
+    message: `${path} cannot be put into an image: ${why}.`,
+    action: "Remove it from the folder, or leave it out.",
+    details: { path },
+  });
+}
+
+/** A file's path as a tar has it. */
+function tarPath(path: string): string {
+  const normal = posix.normalize(path.replace(/^\/+/, ""));
+  if (normal === "." || normal.startsWith("../") || normal === ".." || normal.includes("\0"))
+    throw refused(JSON.stringify(path), "its path leaves the image's root");
+  return normal.replace(/\/$/, "");
+}
+
+async function digestOf(file: string, size: number): Promise<string> {
+  if (size <= SMALL_BYTES) return sha256(await readFile(file));
+  const meter = startMeter();
+  for await (const chunk of createReadStream(file, { highWaterMark: READ_BYTES }))
+    meter.add(chunk as Uint8Array);
+  return meter.digest();
+}
+
+/** The bytes of a file that has been read before, and must not have changed since. */
+async function* readAgain(file: string, digest: string): AsyncGenerator<Uint8Array> {
+  const meter = startMeter();
+  for await (const chunk of createReadStream(file, { highWaterMark: READ_BYTES })) {
+    meter.add(chunk as Uint8Array);
+    yield chunk as Uint8Array;
+  }
+  if (meter.digest() !== digest) throw refused(file, "it changed while it was read");
+}
+
+async function* once(content: Uint8Array): AsyncGenerator<Uint8Array> {
+  if (content.length > 0) yield content;
+}
+
+/** Reads a file, so that its content is known. */
+async function know(file: LayerFile): Promise<KnownFile> {
+  const path = tarPath(file.path);
+  if ("link" in file) return { entry: { path, kind: "link", target: file.link }, digest: null };
+  if ("content" in file) {
+    const { content, executable = false } = file;
+    return {
+      entry: { path, kind: "file", executable, size: content.length, open: () => once(content) },
+      digest: sha256(content),
+    };
+  }
+  const found = await lstat(file.file);
+  if (!found.isFile()) throw refused(file.file, "it is no regular file");
+  const digest = await digestOf(file.file, found.size);
+  const executable = (found.mode & 0o100) !== 0;
+  const open = () => readAgain(file.file, digest);
+  return { entry: { path, kind: "file", executable, size: found.size, open }, digest };
+}
+
+/** Reads all files, in the order in which a layer has them. */
+export async function knowAll(
+  files: readonly LayerFile[],
+  signal: AbortSignal,
+): Promise<readonly KnownFile[]> {
+  const known = await pMap(files, know, { concurrency: FILES_AT_ONCE, signal });
+  const sorted = known.sort((a, b) => (a.entry.path < b.entry.path ? -1 : 1));
+  const twice = sorted.find(({ entry }, index) => entry.path === sorted[index - 1]?.entry.path);
+  if (twice !== undefined) throw refused(twice.entry.path, "two files have this path");
+  return sorted;
+}
+
+/** Names what a layer of these files is made of: equal keys give equal layers. */
+export function contentKey(files: readonly KnownFile[]): string {
+  const listed = files.map(({ entry, digest }) =>
+    entry.kind === "link"
+      ? [entry.path, "link", entry.target]
+      : [entry.path, entry.executable ? "executable" : "file", digest],
+  );
+  return `sha256:${hash("sha256", canonicalJson(listed))}`;
+}
+
+/** The files with the folders that they lie in, each before what is in it. */
+export function withFolders(files: readonly KnownFile[]): TarEntry[] {
+  const seen = new Set<string>();
+  return files.flatMap(({ entry }) => {
+    const folders = entry.path
+      .split("/")
+      .slice(0, -1)
+      .map((_, depth, parts) => parts.slice(0, depth + 1).join("/"))
+      .filter((path) => !seen.has(path));
+    for (const path of folders) seen.add(path);
+    return [...folders.map((path): TarEntry => ({ path, kind: "directory" })), entry];
+  });
+}
+
+/**
+ * Everything in a folder, as files of a layer.
+ * @param at Folder in the image.
+ * @throws MillraceError LAYER_FILE_REFUSED for sockets, devices, pipes, and links that lead out of the folder.
+ */
+export async function filesIn(directory: string, at: string): Promise<LayerFile[]> {
+  const root = resolve(directory);
+  const entries = await readdir(root, { recursive: true, withFileTypes: true });
+  const files = await pMap(
+    entries,
+    async (entry): Promise<LayerFile | null> => {
+      const file = join(entry.parentPath, entry.name);
+      const path = posix.join(at, relative(root, file).split(sep).join("/"));
+      if (entry.isDirectory()) return null;
+      if (entry.isFile()) return { path, file };
+      if (!entry.isSymbolicLink()) throw refused(file, "it is a socket, a device or a pipe");
+      const link = await readlink(file);
+      const target = relative(root, resolve(entry.parentPath, link));
+      if (link.startsWith("/") || target.startsWith(".."))
+        throw refused(file, `it is a link to ${link}, which is not in the folder`);
+      return { path, link: link.split(sep).join("/") };
+    },
+    { concurrency: FILES_AT_ONCE },
+  );
+  return files.filter((file) => file !== null);
+}

@@ -1,0 +1,19 @@
+export { type ArchiveOptions, imageArchive } from "./archive.ts";
+export {
+  type AssembleRequest,
+  assembleImage,
+  type ImageConfig,
+  type LayerInput,
+} from "./assemble.ts";
+export { engineBase } from "./engine-base.ts";
+export { filesIn, type LayerFile } from "./files.ts";
+export type { BaseImage, Blob, Context, Document, Image, Layer } from "./image.ts";
+export { type PushedBlob, type PushRequest, type PushResult, pushImage } from "./push.ts";
+export {
+  formatImageReference,
+  type ImageReference,
+  parseImageReference,
+  parseRepositoryName,
+  type RepositoryName,
+} from "./reference.ts";
+export type { RetryPolicy } from "./registry/retry.ts";

@@ -1,0 +1,110 @@
+import { MillraceError } from "@millrace/core";
+import { sha256 } from "../digest.ts";
+import type { Document } from "../image.ts";
+import { DOCKER_INDEX, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST } from "../media-types.ts";
+import { discard, readBytes } from "./answer.ts";
+import type { Connection } from "./connection.ts";
+
+const ACCEPTED = [OCI_INDEX, OCI_MANIFEST, DOCKER_INDEX, DOCKER_MANIFEST].join(", ");
+/** The distribution specification has registries take at least this much; none takes more. */
+const LARGEST = 4 * 1024 * 1024;
+
+export interface FoundManifest extends Document {
+  readonly mediaType: string;
+}
+
+export function pullScope(repository: string): string {
+  return `repository:${repository}:pull`;
+}
+
+export function pushScope(repository: string): string {
+  return `repository:${repository}:pull,push`;
+}
+
+function corrupt(
+  connection: Connection,
+  what: string,
+  expected: string,
+  actual: string,
+): MillraceError {
+  return new MillraceError({
+    class: "platform",
+    code: "BLOB_CORRUPT",
+    message: `The registry ${connection.registry} gave other bytes for ${what} than its digest says: ${expected} was asked for, ${actual} came.`,
+    action: "Nothing of it is kept. Push the image to the registry again, or ask whoever runs it.",
+    details: { registry: connection.registry, expected, actual },
+  });
+}
+
+/** Digest of what a tag or digest names; null when there is nothing, undefined when the registry does not tell. */
+export async function headManifest(
+  connection: Connection,
+  repository: string,
+  name: string,
+  scope: string,
+): Promise<string | null | undefined> {
+  const answer = await connection.request({
+    method: "HEAD",
+    url: `/v2/${repository}/manifests/${name}`,
+    what: `the look-up of ${repository} ${name}`,
+    scopes: [scope],
+    headers: { accept: ACCEPTED },
+    expected: [200, 404],
+  });
+  await discard(answer);
+  if (answer.status === 404) return null;
+  return answer.headers.get("docker-content-digest") ?? undefined;
+}
+
+/** Null when there is nothing by that name. */
+export async function getManifest(
+  connection: Connection,
+  repository: string,
+  name: string,
+): Promise<FoundManifest | null> {
+  const what = `the manifest ${repository} ${name}`;
+  const answer = await connection.request({
+    method: "GET",
+    url: `/v2/${repository}/manifests/${name}`,
+    what,
+    scopes: [pullScope(repository)],
+    headers: { accept: ACCEPTED },
+    expected: [200, 404],
+  });
+  if (answer.status === 404) {
+    await discard(answer);
+    return null;
+  }
+  const bytes = await readBytes(answer, LARGEST);
+  const expected = name.includes(":") ? name : answer.headers.get("docker-content-digest");
+  const digest = bytes === null ? "more than 4 MiB" : sha256(bytes);
+  if (bytes === null || (expected !== null && digest !== expected))
+    throw corrupt(connection, what, expected ?? "a manifest", digest);
+  const mediaType = (answer.headers.get("content-type") ?? "").split(";", 1)[0]?.trim() ?? "";
+  return { digest, bytes, mediaType };
+}
+
+/**
+ * Puts a manifest under a tag, or under its digest alone.
+ * @throws MillraceError BLOB_CORRUPT when the registry has made something else of it.
+ */
+export async function putManifest(
+  connection: Connection,
+  repository: string,
+  manifest: Document,
+  tag: string | null,
+): Promise<void> {
+  const what = `the manifest of ${repository}`;
+  const answer = await connection.request({
+    method: "PUT",
+    url: `/v2/${repository}/manifests/${tag ?? manifest.digest}`,
+    what,
+    scopes: [pushScope(repository)],
+    headers: { "content-type": OCI_MANIFEST },
+    body: manifest.bytes,
+    expected: [200, 201, 202],
+  });
+  await discard(answer);
+  const digest = answer.headers.get("docker-content-digest") ?? manifest.digest;
+  if (digest !== manifest.digest) throw corrupt(connection, what, manifest.digest, digest);
+}

@@ -1,0 +1,41 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { isMillraceError } from "@millrace/core";
+import type { Context } from "../image.ts";
+
+export interface RetryPolicy {
+  /** Tries in all. */
+  readonly attempts: number;
+  /** Milliseconds before the second try; doubled for each one after. */
+  readonly firstDelayMs: number;
+}
+
+export const DEFAULT_RETRY: RetryPolicy = { attempts: 6, firstDelayMs: 500 };
+
+const LONGEST_DELAY_MS = 20_000;
+/** A registry that wants a longer pause is not waited for here. */
+const LONGEST_RETRY_AFTER_MS = 60_000;
+
+/** Full jitter, so that callers who failed together come back apart. */
+function delayBefore(attempt: number, policy: RetryPolicy): number {
+  return Math.random() * Math.min(LONGEST_DELAY_MS, policy.firstDelayMs * 2 ** attempt);
+}
+
+/** Does the task again while it fails with errors that say that this can help. */
+export async function retrying<T>(
+  policy: RetryPolicy,
+  { signal, progress }: Context,
+  task: () => Promise<T>,
+): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await task();
+    } catch (error) {
+      if (!isMillraceError(error) || !error.retryable || attempt >= policy.attempts) throw error;
+      const asked = error.retryAfterMs ?? 0;
+      if (asked > LONGEST_RETRY_AFTER_MS) throw error;
+      const delay = Math.max(asked, delayBefore(attempt - 1, policy));
+      progress(`${error.message} Trying again in ${(delay / 1000).toFixed(1)} s.`);
+      await sleep(delay, undefined, { signal });
+    }
+  }
+}
