@@ -129,17 +129,23 @@ export function withFolders(files: readonly KnownFile[]): TarEntry[] {
 /**
  * Everything in a folder, as files of a layer.
  * @param at Folder in the image.
+ * @param wanted Given a path relative to the folder, tells whether it is taken. Default: all are.
  * @throws MillraceError LAYER_FILE_REFUSED for sockets, devices, pipes, and links that lead out of the folder.
  */
-export async function filesIn(directory: string, at: string): Promise<LayerFile[]> {
+export async function filesIn(
+  directory: string,
+  at: string,
+  wanted: (path: string) => boolean = () => true,
+): Promise<LayerFile[]> {
   const root = resolve(directory);
   const entries = await readdir(root, { recursive: true, withFileTypes: true });
   const files = await pMap(
     entries,
     async (entry): Promise<LayerFile | null> => {
       const file = join(entry.parentPath, entry.name);
-      const path = posix.join(at, relative(root, file).split(sep).join("/"));
-      if (entry.isDirectory()) return null;
+      const inside = relative(root, file).split(sep).join("/");
+      const path = posix.join(at, inside);
+      if (entry.isDirectory() || !wanted(inside)) return null;
       if (entry.isFile()) return { path, file };
       if (!entry.isSymbolicLink()) throw refused(file, "it is a socket, a device or a pipe");
       const link = await readlink(file);
