@@ -1,4 +1,5 @@
 import { canonicalJson, MillraceError } from "@millrace/core";
+import { single } from "./chunks.ts";
 import type { Blob, Image } from "./image.ts";
 import { OCI_INDEX, OCI_MANIFEST } from "./media-types.ts";
 import { type TarEntry, writeTar } from "./tar.ts";
@@ -8,7 +9,6 @@ export interface ArchiveOptions {
   readonly reference: string;
   /** `diffIds` of images that the engine has: what the image has in common with one of them is left out. */
   readonly present: readonly (readonly string[])[];
-  readonly signal: AbortSignal;
 }
 
 /** How many of the lowest layers two images share. An engine knows a layer only together with all below it. */
@@ -19,10 +19,7 @@ function shared(a: readonly string[], b: readonly string[]): number {
 
 function fileEntry(path: string, content: Uint8Array | string): TarEntry {
   const bytes = typeof content === "string" ? new TextEncoder().encode(content) : content;
-  async function* open() {
-    yield bytes;
-  }
-  return { path, kind: "file", executable: false, size: bytes.length, open };
+  return { path, kind: "file", executable: false, size: bytes.length, open: () => single(bytes) };
 }
 
 function blobPath(digest: string): string {
@@ -61,7 +58,7 @@ function ociLayout(image: Image, reference: string): TarEntry[] {
  * @throws MillraceError IMAGE_LAYER_ELSEWHERE when a layer is neither here nor in one of the present images.
  */
 export function imageArchive(image: Image, options: ArchiveOptions): AsyncIterable<Uint8Array> {
-  const { reference, present, signal } = options;
+  const { reference, present } = options;
   const diffIds = image.layers.map(({ diffId }) => diffId);
   const skipped = Math.max(0, ...present.map((other) => shared(diffIds, other)));
   const sent = new Map<string, Blob>();
@@ -92,7 +89,7 @@ export function imageArchive(image: Image, options: ArchiveOptions): AsyncIterab
         kind: "file",
         executable: false,
         size: blob.size,
-        open: () => blob.open(signal),
+        open: () => blob.open(),
       }),
     ),
   ];

@@ -39,7 +39,7 @@ function request(
 async function layerBytes(image: Image | undefined, start?: number): Promise<Buffer> {
   const blob = image?.layers[0]?.blob;
   if (blob === undefined || blob === null) throw new Error("The image has no layer.");
-  return bytesOf(blob.open(signal, start));
+  return bytesOf(blob.open(start));
 }
 
 const SOURCES: readonly LayerFile[] = [

@@ -75,7 +75,7 @@ async function makeLayer(
     await cache.note("layers", key, made);
   }
   const { digest, size, diffId } = made;
-  const open = (_: AbortSignal, start = 0) => cache.open(digest, start);
+  const open = (start = 0) => cache.open(digest, start);
   return { name, diffId, blob: { digest, size, mediaType: OCI_LAYER_GZIP, from: null, open } };
 }
 

@@ -32,3 +32,8 @@ export async function* skipping(
     left = Math.max(0, left - chunk.length);
   }
 }
+
+/** Bytes as a source of one chunk. */
+export async function* single(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  if (bytes.length > 0) yield bytes;
+}

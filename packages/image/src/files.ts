@@ -1,9 +1,9 @@
-import { hash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { lstat, readdir, readFile, readlink } from "node:fs/promises";
 import { join, posix, relative, resolve, sep } from "node:path";
 import { canonicalJson, MillraceError } from "@millrace/core";
 import pMap from "p-map";
+import { single } from "./chunks.ts";
 import { sha256, startMeter } from "./digest.ts";
 import type { TarEntry } from "./tar.ts";
 
@@ -67,10 +67,6 @@ async function* readAgain(file: string, digest: string): AsyncGenerator<Uint8Arr
   if (meter.digest() !== digest) throw refused(file, "it changed while it was read");
 }
 
-async function* once(content: Uint8Array): AsyncGenerator<Uint8Array> {
-  if (content.length > 0) yield content;
-}
-
 /** Reads a file, so that its content is known. */
 async function know(file: LayerFile): Promise<KnownFile> {
   const path = tarPath(file.path);
@@ -78,7 +74,7 @@ async function know(file: LayerFile): Promise<KnownFile> {
   if ("content" in file) {
     const { content, executable = false } = file;
     return {
-      entry: { path, kind: "file", executable, size: content.length, open: () => once(content) },
+      entry: { path, kind: "file", executable, size: content.length, open: () => single(content) },
       digest: sha256(content),
     };
   }
@@ -109,7 +105,7 @@ export function contentKey(files: readonly KnownFile[]): string {
       ? [entry.path, "link", entry.target]
       : [entry.path, entry.executable ? "executable" : "file", digest],
   );
-  return `sha256:${hash("sha256", canonicalJson(listed))}`;
+  return sha256(canonicalJson(listed));
 }
 
 /** The files with the folders that they lie in, each before what is in it. */

@@ -18,7 +18,7 @@ export interface Blob {
   /** Where a registry has it; null for what was made here. */
   readonly from: RepositoryName | null;
   /** Checked against the digest by the time that it ends. */
-  open(signal: AbortSignal, start?: number): AsyncIterable<Uint8Array>;
+  open(start?: number): AsyncIterable<Uint8Array>;
 }
 
 export interface Layer {

@@ -72,5 +72,5 @@ export const imageConfigSchema = z.looseObject({
   variant: z.string().optional(),
   config: z.record(z.string(), z.json()).nullish(),
   rootfs: z.looseObject({ type: z.literal("layers"), diff_ids: z.array(digestSchema) }),
-  history: z.array(z.looseObject({ empty_layer: z.boolean().optional() })).nullish(),
+  history: z.array(z.record(z.string(), z.json())).nullish(),
 });

@@ -2,6 +2,7 @@ import { MillraceError, type RegistryCredentials } from "@millrace/core";
 import pMap from "p-map";
 import { z } from "zod";
 import { type Cache, openCache } from "./cache.ts";
+import { single } from "./chunks.ts";
 import type { Blob, Context, Image } from "./image.ts";
 import { OCI_CONFIG } from "./media-types.ts";
 import { formatImageReference, parseRepositoryName, type RepositoryName } from "./reference.ts";
@@ -57,9 +58,7 @@ function blobsOf(image: Image): NamedBlob[] {
     size: bytes.length,
     mediaType: OCI_CONFIG,
     from: null,
-    async *open(_, start = 0) {
-      yield bytes.subarray(start);
-    },
+    open: (start = 0) => single(bytes.subarray(start)),
   };
   const named = image.layers.flatMap(({ name, blob }) => (blob === null ? [] : [{ name, blob }]));
   return [
@@ -150,7 +149,7 @@ export async function pushImage(image: Image, request: PushRequest): Promise<Pus
   const to = parseRepositoryName(repository);
   const connection = connect({
     registry: to.registry,
-    login: credentials === null ? null : { kind: "password", ...credentials },
+    credentials,
     plainHttp,
     retry,
     context: { signal, progress },

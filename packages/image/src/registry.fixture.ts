@@ -7,6 +7,8 @@ import { createInterface } from "node:readline";
 export interface Registry {
   /** `127.0.0.1:PORT` */
   readonly host: string;
+  /** Where it keeps a blob. */
+  blobFile(digest: string): string;
   stop(): Promise<void>;
 }
 
@@ -37,6 +39,11 @@ export async function startRegistry(
   const port = await listeningPort(child);
   return {
     host: `127.0.0.1:${port}`,
+    blobFile(digest) {
+      const hex = digest.slice("sha256:".length);
+      const blobs = join(folder, "data/docker/registry/v2/blobs/sha256");
+      return join(blobs, hex.slice(0, 2), hex, "data");
+    },
     async stop() {
       const exited = once(child, "exit");
       if (child.exitCode !== null || !child.kill("SIGKILL")) return;

@@ -52,17 +52,24 @@ function basic(username: string, password: Secret): string {
 
 export interface AuthorizationOptions {
   readonly registry: string;
-  readonly login: Login | null;
+  /** Asked for when the registry wants one, and once. */
+  findLogin(): Promise<Login | null>;
   /** True for a token service that may be asked: TLS, or plain where the registry itself is. */
   trusts(url: URL): boolean;
   readonly signal: AbortSignal;
 }
 
 export function authorize(options: AuthorizationOptions): Authorization {
-  const { registry, login, trusts, signal } = options;
+  const { registry, trusts, signal } = options;
+  let found: Promise<Login | null> | undefined;
   const tokens = new Map<string, Token>();
   const asking = new Map<string, Promise<Token>>();
   let always: string | undefined;
+
+  const findLogin = () => {
+    found ??= options.findLogin();
+    return found;
+  };
 
   async function ask(
     challenge: Challenge,
@@ -78,6 +85,7 @@ export function authorize(options: AuthorizationOptions): Authorization {
         message: `The registry ${registry} names ${JSON.stringify(realm)} as its token service, which has no TLS.`,
         action: "Nothing was sent there. Use a registry whose token service has an https address.",
       });
+    const login = await findLogin();
     const form = new URLSearchParams(service === undefined ? {} : { service });
     const init: RequestInit = { redirect: "error", signal };
     if (login?.kind === "identity") {
@@ -148,6 +156,7 @@ export function authorize(options: AuthorizationOptions): Authorization {
         if (known !== undefined && known.header !== refused) return known.header;
         return (await tokenFor(bearer, scopes, what)).header;
       }
+      const login = await findLogin();
       const accepts = challenges.some(({ scheme }) => scheme === "basic");
       if (!accepts || login?.kind !== "password" || refused !== undefined)
         throw unauthorized(registry, what, login !== null);

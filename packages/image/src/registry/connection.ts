@@ -1,15 +1,17 @@
-import { MillraceError } from "@millrace/core";
+import { MillraceError, type RegistryCredentials } from "@millrace/core";
 import type { Context } from "../image.ts";
 import { apiHost } from "../reference.ts";
 import { discard, readText } from "./answer.ts";
-import { type Authorization, authorize, type Login } from "./authorization.ts";
+import { type Authorization, authorize } from "./authorization.ts";
+import { findDockerLogin } from "./docker-login.ts";
 import { refusal, unanswered } from "./errors.ts";
 import { DEFAULT_RETRY, type RetryPolicy, retrying } from "./retry.ts";
 
 export interface RegistryOptions {
   /** As it stands in references. */
   readonly registry: string;
-  readonly login: Login | null;
+  /** Null: the login that Docker's configuration file has for it, else none. */
+  readonly credentials: RegistryCredentials | null;
   /** Allows HTTP without TLS for other than loopback hosts. */
   readonly plainHttp: boolean;
   readonly retry?: RetryPolicy | undefined;
@@ -81,7 +83,7 @@ async function loopbackScheme(host: string, signal: AbortSignal): Promise<"http"
 }
 
 export function connect(options: RegistryOptions): Connection {
-  const { registry, login, plainHttp, retry = DEFAULT_RETRY, context } = options;
+  const { registry, credentials, plainHttp, retry = DEFAULT_RETRY, context } = options;
   const { signal } = context;
   const host = apiHost(registry);
   const loopback = isLoopback(host);
@@ -98,7 +100,8 @@ export function connect(options: RegistryOptions): Connection {
 
   const authorization: Authorization = authorize({
     registry,
-    login,
+    findLogin: async () =>
+      credentials === null ? findDockerLogin(registry) : { kind: "password", ...credentials },
     signal,
     trusts: (url) =>
       url.protocol === "https:" ||
@@ -110,15 +113,25 @@ export function connect(options: RegistryOptions): Connection {
     const sent: Record<string, string> = { ...headers };
     if (header !== undefined) sent["authorization"] = header;
     const init: RequestInit = { method, headers: sent, redirect: "manual", signal };
+    let unread: { readonly error: unknown } | undefined;
+    async function* read(stream: Stream) {
+      try {
+        yield* stream.open();
+      } catch (error) {
+        unread = { error };
+        throw error;
+      }
+    }
     if (body instanceof Uint8Array) init.body = body;
     else if (body !== undefined) {
       sent["content-length"] = String(body.size);
-      Object.assign(init, { body: body.open(), duplex: "half" });
+      Object.assign(init, { body: read(body), duplex: "half" });
     }
     try {
       return await fetch(url, init);
     } catch (error) {
       signal.throwIfAborted();
+      if (unread !== undefined) throw unread.error;
       throw unanswered(registry, what, error);
     }
   }

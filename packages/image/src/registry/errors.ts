@@ -97,7 +97,7 @@ export function unauthorized(
     message: loggedIn
       ? `The registry ${registry} does not accept the login for ${what}.`
       : `The registry ${registry} wants a login for ${what}.`,
-    action: `Run "docker login ${registry}", or give the deployer credentials for it.`,
+    action: `Run "docker login ${registry}", or give the deployer credentials for it. Check the name as well: many registries say the same of what does not exist.`,
     details,
   });
 }
@@ -178,5 +178,21 @@ export function unanswered(registry: string, what: string, cause: unknown): Mill
     retryable: true,
     details,
     cause,
+  });
+}
+
+/** The error for bytes that are not what their digest says. */
+export function corrupt(
+  registry: string,
+  what: string,
+  expected: string,
+  actual: string,
+): MillraceError {
+  return new MillraceError({
+    class: "platform",
+    code: "BLOB_CORRUPT",
+    message: `The registry ${registry} has other bytes for ${what} than the digest says: ${expected} was meant, ${actual} came.`,
+    action: "Nothing of it is kept. Push the image to the registry again, or ask whoever runs it.",
+    details: { registry, expected, actual },
   });
 }

@@ -1,17 +1,13 @@
-import { MillraceError } from "@millrace/core";
 import { sha256 } from "../digest.ts";
 import type { Document } from "../image.ts";
 import { DOCKER_INDEX, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST } from "../media-types.ts";
 import { discard, readBytes } from "./answer.ts";
 import type { Connection } from "./connection.ts";
+import { corrupt } from "./errors.ts";
 
 const ACCEPTED = [OCI_INDEX, OCI_MANIFEST, DOCKER_INDEX, DOCKER_MANIFEST].join(", ");
 /** The distribution specification has registries take at least this much; none takes more. */
 const LARGEST = 4 * 1024 * 1024;
-
-export interface FoundManifest extends Document {
-  readonly mediaType: string;
-}
 
 export function pullScope(repository: string): string {
   return `repository:${repository}:pull`;
@@ -19,21 +15,6 @@ export function pullScope(repository: string): string {
 
 export function pushScope(repository: string): string {
   return `repository:${repository}:pull,push`;
-}
-
-function corrupt(
-  connection: Connection,
-  what: string,
-  expected: string,
-  actual: string,
-): MillraceError {
-  return new MillraceError({
-    class: "platform",
-    code: "BLOB_CORRUPT",
-    message: `The registry ${connection.registry} gave other bytes for ${what} than its digest says: ${expected} was asked for, ${actual} came.`,
-    action: "Nothing of it is kept. Push the image to the registry again, or ask whoever runs it.",
-    details: { registry: connection.registry, expected, actual },
-  });
 }
 
 /** Digest of what a tag or digest names; null when there is nothing, undefined when the registry does not tell. */
@@ -61,7 +42,7 @@ export async function getManifest(
   connection: Connection,
   repository: string,
   name: string,
-): Promise<FoundManifest | null> {
+): Promise<Document | null> {
   const what = `the manifest ${repository} ${name}`;
   const answer = await connection.request({
     method: "GET",
@@ -79,9 +60,8 @@ export async function getManifest(
   const expected = name.includes(":") ? name : answer.headers.get("docker-content-digest");
   const digest = bytes === null ? "more than 4 MiB" : sha256(bytes);
   if (bytes === null || (expected !== null && digest !== expected))
-    throw corrupt(connection, what, expected ?? "a manifest", digest);
-  const mediaType = (answer.headers.get("content-type") ?? "").split(";", 1)[0]?.trim() ?? "";
-  return { digest, bytes, mediaType };
+    throw corrupt(connection.registry, what, expected ?? "a manifest", digest);
+  return { digest, bytes };
 }
 
 /**
@@ -106,5 +86,5 @@ export async function putManifest(
   });
   await discard(answer);
   const digest = answer.headers.get("docker-content-digest") ?? manifest.digest;
-  if (digest !== manifest.digest) throw corrupt(connection, what, manifest.digest, digest);
+  if (digest !== manifest.digest) throw corrupt(connection.registry, what, manifest.digest, digest);
 }

@@ -105,8 +105,7 @@ export async function bring(
   const { connection, repository } = target;
   const { digest, size } = blob;
   const scopes = [pushScope(repository)];
-  const { signal } = connection.context;
-  const body = (start: number) => ({ size: size - start, open: () => blob.open(signal, start) });
+  const body = (start: number) => ({ size: size - start, open: () => blob.open(start) });
   const finish = (url: URL) => {
     const complete = new URL(url);
     complete.searchParams.set("digest", digest);
