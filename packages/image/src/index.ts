@@ -5,8 +5,8 @@ export {
   type ImageConfig,
   type LayerInput,
 } from "./assemble.ts";
-export { type BuildContext, buildContext } from "./build-context.ts";
 export { type BaseRequest, resolveBase } from "./base.ts";
+export { type BuildContext, buildContext } from "./build-context.ts";
 export { engineBase } from "./engine-base.ts";
 export { filesIn, type LayerFile } from "./files.ts";
 export type { BaseImage, Blob, Context, Document, Image, Layer } from "./image.ts";
