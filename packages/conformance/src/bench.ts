@@ -7,7 +7,7 @@ import { inspect } from "node:util";
 import { type Client, connect } from "@millrace/control";
 import type { Capabilities, Clock, Deployer, Flavor, JsonObject } from "@millrace/core";
 import { z } from "zod";
-import type { Fixtures } from "./fixtures.ts";
+import type { Fixtures, Requests } from "./fixtures.ts";
 import type { FaultName, Faults, Harness, Platform, PlatformResource } from "./harness.ts";
 import { Subject } from "./subject.ts";
 
@@ -47,6 +47,8 @@ export class Bench {
   readonly platform: Platform;
   readonly home: string;
   readonly fixtures: Fixtures;
+  /** What control asks of the deployer for each fixture. */
+  readonly requests: Requests;
   readonly #place: string;
   readonly #subjects: Subject[] = [];
   readonly #clients: Client[] = [];
@@ -55,6 +57,7 @@ export class Bench {
   private constructor(
     place: string,
     platform: Platform,
+    requests: Requests,
     { harness, flavor, fixtures }: Pick<Bench, "harness" | "flavor" | "fixtures">,
   ) {
     this.#place = place;
@@ -63,13 +66,21 @@ export class Bench {
     this.harness = harness;
     this.flavor = flavor;
     this.fixtures = fixtures;
+    this.requests = requests;
   }
 
   static async open(parts: Pick<Bench, "harness" | "flavor" | "fixtures">): Promise<Bench> {
     const place = await mkdtemp(join(tmpdir(), "millrace-conformance-"));
-    await parts.fixtures.copyTo(join(place, "home"));
-    const platform = await parts.harness.setup({ home: join(place, "home") });
-    return new Bench(place, platform, parts);
+    const home = join(place, "home");
+    await parts.fixtures.copyTo(home);
+    const platform = await parts.harness.setup({ home });
+    try {
+      const requests = await parts.fixtures.requestsFor(platform.settings, home);
+      return new Bench(place, platform, requests, parts);
+    } catch (error) {
+      await platform.close();
+      throw error;
+    }
   }
 
   get capabilities(): Capabilities {

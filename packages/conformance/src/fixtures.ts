@@ -1,13 +1,15 @@
 import { cp, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { extname, join } from "node:path";
+import { dirname, extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type Client, connect } from "@millrace/control";
 import {
   type Deployer,
   type DeploymentRequest,
   type Flavor,
+  type JsonObject,
   MillraceError,
+  type Observation,
   Secret,
 } from "@millrace/core";
 import { SECRET_NAME } from "./pipelines/instrument.ts";
@@ -16,9 +18,15 @@ import { SECRET_NAME } from "./pipelines/instrument.ts";
 export const FIXTURES = ["v1", "v2", "secret", "init-fails", "never-ready", "slow"] as const;
 export type FixtureName = (typeof FIXTURES)[number];
 
+export type Requests = ReadonlyMap<FixtureName, DeploymentRequest>;
+
 /** A state folder in which every fixture is a snapshot, and the request that control makes of each. */
 export interface Fixtures {
-  readonly requests: ReadonlyMap<FixtureName, DeploymentRequest>;
+  /**
+   * The requests for a platform that the settings reach. Images have been delivered there.
+   * @param home A copy of the state folder.
+   */
+  requestsFor(settings: JsonObject, home: string): Promise<Requests>;
   /** Copies the state folder, for a check that has it for itself. */
   copyTo(home: string): Promise<void>;
   close(): Promise<void>;
@@ -28,75 +36,115 @@ export interface Fixtures {
 export async function makeFixtures(flavor: Flavor): Promise<Fixtures> {
   const place = await mkdtemp(join(tmpdir(), "millrace-conformance-fixtures-"));
   const home = join(place, "home");
-  const capture = new Capture();
-  const client = await connect({ directory: place, home, flavors: [capture.flavor(flavor)] });
-  const requests = new Map<FixtureName, DeploymentRequest>();
-  try {
+  await withClient(home, [], async (client) => {
     await client.secrets.set(SECRET_NAME, new Secret("conformance-placeholder"));
-    await client.deployers.register("capture", flavor.name);
-    await client.stacks.register("capture", "capture");
-    for (const name of FIXTURES) requests.set(name, await makeFixture(client, capture, name));
-    await client.stacks.delete("capture");
-    await client.deployers.delete("capture");
-  } finally {
-    await client.close();
-  }
+    for (const name of FIXTURES) await client.snapshots.create(moduleOf(name), { name });
+  });
+  const bundles =
+    flavor.capabilities.artefact === "bundle" ? await capture(flavor, {}, home) : null;
   return {
-    requests,
+    requestsFor: async (settings, copy) => bundles ?? capture(flavor, settings, copy),
     copyTo: (copy) => cp(home, copy, { recursive: true }),
     close: () => rm(place, { recursive: true, force: true }),
   };
 }
 
-async function makeFixture(
+function moduleOf(name: FixtureName): string {
+  return fileURLToPath(new URL(`./pipelines/${name}${extname(import.meta.url)}`, import.meta.url));
+}
+
+async function withClient<T>(
+  home: string,
+  flavors: readonly Flavor[],
+  work: (client: Client) => Promise<T>,
+): Promise<T> {
+  const timing = { pollMs: 1, pollMaxMs: 1 };
+  const client = await connect({ directory: dirname(home), home, flavors, timing });
+  try {
+    return await work(client);
+  } finally {
+    await client.close();
+  }
+}
+
+/** Deploys every fixture up to the point where the deployer would be asked to provision, and keeps what it is asked. */
+async function capture(flavor: Flavor, settings: JsonObject, home: string): Promise<Requests> {
+  const standIn = new StandIn(flavor);
+  return withClient(home, [standIn.flavor], async (client) => {
+    await client.deployers.register(CAPTURE, flavor.name, { settings });
+    await client.stacks.register(CAPTURE, CAPTURE);
+    const requests = new Map<FixtureName, DeploymentRequest>();
+    for (const name of FIXTURES) requests.set(name, await captureOne(client, standIn, name));
+    await client.stacks.delete(CAPTURE);
+    await client.deployers.delete(CAPTURE);
+    return requests;
+  });
+}
+
+const CAPTURE = "capture";
+
+async function captureOne(
   client: Client,
-  capture: Capture,
+  standIn: StandIn,
   name: FixtureName,
 ): Promise<DeploymentRequest> {
-  const module = fileURLToPath(
-    new URL(`./pipelines/${name}${extname(import.meta.url)}`, import.meta.url),
-  );
-  await client.snapshots.create(module, { name });
-  await client.plan({ snapshot: name }, { stack: "capture" });
-  return capture.take();
+  await client.deploy({ snapshot: name }, { name, stack: CAPTURE }).catch((error: unknown) => {
+    if (standIn.request === null) throw error;
+  });
+  const { request } = standIn;
+  standIn.request = null;
+  if (request === null) throw notHereError();
+  await client.deployments.delete(name);
+  return request;
 }
 
-/** Stands in for the deployer while requests are made: keeps the request of a plan. */
-class Capture {
-  #request: DeploymentRequest | null = null;
+/** In place of a flavor while requests are made: only where images go is asked of the real deployer. */
+class StandIn {
+  readonly flavor: Flavor;
+  request: DeploymentRequest | null = null;
 
-  flavor({ name, description, capabilities, settings }: Flavor): Flavor {
-    const deployer: Deployer = {
-      plan: async (request) => {
-        this.#request = request;
-        return { action: "create", changes: [], interrupts: false };
-      },
-      provision: notHere,
-      inspect: notHere,
-      deprovision: notHere,
-      logs: () => {
-        throw notHereError();
-      },
+  constructor(flavor: Flavor) {
+    const { name, description, capabilities, settings } = flavor;
+    const create: Flavor["create"] = async (options) => {
+      const images = capabilities.artefact === "image" ? await flavor.create(options) : {};
+      return { ...this.#deployer, ...imageTargetOf(images) };
     };
-    return { name, description, capabilities, settings, create: async () => deployer };
+    this.flavor = { name, description, capabilities, settings, create };
   }
 
-  take(): DeploymentRequest {
-    const request = this.#request;
-    if (request === null) throw notHereError();
-    this.#request = null;
-    return request;
-  }
+  readonly #deployer: Deployer = {
+    plan: async () => ({ action: "create", changes: [], interrupts: false }),
+    provision: async (request) => {
+      this.request = request;
+      throw notHereError();
+    },
+    inspect: async () => ABSENT,
+    deprovision: async () => ABSENT,
+    logs: () => {
+      throw notHereError();
+    },
+  };
 }
 
-async function notHere(): Promise<never> {
-  throw notHereError();
+function imageTargetOf(deployer: Partial<Deployer>): Pick<Deployer, "imageTarget"> {
+  if (deployer.imageTarget === undefined) return {};
+  return { imageTarget: deployer.imageTarget.bind(deployer) };
 }
+
+const ABSENT: Observation = {
+  state: "absent",
+  url: null,
+  serving: null,
+  rollout: null,
+  error: null,
+  resources: [],
+  metadata: {},
+};
 
 function notHereError(): MillraceError {
   return new MillraceError({
     class: "internal",
     code: "CONFORMANCE_CAPTURE",
-    message: "Only plans are made while the fixtures are prepared.",
+    message: "Nothing is provisioned while the fixtures are prepared.",
   });
 }

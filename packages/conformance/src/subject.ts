@@ -75,7 +75,7 @@ export class Subject {
   }
 
   request(fixture: FixtureName, variation: Variation = {}): DeploymentRequest {
-    const made = this.#bench.fixtures.requests.get(fixture);
+    const made = this.#bench.requests.get(fixture);
     assert.ok(made !== undefined, `there is no fixture ${fixture}`);
     const { settings = {}, environment = {}, secrets = {}, serving = {} } = variation;
     const parts = {

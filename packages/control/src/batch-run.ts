@@ -53,6 +53,7 @@ export async function runBatch(
     revision: "batch",
     serving: serving.value,
     authKeyHash: null,
+    isHere: true,
   });
   try {
     const args = [workspace.runtime, "run", artifacts.folderToRun(snapshot.id, manifest)];

@@ -115,6 +115,7 @@ function devParts(
         revision: `dev-${snapshot.id.slice(-12)}`,
         serving: settings.value,
         authKeyHash: null,
+        isHere: true,
       });
       return {
         variables: { ...variables, NODE_ENV: "development", ...folder.variables },

@@ -23,6 +23,7 @@ import { systemClock } from "./lifecycle/clock.ts";
 import { type Call, targetOf } from "./lifecycle/dependencies.ts";
 import { createDriver, type Driver } from "./lifecycle/driver.ts";
 import { lastProvision, previousSnapshot } from "./lifecycle/history.ts";
+import type { Platform } from "./lifecycle/platform.ts";
 import { mustBeFree, mustKeepStack, mustOwn } from "./lifecycle/rules.ts";
 import { waitForStatus } from "./lifecycle/wait.ts";
 import { authKeyName, forgetAuthKeys } from "./secrets/auth-key.ts";
@@ -199,8 +200,8 @@ export class Deployments {
       snapshotId: snapshot.id,
       confirm: options.confirm,
       call: callOf(options, options.timeoutSeconds),
-      prepare: async (target: DeploymentTarget, current: DeploymentRecord) =>
-        desire(this.#workspace, target, {
+      prepare: async (target: DeploymentTarget, current: DeploymentRecord, platform: Platform) =>
+        desire(this.#workspace, target, platform, {
           snapshot,
           manifest,
           deployer,

@@ -4,6 +4,7 @@ import { dirname, join } from "node:path";
 import {
   type Artefact,
   canonicalJson,
+  type DeploymentRequest,
   type DeploymentTarget,
   type Flavor,
   type JsonObject,
@@ -17,6 +18,7 @@ import {
 import { z } from "zod";
 import type { DeployerEntry, EffectiveSetting } from "./client.ts";
 import type { Desired } from "./lifecycle/dependencies.ts";
+import type { Platform } from "./lifecycle/platform.ts";
 import { hashAuthKey, wantedAuthKey } from "./secrets/auth-key.ts";
 import { secretValues } from "./secrets/values.ts";
 import { serviceVariables } from "./service-environment.ts";
@@ -52,6 +54,7 @@ const RESERVED = /^(?:MILLRACE_|PORT$|HOST$)/;
 export async function desire(
   workspace: Workspace,
   target: DeploymentTarget,
+  platform: Platform,
   input: DesiredInput,
 ): Promise<Desired> {
   const { snapshot, manifest, deployer, flavor, overrides } = input;
@@ -77,6 +80,12 @@ export async function desire(
   const { authKey: _key, ...plainServing } = serving.value;
   // How the key came about makes no revision: the key itself does, by its digest.
   const { generateAuthKey: _generate, ...comparedServing } = plainServing;
+  const ready = await artefactFor(
+    workspace,
+    platform,
+    { deployment: target, settings: settings.value },
+    input,
+  );
   const revision = await revisionOf(
     workspace,
     {
@@ -85,8 +94,7 @@ export async function desire(
       serving: comparedServing,
       environment,
       authKeyHash,
-      // A newer server is another service although nothing of the user's has changed.
-      runtime: await runtimeVersion(workspace.runtime),
+      artefact: ready.version,
     },
     secrets,
   );
@@ -96,13 +104,14 @@ export async function desire(
     revision,
     serving: serving.value,
     authKeyHash,
+    isHere: ready.artefact.kind === "bundle",
   };
   return {
     request: {
       deployment: target,
       revision,
       snapshot: { id: snapshot.id, name: snapshot.name, pipeline: manifest.pipeline.name },
-      artefact: artefactFor(workspace, flavor, snapshot.id, manifest),
+      artefact: ready.artefact,
       settings: settings.value,
       // The key is not the deployer's business: the service checks its hash.
       serving: plainServing,
@@ -112,6 +121,7 @@ export async function desire(
     settings: [...settings.effective, ...serving.effective],
     authKeyHash,
     overrides: storedOverrides(overrides),
+    ...(ready.deliver === undefined ? {} : { deliver: ready.deliver }),
   };
 }
 
@@ -152,19 +162,46 @@ function servingLayers(
   ];
 }
 
-function artefactFor(
-  { artifacts, runtime }: Workspace,
-  flavor: Flavor,
-  id: string,
-  manifest: SnapshotManifest,
-): Artefact {
-  if (flavor.capabilities.artefact === "bundle")
-    return { kind: "bundle", directory: artifacts.folderToRun(id, manifest), runtime };
-  throw new MillraceError({
-    class: "usage",
-    code: "ARTEFACT_UNSUPPORTED",
-    message: `The flavor "${flavor.name}" runs container images, which this version cannot build.`,
-    action: "Use a deployer that runs bundles.",
+interface ReadyArtefact {
+  readonly artefact: Artefact;
+  /** What tells one version of it from another, beside the snapshot. */
+  readonly version: string;
+  readonly deliver?: Desired["deliver"];
+}
+
+async function artefactFor(
+  workspace: Workspace,
+  platform: Platform,
+  request: Pick<DeploymentRequest, "deployment" | "settings">,
+  { snapshot, manifest, flavor }: DesiredInput,
+): Promise<ReadyArtefact> {
+  const { artifacts, runtime } = workspace;
+  if (flavor.capabilities.artefact === "bundle") {
+    const directory = artifacts.folderToRun(snapshot.id, manifest);
+    // A newer server is another service although nothing of the user's has changed.
+    return {
+      artefact: { kind: "bundle", directory, runtime },
+      version: await runtimeVersion(runtime),
+    };
+  }
+  const context = platform.context();
+  const target = await platform.ask(({ deployer }) => {
+    if (deployer.imageTarget === undefined) throw noImageTarget(flavor);
+    return deployer.imageTarget(request, context);
+  });
+  const { makeDeploymentImage } = await import("./image/deployment-image.ts");
+  const { artefact, deliver } = await platform.ask(() =>
+    makeDeploymentImage(workspace, { id: snapshot.id, manifest }, target, context),
+  );
+  return { artefact, version: artefact.reference, deliver };
+}
+
+function noImageTarget({ name }: Flavor): MillraceError {
+  return new MillraceError({
+    class: "platform",
+    code: "PLUGIN_INVALID",
+    message: `The flavor "${name}" runs images, and its deployer has no imageTarget to say where they go.`,
+    action: "Report it to the plugin's author.",
   });
 }
 

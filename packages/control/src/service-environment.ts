@@ -17,9 +17,11 @@ export interface ServiceIdentity {
   readonly revision: string;
   readonly serving: ServingSettings;
   readonly authKeyHash: string | null;
+  /** Whether the service runs on this machine, where it can write to this store. */
+  readonly isHere: boolean;
 }
 
-/** The configuration of a service on this machine, which records its runs in this store. */
+/** The configuration of a service. One on this machine records its runs in this store, another one in its log. */
 export function serviceVariables(
   workspace: Workspace,
   identity: ServiceIdentity,
@@ -32,11 +34,13 @@ export function serviceVariables(
     revision: identity.revision,
     serving,
     authKeyHash: identity.authKeyHash,
-    store: {
-      kind: "sqlite",
-      file: loaded.storeFile,
-      spoolDirectory: spoolFolder(workspace, identity.deployment.id),
-    },
+    store: identity.isHere
+      ? {
+          kind: "sqlite",
+          file: loaded.storeFile,
+          spoolDirectory: spoolFolder(workspace, identity.deployment.id),
+        }
+      : null,
   };
   return { NODE_ENV: "production", [SERVICE_CONFIG_VARIABLE]: JSON.stringify(config) };
 }

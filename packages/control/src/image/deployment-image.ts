@@ -1,0 +1,217 @@
+import { join } from "node:path";
+import {
+  type EngineDestination,
+  type EngineImage,
+  type ImageArtefact,
+  type ImagePlatform,
+  type ImageTarget,
+  isMillraceError,
+  MillraceError,
+  type ReadContext,
+  type RegistryDestination,
+  type SnapshotManifest,
+} from "@millrace/core";
+import type { BaseImage, Image, LayerInput } from "@millrace/image";
+import type { Workspace } from "../workspace.ts";
+import { baseFromDockerfile } from "./dockerfile.ts";
+import { bundleRuntime, RUNTIME_ENTRY } from "./runtime-bundle.ts";
+
+/** Where things lie in an image. Packages are found from the snapshot's folder upwards. */
+const RUNTIME_FOLDER = "/millrace/runtime";
+const SNAPSHOT_FOLDER = "/millrace/snapshot";
+const PACKAGES_FOLDER = "/millrace/node_modules";
+const PORT = 8080;
+/** The user `node` of the official images, and nobody in others. */
+const USER = "1000:1000";
+
+export interface DeploymentImage {
+  readonly artefact: ImageArtefact;
+  /** Brings the image to where the platform takes it from. What is there is not sent again. */
+  deliver(context: ReadContext): Promise<void>;
+}
+
+export interface SnapshotToRun {
+  readonly id: string;
+  readonly manifest: SnapshotManifest;
+}
+
+/**
+ * Makes the image of a snapshot, as the deployer's platform needs it: the same snapshot on the same base gives the same
+ * reference. Nothing is sent anywhere before `deliver`.
+ */
+export async function makeDeploymentImage(
+  workspace: Workspace,
+  snapshot: SnapshotToRun,
+  target: ImageTarget,
+  context: ReadContext,
+): Promise<DeploymentImage> {
+  const image = await assemble(workspace, snapshot, target, context);
+  const { destination } = target;
+  return destination.kind === "engine"
+    ? forEngine(image, destination)
+    : forRegistry(image, destination, imageCache(workspace));
+}
+
+async function assemble(
+  workspace: Workspace,
+  snapshot: SnapshotToRun,
+  target: ImageTarget,
+  context: ReadContext,
+): Promise<Image> {
+  const { assembleImage } = await import("@millrace/image");
+  const [base, layers] = await Promise.all([
+    findBase(workspace, target, context),
+    layersOf(workspace, snapshot, target),
+  ]);
+  return assembleImage({
+    base,
+    layers,
+    cacheDirectory: imageCache(workspace),
+    signal: context.signal,
+    config: {
+      user: USER,
+      workingDirectory: SNAPSHOT_FOLDER,
+      entrypoint: ["node", `${RUNTIME_FOLDER}/${RUNTIME_ENTRY}`, "serve", SNAPSHOT_FOLDER],
+      port: PORT,
+      environment: { NODE_ENV: "production", HOST: "0.0.0.0", PORT: String(PORT) },
+      labels: {
+        "org.opencontainers.image.title": snapshot.manifest.pipeline.name,
+        "org.opencontainers.image.version": snapshot.id,
+        "dev.millrace.snapshot": snapshot.id,
+      },
+    },
+  });
+}
+
+function imageCache({ loaded }: Workspace): string {
+  return join(loaded.home, "cache", "images");
+}
+
+/** An engine's own image comes first: no registry is asked for what is there. */
+async function findBase(
+  workspace: Workspace,
+  { image, platform, destination }: ImageTarget,
+  context: ReadContext,
+): Promise<BaseImage> {
+  const { engineBase, resolveBase } = await import("@millrace/image");
+  if (image.dockerfile !== undefined) {
+    const built = await baseFromDockerfile(
+      workspace.loaded.directory,
+      image.dockerfile,
+      platform,
+      destination,
+      context,
+    );
+    return engineBase(built.reference, built.image, platform);
+  }
+  if (destination.kind === "engine") {
+    const found = await destination.find(image.base, context);
+    if (found !== null) return engineBase(image.base, found, platform);
+  }
+  return resolveBase({
+    reference: image.base,
+    platform,
+    cacheDirectory: imageCache(workspace),
+    ...context,
+  });
+}
+
+/** In order of how seldom they change. */
+async function layersOf(
+  { artifacts, fingerprints, loaded }: Workspace,
+  { id, manifest }: SnapshotToRun,
+  { platform }: ImageTarget,
+): Promise<LayerInput[]> {
+  const { filesIn } = await import("@millrace/image");
+  const runtime = await bundleRuntime(join(loaded.home, "cache", "runtimes"), fingerprints);
+  const layers: LayerInput[] = [{ name: "runtime", files: await filesIn(runtime, RUNTIME_FOLDER) }];
+  if (Object.keys(manifest.externals).length > 0) {
+    if (!isThisMachine(platform)) throw otherPlatform(manifest, platform);
+    const packages = join(artifacts.folderToRun(id, manifest), "node_modules");
+    layers.push({ name: "dependencies", files: await filesIn(packages, PACKAGES_FOLDER) });
+  }
+  const code = await filesIn(artifacts.directory(id), SNAPSHOT_FOLDER);
+  return [...layers, { name: "code", files: code }];
+}
+
+function isThisMachine({ os, architecture }: ImagePlatform): boolean {
+  const here = process.arch === "x64" ? "amd64" : process.arch;
+  return process.platform === os && here === architecture;
+}
+
+function otherPlatform({ externals }: SnapshotManifest, platform: ImagePlatform): MillraceError {
+  const packages = Object.keys(externals).join(", ");
+  return new MillraceError({
+    class: "usage",
+    code: "DEPENDENCIES_OTHER_PLATFORM",
+    message: `The pipeline needs native packages (${packages}), which are installed here for ${process.platform}/${process.arch} and not for ${platform.os}/${platform.architecture}.`,
+    action: "Deploy from a machine of that kind.",
+  });
+}
+
+function forEngine(image: Image, destination: EngineDestination): DeploymentImage {
+  const digest = image.config.digest.replace("sha256:", "");
+  const reference = `${destination.repository}:${digest.slice(0, 32)}`;
+  return {
+    artefact: { kind: "image", reference },
+    async deliver(context) {
+      const found = await destination.find(reference, context);
+      if (found !== null && hasLayersOf(found, image)) return;
+      context.progress("Handing the image to the engine");
+      await load(image, destination, reference, context);
+    },
+  };
+}
+
+function hasLayersOf({ diffIds }: EngineImage, { layers }: Image): boolean {
+  return (
+    diffIds.length === layers.length &&
+    layers.every(({ diffId }, index) => diffIds[index] === diffId)
+  );
+}
+
+/**
+ * Tries with the user's code alone, which is all that a change needs. An engine that lacks a layer below it refuses that,
+ * and is given all that is not only its own.
+ */
+async function load(
+  image: Image,
+  destination: EngineDestination,
+  reference: string,
+  context: ReadContext,
+): Promise<void> {
+  const { imageArchive } = await import("@millrace/image");
+  const without = (layers: Image["layers"]): AsyncIterable<Uint8Array> =>
+    imageArchive(image, {
+      reference,
+      present: [layers.map(({ diffId }) => diffId)],
+    });
+  try {
+    return await destination.load(reference, without(image.layers.slice(0, -1)), context);
+  } catch (error) {
+    if (!isMillraceError(error) || error.class !== "platform") throw error;
+  }
+  const { layers } = image;
+  const ours = layers.findIndex(({ blob }) => blob !== null);
+  await destination.load(reference, without(layers.slice(0, ours)), context);
+}
+
+function forRegistry(
+  image: Image,
+  destination: RegistryDestination,
+  cacheDirectory: string,
+): DeploymentImage {
+  const { repository, credentials } = destination;
+  const { manifest } = image;
+  if (manifest === null) throw new TypeError("a base that only an engine has cannot be pushed");
+  return {
+    artefact: { kind: "image", reference: `${repository}@${manifest.digest}` },
+    async deliver(context) {
+      const { pushImage } = await import("@millrace/image");
+      context.progress(`Pushing the image to ${repository}`);
+      // Registries that clean up take an image without a tag for waste.
+      const tag = `millrace-${manifest.digest.replace("sha256:", "").slice(0, 12)}`;
+      await pushImage(image, { repository, tag, credentials, cacheDirectory, ...context });
+    },
+  };
+}
