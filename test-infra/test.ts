@@ -5,6 +5,7 @@
 import { parseArgs } from "node:util";
 import { commandLane, conformanceLane, type Lane, turboLane, vitestLane } from "./lanes/lane.ts";
 import { closingLine, NOTHING, ONE_FAILED, type Outcome, sum } from "./lanes/outcome.ts";
+import { postgresMissing } from "./postgres/binaries.ts";
 
 const lanes: readonly Lane[] = [
   commandLane("lint", "biome", "ci", "--error-on-warnings", "."),
@@ -12,6 +13,7 @@ const lanes: readonly Lane[] = [
   vitestLane("repository", "test-infra/vitest.config.ts"),
   turboLane("unit", "test", "unit.json", 2),
   turboLane("integration", "test:integration", "integration.json", 1),
+  vitestLane("postgres", "test-infra/postgres/vitest.config.ts", postgresMissing),
   conformanceLane("local"),
 ];
 

@@ -9,6 +9,8 @@ import type { Lease } from "./store.ts";
 export interface Access {
   readonly now: () => number;
   readonly newId: () => string;
+  /** See `StoreDialect`. */
+  readonly lateral: boolean;
   read<T>(query: (db: Kysely<Database>) => Promise<T>): Promise<T>;
   /** One transaction. It may run more than once when another process is in the way. */
   write<T>(work: (transaction: Transaction<Database>) => Promise<T>): Promise<T>;
@@ -41,6 +43,7 @@ export function createAccess({ db, dialect, now, newId, lockTimeoutMs }: AccessO
   return {
     now,
     newId,
+    lateral: dialect.lateral,
     read: (query) => translated(() => retrying(dialect, lockTimeoutMs, () => query(db))),
     write,
     guarded: (lease, work) =>

@@ -24,6 +24,7 @@ export async function migrate(
 ): Promise<void> {
   if (isCurrent(await dialect.readVersion(db), dialect, migrations)) return;
   await db.transaction().execute(async (transaction) => {
+    await dialect.lockForMigration(transaction);
     const version = await dialect.readVersion(transaction);
     if (isCurrent(version, dialect, migrations)) return;
     for (const migration of migrations.slice(version)) await migration(transaction, dialect.ddl);

@@ -7,6 +7,7 @@ import type { Database } from "./database.ts";
 import type { StoreDialect } from "./dialect.ts";
 import type { StoreOptions } from "./index.ts";
 import { migrate } from "./migrations.ts";
+import { isPostgresUrl } from "./postgres/url.ts";
 import { componentRepository } from "./repositories/components.ts";
 import { deploymentRepository } from "./repositories/deployments.ts";
 import { inventoryRepository } from "./repositories/inventory.ts";
@@ -18,19 +19,28 @@ import { runRepository } from "./repositories/runs.ts";
 import { snapshotRepository } from "./repositories/snapshots.ts";
 import { stackRepository } from "./repositories/stacks.ts";
 import { userRepository } from "./repositories/users.ts";
-import { sqliteDialect } from "./sqlite/dialect.ts";
 import type { Store } from "./store.ts";
 import { uuidV7Source } from "./uuid.ts";
 
 const LOCK_TIMEOUT_MS = 10_000;
 
 export async function open(options: StoreOptions): Promise<Store> {
-  const dialect = sqliteDialect(fileOf(options.url));
-  const db = new Kysely<Database>({ dialect: dialect.kysely, plugins: [new CamelCasePlugin()] });
   const now = options.now ?? Date.now;
   const lockTimeoutMs = options.lockTimeoutMs ?? LOCK_TIMEOUT_MS;
+  const dialect = await dialectOf(options.url, lockTimeoutMs);
+  const db = new Kysely<Database>({ dialect: dialect.kysely, plugins: [new CamelCasePlugin()] });
   await migrateOrClose(db, dialect, lockTimeoutMs);
   return storeOver({ db, dialect, now, newId: uuidV7Source(now), lockTimeoutMs });
+}
+
+/** Loads the driver of one database and not the other's. */
+async function dialectOf(url: string, lockTimeoutMs: number): Promise<StoreDialect> {
+  if (isPostgresUrl(url)) {
+    const { postgresDialect } = await import("./postgres/dialect.ts");
+    return postgresDialect(url, lockTimeoutMs);
+  }
+  const { sqliteDialect } = await import("./sqlite/dialect.ts");
+  return sqliteDialect(fileOf(url));
 }
 
 async function migrateOrClose(db: Kysely<Database>, dialect: StoreDialect, lockTimeoutMs: number) {
@@ -77,9 +87,9 @@ function badUrl(url: string, cause?: unknown): MillraceError {
     class: "usage",
     code: "STORE_URL",
     // A URL may hold a password: only its scheme is shown.
-    message: `The store's URL${url.includes(":") ? ` (${url.slice(0, url.indexOf(":") + 1)}…)` : ""} is not the URL of a file.`,
+    message: `The store's URL${url.includes(":") ? ` (${url.slice(0, url.indexOf(":") + 1)}…)` : ""} is not the URL of a store.`,
     action:
-      "Give a `file:` URL with an absolute path, such as `file:///var/lib/millrace/millrace.db`.",
+      "Give a `file:` URL with an absolute path, such as `file:///var/lib/millrace/millrace.db`, or postgres://user:password@host/database.",
     cause,
   });
 }

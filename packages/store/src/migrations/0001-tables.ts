@@ -13,60 +13,60 @@ export const createTables: Migration = async (db, ddl) => {
   await createRuns(db, ddl);
 };
 
-async function createOwners(db: Kysely<Database>, { id }: Ddl): Promise<void> {
+async function createOwners(db: Kysely<Database>, { key }: Ddl): Promise<void> {
   await db.schema
     .createTable("projects")
-    .addColumn("id", id, (column) => column.primaryKey())
-    .addColumn("name", "text", (column) => column.notNull().unique())
+    .addColumn("id", key, (column) => column.primaryKey())
+    .addColumn("name", key, (column) => column.notNull().unique())
     .addColumn("activeStack", "text")
     .addColumn("createdAt", "bigint", (column) => column.notNull())
     .execute();
   await db.schema
     .createTable("users")
-    .addColumn("id", id, (column) => column.primaryKey())
-    .addColumn("name", "text", (column) => column.notNull().unique())
+    .addColumn("id", key, (column) => column.primaryKey())
+    .addColumn("name", key, (column) => column.notNull().unique())
     .addColumn("createdAt", "bigint", (column) => column.notNull())
     .execute();
 }
 
-async function createStacks(db: Kysely<Database>, { id }: Ddl): Promise<void> {
+async function createStacks(db: Kysely<Database>, { key }: Ddl): Promise<void> {
   await db.schema
     .createTable("components")
-    .addColumn("id", id, (column) => column.primaryKey())
-    .addColumn("projectId", id, (column) => column.notNull().references("projects.id"))
+    .addColumn("id", key, (column) => column.primaryKey())
+    .addColumn("projectId", key, (column) => column.notNull().references("projects.id"))
     .addColumn("type", "text", (column) => column.notNull())
-    .addColumn("name", "text", (column) => column.notNull())
-    .addColumn("flavor", "text", (column) => column.notNull())
+    .addColumn("name", key, (column) => column.notNull())
+    .addColumn("flavor", key, (column) => column.notNull())
     .addColumn("settings", "text", (column) => column.notNull())
     .addColumn("createdAt", "bigint", (column) => column.notNull())
     .addUniqueConstraint("componentName", ["projectId", "type", "name"])
     .execute();
   await db.schema
     .createTable("stacks")
-    .addColumn("id", id, (column) => column.primaryKey())
-    .addColumn("projectId", id, (column) => column.notNull().references("projects.id"))
-    .addColumn("name", "text", (column) => column.notNull())
-    .addColumn("deployer", "text", (column) => column.notNull())
+    .addColumn("id", key, (column) => column.primaryKey())
+    .addColumn("projectId", key, (column) => column.notNull().references("projects.id"))
+    .addColumn("name", key, (column) => column.notNull())
+    .addColumn("deployer", key, (column) => column.notNull())
     .addColumn("createdAt", "bigint", (column) => column.notNull())
     .addUniqueConstraint("stackName", ["projectId", "name"])
     .execute();
 }
 
-async function createSnapshots(db: Kysely<Database>, { id }: Ddl): Promise<void> {
+async function createSnapshots(db: Kysely<Database>, { key }: Ddl): Promise<void> {
   await db.schema
     .createTable("pipelines")
-    .addColumn("id", id, (column) => column.primaryKey())
-    .addColumn("projectId", id, (column) => column.notNull().references("projects.id"))
-    .addColumn("name", "text", (column) => column.notNull())
+    .addColumn("id", key, (column) => column.primaryKey())
+    .addColumn("projectId", key, (column) => column.notNull().references("projects.id"))
+    .addColumn("name", key, (column) => column.notNull())
     .addColumn("createdAt", "bigint", (column) => column.notNull())
     .addUniqueConstraint("pipelineName", ["projectId", "name"])
     .execute();
   await db.schema
     .createTable("snapshots")
-    .addColumn("projectId", id, (column) => column.notNull().references("projects.id"))
-    .addColumn("id", id, (column) => column.notNull())
-    .addColumn("pipelineId", id, (column) => column.notNull().references("pipelines.id"))
-    .addColumn("name", "text")
+    .addColumn("projectId", key, (column) => column.notNull().references("projects.id"))
+    .addColumn("id", key, (column) => column.notNull())
+    .addColumn("pipelineId", key, (column) => column.notNull().references("pipelines.id"))
+    .addColumn("name", key)
     .addColumn("description", "text")
     .addColumn("createdAt", "bigint", (column) => column.notNull())
     .addPrimaryKeyConstraint("snapshotKey", ["projectId", "id"])
@@ -79,18 +79,18 @@ async function createSnapshots(db: Kysely<Database>, { id }: Ddl): Promise<void>
     .execute();
 }
 
-async function createDeployments(db: Kysely<Database>, { id }: Ddl): Promise<void> {
+async function createDeployments(db: Kysely<Database>, { key }: Ddl): Promise<void> {
   await db.schema
     .createTable("deployments")
-    .addColumn("id", id, (column) => column.primaryKey())
-    .addColumn("projectId", id, (column) => column.notNull().references("projects.id"))
-    .addColumn("name", "text", (column) => column.notNull())
-    .addColumn("userId", id, (column) => column.notNull().references("users.id"))
-    .addColumn("stack", "text", (column) => column.notNull())
-    .addColumn("deployer", "text", (column) => column.notNull())
-    .addColumn("flavor", "text", (column) => column.notNull())
+    .addColumn("id", key, (column) => column.primaryKey())
+    .addColumn("projectId", key, (column) => column.notNull().references("projects.id"))
+    .addColumn("name", key, (column) => column.notNull())
+    .addColumn("userId", key, (column) => column.notNull().references("users.id"))
+    .addColumn("stack", key, (column) => column.notNull())
+    .addColumn("deployer", key, (column) => column.notNull())
+    .addColumn("flavor", key, (column) => column.notNull())
     .addColumn("deployerSettings", "text", (column) => column.notNull())
-    .addColumn("snapshotId", id)
+    .addColumn("snapshotId", key)
     .addColumn("revision", "text")
     .addColumn("status", "text", (column) => column.notNull())
     .addColumn("statusReason", "text")
@@ -114,16 +114,16 @@ async function createDeployments(db: Kysely<Database>, { id }: Ddl): Promise<voi
     .execute();
   await db.schema
     .createTable("operations")
-    .addColumn("id", id, (column) => column.primaryKey())
-    .addColumn("deploymentId", id, (column) =>
+    .addColumn("id", key, (column) => column.primaryKey())
+    .addColumn("deploymentId", key, (column) =>
       column.notNull().references("deployments.id").onDelete("cascade"),
     )
-    .addColumn("kind", "text", (column) => column.notNull())
+    .addColumn("kind", key, (column) => column.notNull())
     .addColumn("outcome", "text", (column) => column.notNull())
     .addColumn("userName", "text", (column) => column.notNull())
-    .addColumn("snapshotId", id)
+    .addColumn("snapshotId", key)
     .addColumn("revision", "text")
-    .addColumn("previousSnapshotId", id)
+    .addColumn("previousSnapshotId", key)
     .addColumn("overrides", "text", (column) => column.notNull())
     .addColumn("error", "text")
     .addColumn("startedAt", "bigint", (column) => column.notNull())
@@ -136,11 +136,11 @@ async function createDeployments(db: Kysely<Database>, { id }: Ddl): Promise<voi
     .execute();
   await db.schema
     .createTable("inventory")
-    .addColumn("deploymentId", id, (column) =>
+    .addColumn("deploymentId", key, (column) =>
       column.notNull().references("deployments.id").onDelete("cascade"),
     )
-    .addColumn("kind", "text", (column) => column.notNull())
-    .addColumn("name", "text", (column) => column.notNull())
+    .addColumn("kind", key, (column) => column.notNull())
+    .addColumn("name", key, (column) => column.notNull())
     .addColumn("state", "text", (column) => column.notNull())
     .addColumn("platformId", "text")
     .addColumn("position", "integer", (column) => column.notNull())
@@ -149,7 +149,7 @@ async function createDeployments(db: Kysely<Database>, { id }: Ddl): Promise<voi
     .execute();
   await db.schema
     .createTable("leases")
-    .addColumn("name", "text", (column) => column.primaryKey())
+    .addColumn("name", key, (column) => column.primaryKey())
     .addColumn("token", "bigint", (column) => column.notNull())
     .addColumn("holder", "text")
     .addColumn("expiresAt", "bigint", (column) => column.notNull())
@@ -157,14 +157,14 @@ async function createDeployments(db: Kysely<Database>, { id }: Ddl): Promise<voi
 }
 
 async function createRuns(db: Kysely<Database>, ddl: Ddl): Promise<void> {
-  const { id, identity, clustered, stepRuns } = ddl;
+  const { key, identity, clustered, stepRuns } = ddl;
   await db.schema
     .createTable("runOrigins")
     .addColumn("id", sql`${identity}`)
-    .addColumn("projectId", id, (column) => column.notNull())
-    .addColumn("pipelineName", "text", (column) => column.notNull())
-    .addColumn("snapshotId", id, (column) => column.notNull())
-    .addColumn("deploymentId", id, (column) => column.notNull())
+    .addColumn("projectId", key, (column) => column.notNull())
+    .addColumn("pipelineName", key, (column) => column.notNull())
+    .addColumn("snapshotId", key, (column) => column.notNull())
+    .addColumn("deploymentId", key, (column) => column.notNull())
     .addUniqueConstraint("runOrigin", ["projectId", "pipelineName", "snapshotId", "deploymentId"])
     .execute();
   await db.schema
@@ -175,9 +175,9 @@ async function createRuns(db: Kysely<Database>, ddl: Ddl): Promise<void> {
   // Ids grow with time, so a run is appended to the end of the table and of each index.
   await db.schema
     .createTable("runs")
-    .addColumn("id", id, (column) => column.notNull().primaryKey())
+    .addColumn("id", key, (column) => column.notNull().primaryKey())
     .addColumn("originId", "integer", (column) => column.notNull())
-    .addColumn("name", "text")
+    .addColumn("name", key)
     .addColumn("status", "text", (column) => column.notNull())
     .addColumn("startedAt", "bigint", (column) => column.notNull())
     .addColumn("durationMs", sql`double precision`)

@@ -1,5 +1,11 @@
 import type { RunRecord, RunStatus } from "@millrace/core";
-import { type Kysely, type Selectable, sql, type Transaction } from "kysely";
+import {
+  type ExpressionBuilder,
+  type Kysely,
+  type Selectable,
+  sql,
+  type Transaction,
+} from "kysely";
 import type { Access } from "../access.ts";
 import type { Database } from "../database.ts";
 import {
@@ -29,7 +35,7 @@ const WINDOW = 2000;
 /** Greater than every id. */
 const AFTER_ALL_IDS = "~";
 
-export function runRepository({ read, write }: Access): Store["runs"] {
+export function runRepository({ lateral, read, write }: Access): Store["runs"] {
   return {
     record: (runs) => write((transaction) => recordRuns(transaction, runs)),
     find: (projectId, idOrName) =>
@@ -40,7 +46,7 @@ export function runRepository({ read, write }: Access): Store["runs"] {
     list: (projectId, filter = {}) =>
       read(async (db) => {
         const limit = limitOf(filter);
-        const ids = await listIds(db, projectId, filter, limit + 1);
+        const ids = await listIds(db, wantedOf(db, projectId, filter, limit + 1), lateral);
         const rows = await summariesOf(db, ids);
         return pageOf(
           "runs",
@@ -187,22 +193,31 @@ async function idByDefaultName(db: Kysely<Database>, projectId: string, name: st
  * The ids of a page. Most lists are filled from the newest runs; what is rare among them is found by the index of
  * failures, or by asking each origin for its newest runs: all read little however many runs there are.
  */
-async function listIds(db: Kysely<Database>, projectId: string, filter: RunFilter, count: number) {
-  const wanted: Wanted = {
+async function listIds(db: Kysely<Database>, wanted: Wanted, lateral: boolean) {
+  const newest = await idsAmongNewest(db, wanted).execute();
+  if (newest.length === wanted.count) return newest.map((row) => row.id);
+  const { status } = wanted;
+  const byOrigin = lateral ? idsByOriginLaterally : idsByOrigin;
+  const rows =
+    status === undefined || status === "completed"
+      ? await byOrigin(db, wanted).execute()
+      : await idsByStatus(db, wanted, status).execute();
+  return rows.map((row) => row.id);
+}
+
+function wantedOf(
+  db: Kysely<Database>,
+  projectId: string,
+  filter: RunFilter,
+  count: number,
+): Wanted {
+  return {
     origins: originIds(db, projectId, filter),
     status: filter.status,
     to: positionOf("runs", filter.cursor)?.id ?? AFTER_ALL_IDS,
     from: filter.since === undefined ? "" : uuidV7Floor(filter.since),
     count,
   };
-  const newest = await idsAmongNewest(db, wanted).execute();
-  if (newest.length === count) return newest.map((row) => row.id);
-  const { status } = wanted;
-  const rows =
-    status === undefined || status === "completed"
-      ? await idsByOrigin(db, wanted).execute()
-      : await idsByStatus(db, wanted, status).execute();
-  return rows.map((row) => row.id);
 }
 
 interface Wanted {
@@ -252,25 +267,45 @@ function idsByStatus(
   );
 }
 
-function idsByOrigin(db: Kysely<Database>, { origins, status, from, to, count }: Wanted) {
+function idsByOrigin(db: Kysely<Database>, wanted: Wanted) {
   return db
     .selectFrom("runOrigins as origin")
     .innerJoin("runs as run", "run.originId", "origin.id")
     .select("run.id")
-    .where("origin.id", "in", origins)
-    .where("run.id", "in", (eb) => {
-      const own = eb
-        .selectFrom("runs as own")
-        .select("own.id")
-        .whereRef("own.originId", "=", "origin.id")
-        .where("own.id", "<", to)
-        .where("own.id", ">=", from)
-        .orderBy("own.id", "desc")
-        .limit(count);
-      return status === undefined ? own : own.where("own.status", "=", status);
-    })
+    .where("origin.id", "in", wanted.origins)
+    .where("run.id", "in", (eb) => newestOf(eb, wanted))
     .orderBy("run.id", "desc")
+    .limit(wanted.count);
+}
+
+/** The same; a database that would run the subquery above for each run joins it instead. */
+function idsByOriginLaterally(db: Kysely<Database>, wanted: Wanted) {
+  return db
+    .selectFrom("runOrigins as origin")
+    .innerJoinLateral(
+      (eb) => newestOf(eb, wanted).as("run"),
+      (join) => join.onTrue(),
+    )
+    .select("run.id")
+    .where("origin.id", "in", wanted.origins)
+    .orderBy("run.id", "desc")
+    .limit(wanted.count);
+}
+
+/** The newest runs of the origin that stands before. */
+function newestOf(
+  eb: ExpressionBuilder<Database & { origin: Database["runOrigins"] }, "origin">,
+  { status, from, to, count }: Wanted,
+) {
+  const own = eb
+    .selectFrom("runs as own")
+    .select("own.id")
+    .whereRef("own.originId", "=", "origin.id")
+    .where("own.id", "<", to)
+    .where("own.id", ">=", from)
+    .orderBy("own.id", "desc")
     .limit(count);
+  return status === undefined ? own : own.where("own.status", "=", status);
 }
 
 /** Keeps the planner from the column's index, where it would sort all that it finds there. */

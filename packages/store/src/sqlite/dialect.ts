@@ -39,12 +39,14 @@ export function sqliteDialect(file: string): StoreDialect {
         action: "Give the store a file of its own: set `store.url`.",
       });
     },
+    // Every transaction begins as the only writer.
+    lockForMigration: () => Promise.resolve(),
     async writeVersion(transaction, version) {
       await sql`pragma application_id = ${sql.lit(APPLICATION_ID)}`.execute(transaction);
       await sql`pragma user_version = ${sql.lit(version)}`.execute(transaction);
     },
     ddl: {
-      id: sql`text`,
+      key: sql`text`,
       identity: sql`integer primary key`,
       clustered: sql`without rowid`,
       stepRuns: sql`
@@ -56,6 +58,7 @@ export function sqliteDialect(file: string): StoreDialect {
           coalesce(json_extract(step.value, '$[3]'), 1) as attempts
         from runs, json_each(runs.steps) as step`,
     },
+    lateral: false,
     isRetryable: isBusy,
     translate: (thrown) => translateSqliteError(thrown, file),
   };

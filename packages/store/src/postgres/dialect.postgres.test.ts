@@ -1,0 +1,359 @@
+import { readFileSync, writeFileSync } from "node:fs";
+import { inspect } from "node:util";
+import { afterEach, describe, expect, inject, test } from "vitest";
+import { openStore, type StoreOptions } from "../index.ts";
+import { processesSuite } from "../processes.suite.ts";
+import { sampleRun } from "../recorder/sample-run.fixture.ts";
+import type { Store } from "../store.ts";
+import { asSuperuser, freshUrl } from "./fresh-url.fixture.ts";
+
+const stores: Store[] = [];
+afterEach(async () => {
+  await Promise.all(stores.splice(0).map((store) => store.close()));
+});
+
+async function open(url: string, options: Omit<StoreOptions, "url"> = {}): Promise<Store> {
+  const store = await openStore({ ...options, url });
+  stores.push(store);
+  return store;
+}
+
+/** What opening the store fails with. Nothing of it shows the password. */
+async function failure(url: string): Promise<unknown> {
+  const error: unknown = await open(url).then(
+    () => null,
+    (thrown: unknown) => thrown,
+  );
+  const { password } = new URL(url);
+  if (password !== "")
+    expect(inspect(error, { depth: 9, showHidden: true })).not.toContain(password);
+  return error;
+}
+
+function changed(url: string, change: (url: URL) => void): string {
+  const copy = new URL(url);
+  change(copy);
+  return copy.href;
+}
+
+/** Another user of the server, who may do nothing yet. */
+async function otherUser(): Promise<{ readonly name: string; readonly url: string }> {
+  const name = `u_${Math.random().toString(36).slice(2)}`;
+  await asSuperuser((client) => client.query(`create role ${name} login password 'geheim-1234'`));
+  const url = changed(await freshUrl(), (copy) => {
+    copy.username = name;
+    copy.password = "geheim-1234";
+  });
+  return { name, url };
+}
+
+const schemaOf = (url: string) => url.replace(/^.*search_path%3D/, "");
+
+processesSuite(freshUrl);
+
+describe("the schema", () => {
+  test("holds the same after it is opened again, and others nothing of it", async () => {
+    const url = await freshUrl();
+    const project = await (await open(url)).projects.ensure("default");
+    expect(await (await open(url)).projects.ensure("default")).toEqual(project);
+    const other = await (await open(await freshUrl())).projects.ensure("default");
+    expect(other.id).not.toBe(project.id);
+  });
+
+  test("has a view with a row per step run", async () => {
+    const url = await freshUrl();
+    const store = await open(url);
+    const step = { startMs: 0.5, durationMs: 1, attempts: 1 };
+    await store.runs.record([
+      sampleRun({
+        steps: [
+          { step: "a", status: "completed", ...step },
+          { step: "b", status: "failed", ...step, attempts: 3 },
+          { step: "c", status: "skipped", startMs: null, durationMs: null, attempts: 0 },
+        ],
+      }),
+    ]);
+    const { rows } = await asSuperuser((client) => client.query("select * from step_runs"), url);
+    expect(rows.map(({ run_id: _, ...row }) => Object.values(row))).toEqual([
+      ["a", "completed", 0.5, 1, 1],
+      ["b", "failed", 0.5, 1, 3],
+      ["c", "skipped", null, null, 0],
+    ]);
+  });
+
+  test("sorts names by code unit, whatever the server's language is", async () => {
+    const store = await open(await freshUrl());
+    const { id } = await store.projects.ensure("default");
+    for (const name of ["b", "B", "a", "ä", "Z"])
+      await store.stacks.create({ projectId: id, name, deployer: "local" });
+    const names = (await store.stacks.list(id)).map(({ name }) => name);
+    expect(names).toEqual(["B", "Z", "a", "b", "ä"]);
+    const { rows } = await asSuperuser((client) =>
+      client.query(
+        "select collation_name from information_schema.columns where column_name = 'name' and table_name = 'stacks'",
+      ),
+    );
+    expect(new Set(rows.map((row) => row.collation_name))).toEqual(new Set(["C"]));
+  });
+});
+
+describe("errors", () => {
+  test("a newer store is refused, and left as it is", async () => {
+    const url = await freshUrl();
+    await open(url);
+    await asSuperuser((client) => client.query("update millrace_store set version = 99"), url);
+    expect(await failure(url)).toMatchObject({
+      code: "STORE_NEWER",
+      class: "usage",
+      details: { version: 99 },
+    });
+  });
+
+  test("another program's schema is refused, an extension's tables are not", async () => {
+    const url = await freshUrl();
+    await asSuperuser((client) => client.query("create table notes (text text)"), url);
+    expect(await failure(url)).toMatchObject({
+      code: "STORE_FOREIGN",
+      class: "usage",
+      message: expect.stringContaining(schemaOf(url)),
+    });
+    const { rows } = await asSuperuser(
+      (client) =>
+        client.query(
+          "select count(*)::int from pg_class where relnamespace = current_schema()::regnamespace",
+        ),
+      url,
+    );
+    expect(rows).toEqual([{ count: 1 }]);
+  });
+
+  test("a wrong password, and none", async () => {
+    const url = inject("postgresUrl");
+    const wrong = changed(url, (copy) => {
+      copy.password = "geheim-1234";
+    });
+    expect(await failure(wrong)).toMatchObject({ code: "STORE_LOGIN", class: "usage" });
+    const none = changed(url, (copy) => {
+      copy.password = "";
+    });
+    expect(await failure(none)).toMatchObject({ code: "STORE_LOGIN", class: "usage" });
+  });
+
+  test("a database and a schema that are not there", async () => {
+    const nowhere = changed(inject("postgresUrl"), (copy) => {
+      copy.pathname = "/nowhere";
+    });
+    expect(await failure(nowhere)).toMatchObject({
+      code: "STORE_MISSING",
+      class: "usage",
+      message: expect.stringMatching(/^The store postgres:\/\/millrace@127\.0\.0\.1:\d+\/nowhere /),
+    });
+    const schema = changed(inject("postgresUrl"), (copy) => {
+      copy.searchParams.set("options", "-csearch_path=nowhere");
+    });
+    expect(await failure(schema)).toMatchObject({ code: "STORE_MISSING", class: "usage" });
+  });
+
+  test("a user without rights, to create and later to read", async () => {
+    const { name, url } = await otherUser();
+    expect(await failure(url)).toMatchObject({ code: "STORE_MISSING" });
+    const schema = schemaOf(url);
+    await asSuperuser((client) => client.query(`grant usage on schema ${schema} to ${name}`));
+    expect(await failure(url)).toMatchObject({ code: "STORE_DENIED", class: "usage" });
+    const { username, password } = new URL(inject("postgresUrl"));
+    await open(changed(url, (copy) => Object.assign(copy, { username, password })));
+    expect(await failure(url)).toMatchObject({ code: "STORE_DENIED", class: "usage" });
+  });
+
+  test("TLS that the server does not know", async () => {
+    for (const mode of ["verify-full", "require"]) {
+      const url = changed(inject("postgresUrl"), (copy) => copy.searchParams.set("sslmode", mode));
+      expect(await failure(url)).toMatchObject({ code: "STORE_TLS", class: "usage" });
+    }
+  });
+
+  test("a server that asks for TLS", async () => {
+    const { name, url } = await otherUser();
+    await asSuperuser(async (client) => {
+      const { rows } = await client.query("select current_setting('hba_file') as file");
+      const file = String(rows[0]?.file);
+      const rules = `hostnossl all ${name} all reject\n${readFileSync(file, "utf8")}`;
+      writeFileSync(file, rules);
+      await client.query("select pg_reload_conf()");
+    });
+    await expect
+      .poll(() => failure(url))
+      .toMatchObject({
+        code: "STORE_TLS",
+        class: "usage",
+        action: expect.stringContaining("?sslmode=verify-full"),
+      });
+  });
+
+  test("a server that is too old", async () => {
+    const url = await freshUrl();
+    const schema = schemaOf(url);
+    await asSuperuser(
+      (client) =>
+        client.query(`create function ${schema}.current_setting(name text) returns text language sql
+          as $$ select case name when 'server_version_num' then '120022' else '12.22' end $$`),
+      url,
+    );
+    const old = changed(url, (copy) =>
+      copy.searchParams.set("options", `-csearch_path=${schema},pg_catalog`),
+    );
+    expect(await failure(old)).toMatchObject({
+      code: "STORE_TOO_OLD",
+      class: "usage",
+      message: expect.stringMatching(/is on PostgreSQL 12\.22; Millrace needs 13 or newer/),
+    });
+  });
+
+  test("a database that cannot keep every text", async () => {
+    await asSuperuser((client) =>
+      client.query("create database latin encoding 'LATIN1' locale 'C' template template0"),
+    );
+    const url = changed(inject("postgresUrl"), (copy) => {
+      copy.pathname = "/latin";
+    });
+    expect(await failure(url)).toMatchObject({ code: "STORE_ENCODING", class: "usage" });
+  });
+
+  test("a server, a port and a host that are not there", async () => {
+    const port = changed(inject("postgresUrl"), (copy) => {
+      copy.port = "1";
+    });
+    const unreachable = { code: "STORE_UNREACHABLE", class: "unreachable", retryable: true };
+    expect(await failure(port)).toMatchObject(unreachable);
+    const host = changed(inject("postgresUrl"), (copy) => {
+      copy.host = "nowhere.invalid";
+    });
+    expect(await failure(host)).toMatchObject(unreachable);
+    expect(await failure("postgres://ada:geheim-1234@%2Fnowhere/x")).toMatchObject(unreachable);
+  });
+
+  test("a standby", async () => {
+    const url = await freshUrl();
+    await open(url);
+    const readOnly = changed(url, (copy) => {
+      copy.searchParams.set(
+        "options",
+        `-csearch_path=${schemaOf(url)} -cdefault_transaction_read_only=on`,
+      );
+    });
+    const store = await open(readOnly);
+    expect(await store.pipelines.list("none")).toEqual([]);
+    await expect(store.projects.ensure("x")).rejects.toMatchObject({ code: "STORE_READ_ONLY" });
+  });
+
+  test("a store that stays locked is named, after the wait", async () => {
+    const url = await freshUrl();
+    const store = await open(url, { lockTimeoutMs: 100 });
+    await asSuperuser(async (client) => {
+      await client.query("begin; lock table projects");
+      await expect(store.projects.ensure("x")).rejects.toMatchObject({
+        code: "STORE_LOCKED",
+        class: "conflict",
+        retryable: true,
+      });
+    }, url);
+    expect((await store.projects.ensure("x")).name).toBe("x");
+  });
+
+  test("a store that another process migrates is waited for", async () => {
+    const url = await freshUrl();
+    const { store } = await asSuperuser(async (client) => {
+      await client.query("begin; select pg_advisory_xact_lock(x'4d6c7263'::bigint)");
+      await expect(open(url, { lockTimeoutMs: 100 })).rejects.toMatchObject({
+        code: "STORE_LOCKED",
+      });
+      const waiting = { store: open(url) };
+      await expect
+        .poll(async () => {
+          const { rows } = await client.query(
+            "select count(*)::int from pg_locks where locktype = 'advisory' and not granted",
+          );
+          return rows[0]?.count;
+        })
+        .toBe(1);
+      return waiting;
+    }, url);
+    expect((await (await store).projects.ensure("x")).name).toBe("x");
+  });
+
+  test("a null character is refused in words", async () => {
+    const store = await open(await freshUrl());
+    await expect(store.projects.ensure("a\0b")).rejects.toMatchObject({
+      code: "STORE_VALUE",
+      class: "usage",
+    });
+  });
+});
+
+describe("connections", () => {
+  const connections = (url: string) =>
+    asSuperuser(async (client) => {
+      const { rows } = await client.query(
+        "select pid from pg_stat_activity where application_name = $1",
+        [new URL(url).searchParams.get("application_name")],
+      );
+      return rows.map(({ pid }) => Number(pid));
+    });
+  const namedUrl = async () =>
+    changed(await freshUrl(), (copy) =>
+      copy.searchParams.set("application_name", schemaOf(copy.href).slice(0, 40)),
+    );
+
+  const unnamed = (url: string) =>
+    changed(url, (copy) => copy.searchParams.delete("application_name"));
+
+  test("are few, and none is left after close", async () => {
+    const url = await namedUrl();
+    const store = await openStore({ url });
+    await Promise.all(Array.from({ length: 60 }, (_, i) => store.projects.ensure(`p${i % 7}`)));
+    const open = await connections(url);
+    expect(open.length).toBeGreaterThan(1);
+    expect(open.length).toBeLessThanOrEqual(5);
+    await store.close();
+    await expect.poll(() => connections(url)).toEqual([]);
+  });
+
+  test("that the server ends, idle or in a transaction, disturb nobody later", async () => {
+    const url = await namedUrl();
+    const store = await open(url, { lockTimeoutMs: 60_000 });
+    const end = async () => {
+      const pids = await connections(url);
+      expect(pids.length).toBeGreaterThan(0);
+      await asSuperuser((client) =>
+        client.query("select pg_terminate_backend(pid) from unnest($1::int[]) as pid", [pids]),
+      );
+      await expect.poll(() => connections(url)).toEqual([]);
+    };
+    await store.projects.ensure("x");
+    await end();
+    await expect
+      .poll(() =>
+        store.projects.ensure("y").then(
+          ({ name }) => name,
+          () => "",
+        ),
+      )
+      .toBe("y");
+    await asSuperuser(async (client) => {
+      await client.query("begin; lock table projects");
+      const write = store.projects.ensure("z");
+      const ended = expect(write).rejects.toMatchObject({ code: "STORE_UNREACHABLE" });
+      await expect
+        .poll(async () => {
+          const { rows } = await client.query(
+            "select count(*)::int from pg_locks where not granted",
+          );
+          return rows[0]?.count;
+        })
+        .toBeGreaterThan(0);
+      await end();
+      await ended;
+    }, unnamed(url));
+    expect((await store.projects.ensure("z")).name).toBe("z");
+  });
+});

@@ -1,0 +1,12 @@
+import { join } from "node:path";
+import { defineConfig } from "vitest/config";
+
+/** The tests of all packages that need a PostgreSQL server. */
+export default defineConfig({
+  test: {
+    root: join(import.meta.dirname, "../.."),
+    include: ["packages/*/src/**/*.postgres.test.ts"],
+    globalSetup: join(import.meta.dirname, "setup.ts"),
+    testTimeout: 60_000,
+  },
+});
