@@ -7,6 +7,8 @@ export default defineConfig({
     root: join(import.meta.dirname, "../.."),
     include: ["packages/*/src/**/*.postgres.test.ts"],
     globalSetup: join(import.meta.dirname, "setup.ts"),
+    // One of the tests makes the server crash.
+    fileParallelism: false,
     testTimeout: 60_000,
   },
 });

@@ -9,7 +9,7 @@ import {
 } from "@millrace/core";
 import { folderStepCache, type Run } from "@millrace/engine";
 import { startRecorder } from "@millrace/store";
-import { readEnvironment, secretReader } from "./environment.ts";
+import { readEnvironment, runStoreOf, secretReader } from "./environment.ts";
 import { openLog } from "./log.ts";
 import { startPipeline } from "./pipeline-host.ts";
 import { makeRunRecording, textsOf } from "./run-recording.ts";
@@ -69,8 +69,10 @@ async function runOnce(
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
     process.once(signal, () => stop.abort(interrupted(signal)));
   }
-  const { config, secrets } = await readEnvironment(variables);
-  const { deployment, serving, store } = config;
+  const environment = await readEnvironment(variables);
+  const { config, secrets } = environment;
+  const { deployment, serving } = config;
+  const store = runStoreOf(environment);
   const log = openLog(2, serving.logLevel, secrets.values());
   const snapshot = await loadSnapshot(directory, config.snapshot.id);
   const secret = secretReader(snapshot.manifest.pipeline.secrets, secrets);

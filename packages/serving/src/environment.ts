@@ -10,6 +10,7 @@ import {
   type ServiceConfig,
   serviceConfigSchema,
 } from "@millrace/core";
+import type { RunStore } from "@millrace/store";
 
 /** What a process of a deployment is told from outside. */
 export interface Environment {
@@ -82,6 +83,23 @@ async function readSecrets(variables: Variables): Promise<ReadonlyMap<string, Se
       cause,
     });
   }
+}
+
+/**
+ * Where runs are recorded. The URL of a database may hold a password: it comes as a secret.
+ * @throws MillraceError `SECRET_MISSING`
+ */
+export function runStoreOf({ config: { store }, secrets }: Environment): RunStore | null {
+  if (store === null || store.kind === "sqlite") return store;
+  const { kind, urlSecret, spoolDirectory } = store;
+  const url = secrets.get(urlSecret);
+  if (url !== undefined) return { kind, url, spoolDirectory };
+  throw new MillraceError({
+    class: "usage",
+    code: "SECRET_MISSING",
+    message: `The service records its runs in the store that the secret ${urlSecret} names, which this process was not given.`,
+    action: `Put the store's URL into a file ${urlSecret} in the folder that ${SECRETS_DIRECTORY_VARIABLE} names, or deploy again.`,
+  });
 }
 
 /** Gives a pipeline the secrets that it declared, and no other. */

@@ -10,7 +10,7 @@ import {
 import { startRecorder } from "@millrace/store";
 import { Admission } from "./admission.ts";
 import { Connections, drain } from "./drain.ts";
-import { readEnvironment, secretReader } from "./environment.ts";
+import { type Environment, readEnvironment, runStoreOf, secretReader } from "./environment.ts";
 import { checkExposure } from "./exposure.ts";
 import { makeInvocationAnswers } from "./invocation-answer.ts";
 import { type Log, openLog } from "./log.ts";
@@ -52,7 +52,8 @@ async function serveSnapshot(
   variables: Variables,
   parent: Parent | undefined,
 ): Promise<number> {
-  const { config, secrets } = await readEnvironment(variables);
+  const environment = await readEnvironment(variables);
+  const { config, secrets } = environment;
   const address = { host: variables["HOST"] || "127.0.0.1", port: portOf(variables["PORT"]) };
   checkExposure(variables[PUBLISHED_HOST_VARIABLE] || address.host, config);
   const log = openLog(1, config.serving.logLevel, secrets.values());
@@ -60,7 +61,7 @@ async function serveSnapshot(
   listenToReasons(stopping, config.serving.drainSeconds * 1000, log, parent);
   const snapshot = await loadSnapshot(directory, config.snapshot.id);
   const secret = secretReader(snapshot.manifest.pipeline.secrets, secrets);
-  const service = makeService(config, snapshot, log);
+  const service = makeService(environment, snapshot, log);
   const { server } = await makeRoutes(service);
   const connections = new Connections(server);
   // Without a parent the port opens at once, so that platforms see the process live while `onInit` runs. A socket that is
@@ -91,10 +92,12 @@ async function serveSnapshot(
   return stop(service, connections, host, stopping, parent);
 }
 
-function makeService(config: ServiceConfig, { pipeline }: LoadedSnapshot, log: Log): Service {
+function makeService(environment: Environment, { pipeline }: LoadedSnapshot, log: Log): Service {
+  const { config } = environment;
+  const store = runStoreOf(environment);
   const { tracking } = config.serving;
   const { projectId, id: deploymentId } = config.deployment;
-  const recorder = startRecorder({ store: config.store, tracking, projectId, log: log.line });
+  const recorder = startRecorder({ store, tracking, projectId, log: log.line });
   return {
     config,
     pipeline,

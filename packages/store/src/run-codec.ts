@@ -70,3 +70,17 @@ export function roundMs(ms: number | null): number | null {
 export function nullableJson(value: unknown): string | null {
   return value === null || value === undefined ? null : JSON.stringify(value);
 }
+
+/** One row per run, because a statement cannot write a row twice: the first that ended, else the last. */
+export function oncePerRun<Row>(
+  rows: readonly Row[],
+  keyOf: (row: Row) => { readonly id: unknown; readonly status: unknown },
+): Row[] {
+  const kept = new Map<unknown, Row>();
+  for (const row of rows) {
+    const { id } = keyOf(row);
+    const before = kept.get(id);
+    if (before === undefined || keyOf(before).status === "running") kept.set(id, row);
+  }
+  return [...kept.values()];
+}

@@ -452,6 +452,14 @@ export function storeSuite(name: string, openFresh: OpenFresh): void {
         expect((await store.runs.list(projectId)).items).toHaveLength(2);
       });
 
+      test("a run that comes several times in one call is one run, as it ended first", async () => {
+        const ended = run();
+        const running = { ...ended, status: "running", outputs: null, durationMs: null } as const;
+        await store.runs.record([running, ended, { ...ended, status: "failed" }, running]);
+        expect(await store.runs.find(projectId, ended.id)).toEqual(ended);
+        expect((await store.runs.list(projectId)).items).toHaveLength(1);
+      });
+
       test("more runs than one statement takes are one transaction", async () => {
         const runs = Array.from({ length: 1203 }, () => run());
         await store.runs.record(runs);

@@ -1,9 +1,13 @@
-import type { ServiceConfig } from "@millrace/core";
 import type { Batch } from "./batch.ts";
+
+/** Where the writer thread writes to. The URL may hold a password: it goes from memory to memory only. */
+export type WriterStore =
+  | { readonly kind: "sqlite"; readonly file: string; readonly spoolDirectory: string }
+  | { readonly kind: "postgres"; readonly url: string; readonly spoolDirectory: string };
 
 /** What the writer thread is told when it starts. */
 export interface WriterOptions {
-  readonly store: NonNullable<ServiceConfig["store"]>;
+  readonly store: WriterStore;
   readonly projectId: string;
   /** Whether what is recorded survives the death of the machine, not only that of the process. */
   readonly durable: boolean;

@@ -1,4 +1,4 @@
-import type { RunRecord, ServiceConfig, ServingSettings } from "@millrace/core";
+import type { RunRecord, Secret, ServingSettings } from "@millrace/core";
 import { startLogRecorder } from "./log-recorder.ts";
 import { ThreadRecorder } from "./thread-recorder.ts";
 
@@ -32,8 +32,14 @@ export interface Recorder {
   close(deadlineMs: number): Promise<void>;
 }
 
+/** Where runs are recorded. The folder takes them while the store cannot be reached. */
+export type RunStore =
+  | { readonly kind: "sqlite"; readonly file: string; readonly spoolDirectory: string }
+  | { readonly kind: "postgres"; readonly url: Secret; readonly spoolDirectory: string };
+
 export interface RecorderOptions {
-  readonly store: ServiceConfig["store"];
+  /** Null writes runs as lines of the log. */
+  readonly store: RunStore | null;
   readonly tracking: ServingSettings["tracking"];
   /** Project whose old runs are deleted. */
   readonly projectId: string;
@@ -46,7 +52,7 @@ export function startRecorder({ store, tracking, projectId, log }: RecorderOptio
   if (store === null) return startLogRecorder(tracking.mode, log);
   return new ThreadRecorder(
     {
-      store,
+      store: store.kind === "sqlite" ? store : { ...store, url: store.url.reveal() },
       projectId,
       durable: tracking.mode === "sync" && tracking.durability === "machine",
       spoolBytes: tracking.spoolBytes,

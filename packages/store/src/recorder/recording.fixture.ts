@@ -1,10 +1,13 @@
-import { startRecorder } from "@millrace/store";
+import { Secret } from "@millrace/core";
+import { isPostgresUrl, startRecorder } from "@millrace/store";
 import { sampleRun } from "./sample-run.fixture.ts";
 
 /** Run by tests: records runs in mode sync until it is killed, and prints the id of each that was acknowledged. */
-const [file = "", spoolDirectory = "", projectId = ""] = process.argv.slice(2);
+const [place = "", spoolDirectory = "", projectId = ""] = process.argv.slice(2);
 const recorder = startRecorder({
-  store: { kind: "sqlite", file, spoolDirectory },
+  store: isPostgresUrl(place)
+    ? { kind: "postgres", url: new Secret(place), spoolDirectory }
+    : { kind: "sqlite", file: place, spoolDirectory },
   tracking: {
     mode: "sync",
     sampleRate: 1,

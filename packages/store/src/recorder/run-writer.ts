@@ -4,7 +4,7 @@ import type { Origin, Value } from "./batch.ts";
 export interface RunWriter {
   /**
    * Commits runs in one transaction. The same run twice is one run, and one that was recorded as `running` is replaced.
-   * Values are as in a batch; `origins` are all that their numbers stand for. Throws when nothing was written.
+   * Values are as in a batch; `origins` are all that their numbers stand for. Throws when nothing was written, or nobody knows: writing again is safe.
    */
   write(values: readonly Value[], origins: readonly Origin[]): void | Promise<void>;
   /** Deletes at most `limit` old runs; returns how many. */

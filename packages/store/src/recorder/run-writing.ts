@@ -1,4 +1,5 @@
 import { setImmediate } from "node:timers/promises";
+import { PostgresRunWriter } from "../postgres/run-writer.ts";
 import { SqliteRunWriter } from "../sqlite/run-writer.ts";
 import { uuidV7Floor } from "../uuid.ts";
 import { type Batch, type Origin, VALUES_PER_RUN, type Value } from "./batch.ts";
@@ -26,8 +27,8 @@ export class RunWriting {
   #dropping = false;
   #retryTimer: NodeJS.Timeout | undefined;
   #pruneTimer: NodeJS.Timeout | undefined;
-  /** Draining waits for the database, batches come meanwhile: one at a time. */
-  #draining: Promise<void> | undefined;
+  /** Draining waits for the database, and batches that come meanwhile may fail: one drain after the other. */
+  #draining: Promise<void> = Promise.resolve();
   #deadline = Number.POSITIVE_INFINITY;
 
   constructor(options: WriterOptions, report: (message: FromWriter) => void) {
@@ -133,18 +134,17 @@ export class RunWriting {
   #retryIn(ms: number): void {
     clearTimeout(this.#retryTimer);
     this.#retryTimer = setTimeout(() => {
-      this.#draining = this.#retry();
+      this.#draining = this.#draining.then(() => this.#retry());
     }, ms);
   }
 
   async #retry(): Promise<void> {
-    const before = this.#totals.recorded;
     try {
       await this.#writer.write([], []);
-      await this.#drain();
+      // From here on batches go to the store again: a spool that takes them while it is drained may never be empty.
       this.#retryMs = 0;
       this.#dropping = false;
-      const runs = this.#totals.recorded - before;
+      const runs = await this.#drain();
       this.#say("info", "The store can be reached and has what was spooled.", { runs });
     } catch (thrown) {
       this.#storeFailed(thrown);
@@ -152,7 +152,9 @@ export class RunWriting {
     this.#tell();
   }
 
-  async #drain(): Promise<void> {
+  /** Moves runs from the spool to the store; returns how many. */
+  async #drain(): Promise<number> {
+    let drained = 0;
     await this.#spool.drain(async (lines, torn) => {
       if (torn) this.#say("warn", "The last line of a spool was torn by a crash and is skipped.");
       const origins: Origin[] = [];
@@ -164,6 +166,7 @@ export class RunWriting {
         else values.push(origins.push(run.origin) - 1, ...run.values);
       }
       if (values.length > 0) await this.#writer.write(values, origins);
+      drained += lines.length - unreadable;
       this.#totals.recorded += lines.length - unreadable;
       this.#totals.dropped += unreadable;
       if (unreadable > 0)
@@ -172,6 +175,7 @@ export class RunWriting {
       await setImmediate();
       return performance.now() < this.#deadline;
     });
+    return drained;
   }
 
   #pruneIn(ms: number): void {
@@ -216,11 +220,9 @@ export class RunWriting {
 }
 
 function openWriter({ store, durable }: WriterOptions): RunWriter {
-  if (store.kind === "sqlite") return new SqliteRunWriter(store.file, durable);
-  const refuse = (): never => {
-    throw new Error("this version records to SQLite only");
-  };
-  return { write: refuse, prune: () => 0, close: () => undefined };
+  return store.kind === "sqlite"
+    ? new SqliteRunWriter(store.file, durable)
+    : new PostgresRunWriter(store.url, durable);
 }
 
 function text(thrown: unknown): string {

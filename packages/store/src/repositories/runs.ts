@@ -20,6 +20,7 @@ import {
   encodeSteps,
   nameColumn,
   nameOf,
+  oncePerRun,
   partsOfDefaultName,
   roundMs,
   type StepTuple,
@@ -77,7 +78,7 @@ export function runRepository({ lateral, read, write }: Access): Store["runs"] {
 async function recordRuns(transaction: Transaction<Database>, runs: readonly RunRecord[]) {
   const origins = new Map<string, number>();
   const rows = [];
-  for (const run of runs) {
+  for (const run of oncePerRun(runs, (one) => one)) {
     const key = JSON.stringify([run.projectId, run.pipelineName, run.snapshotId, run.deploymentId]);
     const originId = origins.get(key) ?? (await ensureOrigin(transaction, run));
     origins.set(key, originId);

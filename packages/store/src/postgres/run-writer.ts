@@ -1,0 +1,205 @@
+import type { Client } from "pg";
+import { type Origin, RUN_COLUMNS, VALUES_PER_RUN, type Value } from "../recorder/batch.ts";
+import type { Retention, RunWriter } from "../recorder/run-writer.ts";
+import { oncePerRun } from "../run-codec.ts";
+import { connectionSettings } from "./connection.ts";
+import { translatePostgresError } from "./error.ts";
+import { placeOfPostgres } from "./url.ts";
+
+/** How long a write may take before the spool takes its runs: requests wait for it. */
+const TIMEOUT_MS = 1000;
+/** The same while the store is known to be away, when nothing waits; and for what nothing waits for. */
+const PATIENT_TIMEOUT_MS = 5000;
+
+/** Types of the columns of `RUN_COLUMNS`. */
+const TYPES: Readonly<Record<(typeof RUN_COLUMNS)[number], string>> = {
+  origin_id: "integer",
+  id: "text",
+  name: "text",
+  status: "text",
+  started_at: "bigint",
+  duration_ms: "double precision",
+  inputs: "text",
+  outputs: "text",
+  steps: "text",
+  error: "text",
+};
+const STATUS = RUN_COLUMNS.indexOf("status");
+const ID = RUN_COLUMNS.indexOf("id");
+
+const INSERT = `insert into runs (${RUN_COLUMNS.join(", ")})
+  select * from unnest(${RUN_COLUMNS.map((column, i) => `$${i + 1}::${TYPES[column]}[]`).join(", ")})
+  on conflict (id) do update set status = excluded.status, duration_ms = excluded.duration_ms,
+    outputs = excluded.outputs, steps = excluded.steps, error = excluded.error
+  where runs.status = 'running'`;
+
+const FIND_ORIGIN = `select id from run_origins
+  where project_id = $1 and pipeline_name = $2 and snapshot_id = $3 and deployment_id = $4`;
+const MAKE_ORIGIN = `insert into run_origins (project_id, pipeline_name, snapshot_id, deployment_id)
+  values ($1, $2, $3, $4) on conflict do nothing`;
+
+const PRUNE = `delete from runs where id in (
+  select old.id from run_origins as origin cross join lateral (
+    select id from runs where origin_id = origin.id and id < $3 order by id limit $4) as old
+  where origin.project_id = $1 and (origin.deployment_id = any ($2)
+    or (origin.deployment_id <> '' and origin.deployment_id not in (select id from deployments)))
+  limit $4)`;
+
+/**
+ * Writes runs on a connection of its own, a batch in one statement. It never makes or changes the store's tables. A reply
+ * that is lost leaves open whether the runs were written: they are written again, and are there once.
+ */
+export class PostgresRunWriter implements RunWriter {
+  readonly #url: string;
+  readonly #durable: boolean;
+  #connection: Connection | undefined;
+  #failed = false;
+  /** One transaction after the other: batches and what the spool had share the connection. */
+  #last: Promise<unknown> = Promise.resolve();
+
+  /** `durable`: a commit is on the server's disk, whatever the server's or the user's default is. */
+  constructor(url: string, durable: boolean) {
+    this.#url = url;
+    this.#durable = durable;
+  }
+
+  write(values: readonly Value[], origins: readonly Origin[]): Promise<void> {
+    const written = this.#last.then(() => this.#write(values, origins));
+    this.#last = written.catch(() => undefined);
+    return written;
+  }
+
+  /** On a connection of its own, so that no batch waits for it. */
+  async prune({ projectId, deploymentIds, beforeId }: Retention, limit: number): Promise<number> {
+    const connection = await this.#open(PATIENT_TIMEOUT_MS);
+    try {
+      const { rowCount } = await connection.transaction(PATIENT_TIMEOUT_MS, (client) =>
+        client.query(PRUNE, [projectId, deploymentIds, beforeId, limit]),
+      );
+      return rowCount ?? 0;
+    } finally {
+      await connection.end();
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#last;
+    await this.#connection?.end();
+    this.#connection = undefined;
+  }
+
+  async #write(values: readonly Value[], origins: readonly Origin[]): Promise<void> {
+    const timeoutMs = this.#failed ? PATIENT_TIMEOUT_MS : TIMEOUT_MS;
+    try {
+      this.#connection ??= await this.#open(timeoutMs);
+      const { originIds, transaction } = this.#connection;
+      await transaction(timeoutMs, (client) => insert(client, originIds, values, origins));
+      this.#failed = false;
+    } catch (thrown) {
+      // The next write begins anew, and trusts nothing of what came before.
+      this.#connection?.drop();
+      this.#connection = undefined;
+      this.#failed = true;
+      throw translatePostgresError(thrown, placeOfPostgres(this.#url)) ?? thrown;
+    }
+  }
+
+  async #open(timeoutMs: number): Promise<Connection> {
+    // Loaded here, because services that record to SQLite share this module.
+    const { Client } = await import("pg");
+    const client = new Client(connectionSettings(this.#url, timeoutMs));
+    // Its queries tell of it; between them, the next one does.
+    client.on("error", () => undefined);
+    await client.connect();
+    return new Connection(client, this.#durable);
+  }
+}
+
+class Connection {
+  /** Row ids of origins by their number in the batches. */
+  readonly originIds = new Map<Origin, number>();
+  readonly #client: Client;
+  readonly #durable: boolean;
+
+  constructor(client: Client, durable: boolean) {
+    this.#client = client;
+    this.#durable = durable;
+  }
+
+  /** Here and at the server the time is limited: a server that hangs must not hang us, nor write much later. */
+  readonly transaction = async <T>(
+    timeoutMs: number,
+    work: (client: Client) => Promise<T>,
+  ): Promise<T> => {
+    const timer = setTimeout(() => this.drop(), timeoutMs);
+    try {
+      await this.#client.query(
+        `begin; set local statement_timeout = ${timeoutMs}; set local lock_timeout = ${timeoutMs}${this.#durable ? "; set local synchronous_commit = on" : ""}`,
+      );
+      const result = await work(this.#client);
+      await this.#client.query("commit");
+      return result;
+    } finally {
+      clearTimeout(timer);
+    }
+  };
+
+  /** Ends it at once; the server rolls back what was not committed. */
+  drop(): void {
+    this.end().catch(() => undefined);
+  }
+
+  end(): Promise<void> {
+    return this.#client.end();
+  }
+}
+
+async function insert(
+  client: Client,
+  originIds: Map<Origin, number>,
+  values: readonly Value[],
+  origins: readonly Origin[],
+): Promise<void> {
+  const rows = rowsOf(values);
+  if (rows.length === 0) return;
+  for (const row of rows) row[0] = await originId(client, originIds, origins[Number(row[0])]);
+  await client.query(
+    INSERT,
+    RUN_COLUMNS.map((_, column) => rows.map((row) => row[column])),
+  );
+}
+
+/** One row per run, and without the null character, which PostgreSQL's text cannot hold. */
+function rowsOf(values: readonly Value[]): Value[][] {
+  const rows: Value[][] = [];
+  for (let start = 0; start < values.length; start += VALUES_PER_RUN)
+    rows.push(values.slice(start, start + VALUES_PER_RUN).map(withoutNull));
+  return oncePerRun(rows, (row) => ({ id: row[ID], status: row[STATUS] }));
+}
+
+function withoutNull<T extends Value>(value: T): T | string {
+  return typeof value === "string" && value.includes("\0")
+    ? value.replaceAll("\0", "\ufffd")
+    : value;
+}
+
+async function originId(
+  client: Client,
+  known: Map<Origin, number>,
+  origin: Origin | undefined,
+): Promise<number> {
+  if (origin === undefined) throw new RangeError("A run names an origin that was not sent.");
+  const id = known.get(origin);
+  if (id !== undefined) return id;
+  const texts = origin.map(withoutNull);
+  // Looked for first: an insert that finds the row there uses up a number nevertheless.
+  let { rows } = await client.query(FIND_ORIGIN, texts);
+  if (rows.length === 0) {
+    await client.query(MAKE_ORIGIN, texts);
+    ({ rows } = await client.query(FIND_ORIGIN, texts));
+  }
+  const found: unknown = rows[0]?.id;
+  if (typeof found !== "number") throw new TypeError("The origin of a run has no number.");
+  known.set(origin, found);
+  return found;
+}
