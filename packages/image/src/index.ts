@@ -7,6 +7,7 @@ export {
 } from "./assemble.ts";
 export { type BaseRequest, resolveBase } from "./base.ts";
 export { type BuildContext, buildContext } from "./build-context.ts";
+export { type DependenciesRequest, installDependencies } from "./dependencies/install.ts";
 export { engineBase } from "./engine-base.ts";
 export { filesIn, type LayerFile } from "./files.ts";
 export type { BaseImage, Blob, Context, Document, Image, Layer } from "./image.ts";
