@@ -1,0 +1,147 @@
+import type {
+  Deployer,
+  DeployerContext,
+  DeployerOptions,
+  DeploymentRequest,
+  DeploymentTarget,
+  ImageTarget,
+  LogLine,
+  LogQuery,
+  Observation,
+  Plan,
+  ReadContext,
+} from "@millrace/core";
+import { Engine } from "./engine.ts";
+import { engineDestination, enginePlatform } from "./engine-destination.ts";
+import { logsOf } from "./logs.ts";
+import { containerResource, LABELS, type Names, namesOf, networkResource } from "./names.ts";
+import { observe } from "./observation.ts";
+import { planOf } from "./plan.ts";
+import { Provision } from "./provision.ts";
+import {
+  DIGESTS_FILE,
+  readDigests,
+  SECRETS_FOLDER,
+  type SecretDigests,
+} from "./service-container.ts";
+import type { DockerSettings } from "./settings.ts";
+import { look, type Sight } from "./sight.ts";
+
+/** How long requests in flight may take when a deployment goes, in seconds; then its container is killed. */
+const LAST_DRAIN_SECONDS = 35;
+
+/** Runs each deployment as containers of a Docker engine. */
+export class DockerDeployer implements Deployer<DockerSettings> {
+  readonly #settings: DockerSettings;
+
+  constructor({ settings }: DeployerOptions<DockerSettings>) {
+    this.#settings = settings;
+  }
+
+  async imageTarget(
+    { settings }: Pick<DeploymentRequest<DockerSettings>, "settings">,
+    context: ReadContext,
+  ): Promise<ImageTarget> {
+    const engine = this.#engine(context);
+    const platform = await enginePlatform(engine, settings.image.architecture);
+    return {
+      image: settings.image,
+      platform,
+      destination:
+        settings.registry === undefined
+          ? engineDestination(this.#settings.engine)
+          : { kind: "registry", repository: settings.registry, credentials: null },
+    };
+  }
+
+  async plan(request: DeploymentRequest<DockerSettings>, context: ReadContext): Promise<Plan> {
+    const engine = this.#engine(context);
+    const names = namesOf(request.deployment);
+    const sight = await look(engine, request.deployment, names);
+    return planOf(names, sight, request, await readSecretDigests(engine, sight));
+  }
+
+  async provision(
+    request: DeploymentRequest<DockerSettings>,
+    context: DeployerContext,
+  ): Promise<Observation> {
+    const engine = this.#engine(context);
+    const names = namesOf(request.deployment);
+    const sight = await new Provision(engine, names, request, context).run();
+    return observe(engine, engine.host, names, request.deployment, sight);
+  }
+
+  async inspect(target: DeploymentTarget, context: ReadContext): Promise<Observation> {
+    const engine = this.#engine(context);
+    const names = namesOf(target);
+    return observe(engine, engine.host, names, target, await look(engine, target, names));
+  }
+
+  /** Waits until requests in flight are answered and all is gone; the signal bounds that. */
+  async deprovision(target: DeploymentTarget, context: DeployerContext): Promise<Observation> {
+    const engine = this.#engine(context);
+    const names = namesOf(target);
+    const sight = await look(engine, target, names);
+    await removeServices(engine, sight, context);
+    if (sight.door !== null) await engine.removeContainer(names.door);
+    await removeVolumes(engine, target);
+    if (sight.network !== null) await removeNetwork(engine, names);
+    for (const name of [names.service, names.next, names.door])
+      await context.journal.gone(containerResource(name));
+    await context.journal.gone(networkResource(names));
+    return observe(engine, engine.host, names, target, await look(engine, target, names));
+  }
+
+  async *logs(
+    target: DeploymentTarget,
+    query: LogQuery,
+    context: ReadContext,
+  ): AsyncGenerator<LogLine> {
+    yield* logsOf(this.#engine(context), target, namesOf(target), query, context);
+  }
+
+  #engine(context: ReadContext): Engine {
+    return new Engine(this.#settings.engine, context);
+  }
+}
+
+async function removeServices(
+  engine: Engine,
+  { next, service }: Sight,
+  context: DeployerContext,
+): Promise<void> {
+  const services = [service, next].filter((one) => one !== null);
+  if (services.length > 0) context.progress("Answering the requests that are in flight");
+  await Promise.all(
+    services.map(async ({ name, status }) => {
+      // A process that is paused hears no signal.
+      if (status !== "paused") await engine.stopContainer(name, LAST_DRAIN_SECONDS);
+      await engine.removeContainer(name);
+    }),
+  );
+}
+
+/** Volumes of containers that somebody removed without them. */
+async function removeVolumes(engine: Engine, { id }: DeploymentTarget): Promise<void> {
+  const { Volumes } = await engine.ask("list volumes", () =>
+    engine.docker.listVolumes({ filters: { label: [`${LABELS.deployment}=${id}`] } }),
+  );
+  for (const { Name } of Volumes ?? [])
+    await engine.find(`remove the volume ${Name}`, () => engine.docker.getVolume(Name).remove());
+}
+
+async function removeNetwork(engine: Engine, { network }: Names): Promise<void> {
+  await engine.find(`remove the network ${network}`, () =>
+    engine.docker.getNetwork(network).remove(),
+  );
+}
+
+/** What is known of the secrets of the container that serves. */
+async function readSecretDigests(
+  engine: Engine,
+  { service }: Sight,
+): Promise<SecretDigests | null> {
+  if (service === null) return null;
+  const files = await engine.getFiles(service.name, SECRETS_FOLDER);
+  return readDigests(files?.get(DIGESTS_FILE));
+}

@@ -1,0 +1,71 @@
+import { createHash } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import type { DeploymentTarget } from "@millrace/core";
+import type { ContainerCreateOptions } from "dockerode";
+import type { ArchiveFile } from "./archive.ts";
+import { ROUTE_FILE, type Route } from "./door-files.ts";
+import { LABELS, labelsOf, type Names } from "./names.ts";
+
+/** Where the door's program and its files lie in its container. */
+export const DOOR_FOLDER = "/millrace-door";
+const PROGRAM = "door.js";
+/** Port within the container, of the door as of the service. */
+export const PORT = 8080;
+/** It only hands bytes on: what V8 would keep for more is not needed. */
+const NODE_OPTIONS = ["--max-semi-space-size=1", "--max-old-space-size=64"];
+
+export interface Endpoint {
+  /** Address of the engine's machine. */
+  readonly bind: string;
+  readonly port: number;
+}
+
+/** The forwarder's program, which needs nothing but Node, and what tells one version of it from another. */
+export async function doorProgram(): Promise<{ readonly code: string; readonly version: string }> {
+  const code = await readFile(new URL("./door.js", import.meta.url), "utf8");
+  return { code, version: createHash("sha256").update(code).digest("hex").slice(0, 12) };
+}
+
+export function doorOptions(
+  deployment: DeploymentTarget,
+  names: Names,
+  endpoint: Endpoint,
+  image: string,
+  version: string,
+): ContainerCreateOptions & { readonly name: string } {
+  return {
+    name: names.door,
+    Image: image,
+    Entrypoint: ["node", ...NODE_OPTIONS, `${DOOR_FOLDER}/${PROGRAM}`],
+    Cmd: [DOOR_FOLDER, String(PORT)],
+    Env: [],
+    WorkingDir: "/",
+    Labels: {
+      ...labelsOf(deployment, "door"),
+      [LABELS.spec]: JSON.stringify({ ...endpoint, version }),
+    },
+    ExposedPorts: { [`${PORT}/tcp`]: {} },
+    HostConfig: {
+      NetworkMode: names.network,
+      PortBindings: {
+        [`${PORT}/tcp`]: [{ HostIp: endpoint.bind, HostPort: String(endpoint.port) }],
+      },
+      RestartPolicy: { Name: "unless-stopped" },
+      CapDrop: ["ALL"],
+      SecurityOpt: ["no-new-privileges"],
+      PidsLimit: 128,
+      Init: true,
+      LogConfig: { Type: "json-file", Config: { "max-size": "1m", "max-file": "2" } },
+    },
+  };
+}
+
+/** What a door container is given before it starts; the folder has to be writable for its answers. */
+export function doorFiles(code: string, route: Route): readonly ArchiveFile[] {
+  const folder = DOOR_FOLDER.slice(1);
+  return [
+    { path: `${folder}/`, content: null, mode: 0o755 },
+    { path: `${folder}/${PROGRAM}`, content: code, mode: 0o444 },
+    { path: `${folder}/${ROUTE_FILE}`, content: JSON.stringify(route), mode: 0o644 },
+  ];
+}

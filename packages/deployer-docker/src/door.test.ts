@@ -1,0 +1,207 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { Agent, createServer, get, type RequestListener, type Server } from "node:http";
+import { type AddressInfo, connect, createServer as createTcpServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { text } from "node:stream/consumers";
+import { fileURLToPath } from "node:url";
+import { expect, onTestFinished, test, vi } from "vitest";
+import { type Backend, type DoorState, ROUTE_FILE, STATE_FILE, stateSchema } from "./door-files.ts";
+
+const program = fileURLToPath(new URL("./door.ts", import.meta.url));
+
+class Door {
+  readonly folder: string;
+  readonly port: number;
+  readonly process: ChildProcess;
+  #sequence = 0;
+
+  constructor(folder: string, port: number) {
+    this.folder = folder;
+    this.port = port;
+    this.process = spawn(process.execPath, [program, folder, String(port)], { stdio: "inherit" });
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.port}/`;
+  }
+
+  write(target: Backend | null, candidate: Backend | null = null): void {
+    const route = { sequence: ++this.#sequence, target, candidate };
+    writeFileSync(join(this.folder, ROUTE_FILE), JSON.stringify(route));
+    this.process.kill("SIGHUP");
+  }
+
+  async kill(): Promise<void> {
+    const { process } = this;
+    if (process.exitCode !== null || process.signalCode !== null) return;
+    process.kill("SIGKILL");
+    await once(process, "exit");
+  }
+
+  /** Writes the route and waits until the door follows it. */
+  async route(target: Backend | null, candidate: Backend | null = null): Promise<void> {
+    this.write(target, candidate);
+    await vi.waitFor(() => expect(this.state()?.sequence).toBe(this.#sequence), WAIT);
+  }
+
+  state(): DoorState | null {
+    const file = join(this.folder, STATE_FILE);
+    return existsSync(file) ? stateSchema.parse(JSON.parse(readFileSync(file, "utf8"))) : null;
+  }
+}
+
+const WAIT = { timeout: 10_000, interval: 5 };
+
+async function freePort(): Promise<number> {
+  const server = createTcpServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, "close");
+  return port;
+}
+
+async function openDoor(first: Backend | null = null): Promise<Door> {
+  const folder = mkdtempSync(join(tmpdir(), "millrace-door-"));
+  writeFileSync(
+    join(folder, ROUTE_FILE),
+    JSON.stringify({ sequence: 0, target: first, candidate: null }),
+  );
+  const door = new Door(folder, await freePort());
+  onTestFinished(async () => {
+    await door.kill();
+    rmSync(folder, { recursive: true });
+  });
+  await vi.waitFor(() => expect(door.state()).not.toBeNull(), WAIT);
+  return door;
+}
+
+async function serve(listener: RequestListener): Promise<{ server: Server; at: Backend }> {
+  const server = createServer(listener).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  onTestFinished(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return { server, at: { host: "127.0.0.1", port: (server.address() as AddressInfo).port } };
+}
+
+const saying = (word: string) => serve((_request, response) => response.end(word));
+
+/** Without an agent of its own, on a connection of its own. */
+function ask(door: Door, agent: Agent = new Agent()): Promise<string> {
+  return new Promise((resolve, reject) => {
+    get(door.url, { agent }, (response) => resolve(text(response))).on("error", reject);
+  });
+}
+
+test("new connections go where the route says, and those that are open stay where they are", async () => {
+  const [one, other] = [await saying("one"), await saying("other")];
+  const door = await openDoor(one.at);
+  const kept = new Agent({ keepAlive: true, maxSockets: 1 });
+  onTestFinished(() => kept.destroy());
+  expect(await ask(door, kept)).toBe("one");
+  await door.route(other.at);
+  expect(await ask(door)).toBe("other");
+  expect(await ask(door, kept)).toBe("one");
+});
+
+test("no request is lost while the route changes again and again under load", async () => {
+  const backends = [await saying("a"), await saying("b")];
+  const door = await openDoor(backends[0]?.at ?? null);
+  const answers: string[] = [];
+  let switching = true;
+  const client = async () => {
+    while (switching) answers.push(await ask(door));
+  };
+  const clients = Promise.all([client(), client(), client()]);
+  for (let turn = 1; turn <= 20; turn++) {
+    const seen = answers.length;
+    await door.route(backends[turn % 2]?.at ?? null);
+    await vi.waitFor(() => expect(answers.length).toBeGreaterThan(seen + 3), WAIT);
+  }
+  switching = false;
+  await clients;
+  expect(new Set(answers)).toEqual(new Set(["a", "b"]));
+});
+
+test("a connection waits for a service that is not there yet, and for a route", async () => {
+  const door = await openDoor();
+  const waiting = ask(door);
+  const port = await freePort();
+  await door.route({ host: "127.0.0.1", port });
+  const late = createServer((_request, response) => response.end("late")).listen(port, "127.0.0.1");
+  onTestFinished(() => void late.close());
+  expect(await waiting).toBe("late");
+});
+
+test("the whole of a long answer arrives, although the service closes at once", async () => {
+  const body = "x".repeat(8_000_000);
+  const { at } = await serve((_request, response) =>
+    response.writeHead(200, { connection: "close" }).end(body),
+  );
+  expect((await ask(await openDoor(at))).length).toBe(body.length);
+});
+
+test("a client that hangs up is gone for the service too, and one that only ends its sending is answered", async () => {
+  const gone = Promise.withResolvers<void>();
+  const { at } = await serve((_request, response) => {
+    response.on("close", () => gone.resolve());
+    client.destroy();
+  });
+  const door = await openDoor(at);
+  const client = connect(door.port, "127.0.0.1");
+  client.write("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+  await gone.promise;
+  const echo = createTcpServer({ allowHalfOpen: true }, (socket) => {
+    socket.on("end", () => socket.end("after the end"));
+    socket.resume();
+  }).listen(0, "127.0.0.1");
+  await once(echo, "listening");
+  onTestFinished(() => void echo.close());
+  await door.route({ host: "127.0.0.1", port: (echo.address() as AddressInfo).port });
+  const half = connect({ port: door.port, host: "127.0.0.1", allowHalfOpen: true });
+  half.end("hello");
+  expect(await text(half)).toBe("after the end");
+});
+
+test("the state tells whether the candidate is ready, for which revision, and why not", async () => {
+  let ready = false;
+  const { at } = await serve((request, response) => {
+    expect(request.url).toBe("/health/ready");
+    response.writeHead(ready ? 200 : 503).end(JSON.stringify({ revision: "r2" }));
+  });
+  const door = await openDoor();
+  const candidate = (): DoorState["candidate"] => door.state()?.candidate ?? null;
+  await door.route(null, { host: "127.0.0.1", port: await freePort() });
+  await vi.waitFor(() => expect(candidate()?.detail).toBe("ECONNREFUSED"), WAIT);
+  await door.route(null, at);
+  await vi.waitFor(() => expect(candidate()?.detail).toBe("it answers 503"), WAIT);
+  expect(candidate()?.revision).toBeNull();
+  ready = true;
+  await vi.waitFor(() => expect(candidate()?.revision).toBe("r2"), WAIT);
+  await door.route(at);
+  expect(door.state()).toMatchObject({ target: at, candidate: null });
+});
+
+test("a route that cannot be read changes nothing", async () => {
+  const { at } = await saying("still");
+  const door = await openDoor(at);
+  writeFileSync(join(door.folder, ROUTE_FILE), '{"sequence": 9, "tar');
+  door.process.kill("SIGHUP");
+  expect(await ask(door)).toBe("still");
+  await door.route(at);
+  expect(await ask(door)).toBe("still");
+});
+
+test("it goes on with its route after a restart", async () => {
+  const { at } = await saying("again");
+  const door = await openDoor(at);
+  await door.kill();
+  const next = new Door(door.folder, door.port);
+  onTestFinished(() => next.kill());
+  await vi.waitFor(async () => expect(await ask(next)).toBe("again"), WAIT);
+});

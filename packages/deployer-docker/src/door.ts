@@ -1,0 +1,140 @@
+/**
+ * The program of a deployment's door container: `node door.js FOLDER PORT`. It holds the published port for as long as the
+ * deployment lives, and hands each connection to the service container that the route names, so that updates change neither
+ * the URL nor lose a request. It runs alone inside the container: only Node's own modules are there.
+ */
+import { readFileSync, renameSync, writeFileSync } from "node:fs";
+import { get } from "node:http";
+import { connect, createServer, type Socket } from "node:net";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Backend, DoorState, Route } from "./door-files.ts";
+
+/** How long a connection waits for a service that cannot be reached, such as one that restarts, in milliseconds. */
+const HOLD_MS = 10_000;
+const RETRY_MS = 50;
+const PROBE_MS = 100;
+const PROBE_TIMEOUT_MS = 2_000;
+/** Health answers are small; what is longer is none. */
+const LARGEST_ANSWER = 65_536;
+
+const [folder = ".", port = "8080"] = process.argv.slice(2);
+let route: Route = { sequence: 0, target: null, candidate: null };
+let written = "";
+
+function readRoute(): void {
+  try {
+    // The deployer checks what it writes; this program has nothing to check it with.
+    route = JSON.parse(readFileSync(join(folder, "route.json"), "utf8"));
+  } catch (error) {
+    // None is there yet, or it is half written: a signal follows each write.
+    process.stderr.write(`door: no route: ${error instanceof Error ? error.message : error}\n`);
+    return;
+  }
+  tell(route.candidate === null ? null : { ...route.candidate, revision: null, detail: null });
+}
+
+function tell(candidate: DoorState["candidate"]): void {
+  const shown =
+    candidate === null
+      ? null
+      : { host: candidate.host, revision: candidate.revision, detail: candidate.detail };
+  const state: DoorState = { sequence: route.sequence, target: route.target, candidate: shown };
+  const text = JSON.stringify(state);
+  if (text === written) return;
+  const draft = join(folder, "state.json.draft");
+  writeFileSync(draft, text);
+  renameSync(draft, join(folder, "state.json"));
+  written = text;
+}
+
+/** Asks the candidate until it is ready; whoever wrote the route looks at the state. */
+async function probe(): Promise<void> {
+  for (;;) {
+    const { candidate, sequence } = route;
+    if (candidate !== null) {
+      const answer = await askReady(candidate);
+      // The route may have changed while the answer was on its way.
+      if (sequence === route.sequence) tell({ host: candidate.host, ...answer });
+    }
+    await sleep(PROBE_MS);
+  }
+}
+
+interface Readiness {
+  readonly revision: string | null;
+  readonly detail: string | null;
+}
+
+function askReady({ host, port: at }: Backend): Promise<Readiness> {
+  return new Promise((resolve) => {
+    const fail = (detail: string): void => resolve({ revision: null, detail });
+    const asked = get(
+      { host, port: at, path: "/health/ready", agent: false, timeout: PROBE_TIMEOUT_MS },
+      (response) => {
+        let body = "";
+        response.setEncoding("utf8");
+        response.on("data", (text: string) => {
+          body += text;
+          if (body.length > LARGEST_ANSWER) response.destroy();
+        });
+        response.on("error", ({ message }) => fail(message));
+        response.on("end", () => resolve(readAnswer(response.statusCode ?? 0, body)));
+      },
+    );
+    asked.on("timeout", () => asked.destroy(new Error("it does not answer")));
+    asked.on("error", (error: NodeJS.ErrnoException) => fail(error.code ?? error.message));
+  });
+}
+
+function readAnswer(status: number, body: string): Readiness {
+  const detail = `it answers ${status}`;
+  if (status !== 200) return { revision: null, detail };
+  try {
+    const { revision } = JSON.parse(body);
+    return { revision: typeof revision === "string" ? revision : null, detail };
+  } catch {
+    return { revision: null, detail: "its answer to /health/ready is no JSON" };
+  }
+}
+
+/** Finds the service, also one that is just starting again, and joins the two ends. */
+async function forward(client: Socket): Promise<void> {
+  const end = performance.now() + HOLD_MS;
+  client.on("error", () => client.destroy());
+  while (!client.destroyed && performance.now() < end) {
+    const service = route.target === null ? null : await open(route.target);
+    if (service !== null) return splice(client, service);
+    await sleep(RETRY_MS);
+  }
+  client.destroy();
+}
+
+function open({ host, port: at }: Backend): Promise<Socket | null> {
+  return new Promise((resolve) => {
+    const socket = connect({ host, port: at, allowHalfOpen: true, noDelay: true });
+    socket.once("connect", () => resolve(socket));
+    socket.once("error", () => resolve(null));
+  });
+}
+
+/** Each end that is closed closes its other end, and what fails on one side is cut on the other. */
+function splice(client: Socket, service: Socket): void {
+  client.pipe(service);
+  service.pipe(client);
+  client.on("close", () => service.destroy());
+  service.on("error", () => client.destroy());
+}
+
+const server = createServer(
+  { allowHalfOpen: true, noDelay: true, pauseOnConnect: true },
+  (client) => {
+    void forward(client);
+  },
+);
+server.listen(Number(port), "0.0.0.0", () => {
+  readRoute();
+  process.on("SIGHUP", readRoute);
+  void probe();
+});
+process.on("SIGTERM", () => process.exit(0));

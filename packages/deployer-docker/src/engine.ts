@@ -1,0 +1,160 @@
+import type { ReadContext } from "@millrace/core";
+import type Docker from "dockerode";
+import type { Container, ContainerCreateOptions, ContainerInspectInfo } from "dockerode";
+import { type ArchiveFile, packFiles, unpackFiles } from "./archive.ts";
+import { connectEngine } from "./connection.ts";
+import { engineError, isMissing } from "./engine-errors.ts";
+
+/** The engine's calls that the deployer makes, each bounded by the caller's signal, with errors that say what to do. */
+export class Engine {
+  readonly docker: Docker;
+  /** The machine that it is on; null for this one. */
+  readonly host: string | null;
+  readonly #signal: AbortSignal;
+
+  constructor(engine: string | undefined, { signal }: Pick<ReadContext, "signal">) {
+    const { docker, host } = connectEngine(engine);
+    this.docker = docker;
+    this.host = host;
+    this.#signal = signal;
+  }
+
+  /** Makes a call; `what` says it in an error: "start the container x". */
+  async ask<T>(
+    what: string,
+    call: (options: { abortSignal: AbortSignal }) => Promise<T>,
+  ): Promise<T> {
+    const signal = this.#signal;
+    signal.throwIfAborted();
+    const { promise: aborted, reject } = Promise.withResolvers<never>();
+    const onAbort = () => reject(signal.reason);
+    signal.addEventListener("abort", onAbort, { once: true });
+    try {
+      return await Promise.race([call({ abortSignal: signal }), aborted]);
+    } catch (thrown) {
+      signal.throwIfAborted();
+      throw engineError(thrown, what);
+    } finally {
+      signal.removeEventListener("abort", onAbort);
+    }
+  }
+
+  /** The same; null where the engine does not know what is asked for. */
+  find<T>(
+    what: string,
+    call: (options: { abortSignal: AbortSignal }) => Promise<T>,
+  ): Promise<T | null> {
+    return this.ask(what, (options) =>
+      call(options).catch((thrown: unknown) => {
+        if (isMissing(thrown)) return null;
+        throw thrown;
+      }),
+    );
+  }
+
+  #container(name: string): Container {
+    return this.docker.getContainer(name);
+  }
+
+  inspectContainer(name: string): Promise<ContainerInspectInfo | null> {
+    return this.find(`look at the container ${name}`, (options) =>
+      this.#container(name).inspect(options),
+    );
+  }
+
+  async createContainer(
+    options: ContainerCreateOptions & { readonly name: string },
+  ): Promise<string> {
+    const { id } = await this.ask(`create the container ${options.name}`, ({ abortSignal }) =>
+      this.docker.createContainer({ ...options, abortSignal }),
+    );
+    return id;
+  }
+
+  startContainer(name: string): Promise<unknown> {
+    return this.ask(`start the container ${name}`, (options) =>
+      this.#container(name).start(options),
+    );
+  }
+
+  /** Ends a container's process: SIGTERM, and SIGKILL after so many seconds. One that is gone or has ended is fine. */
+  stopContainer(name: string, seconds: number): Promise<unknown> {
+    return this.find(`stop the container ${name}`, (options) =>
+      this.#container(name)
+        .stop({ ...options, t: Math.ceil(seconds) })
+        .catch((thrown: { statusCode?: number }) => {
+          // 304: it had ended.
+          if (thrown.statusCode !== 304) throw thrown;
+        }),
+    );
+  }
+
+  signalContainer(name: string, signal: string): Promise<unknown> {
+    return this.ask(`send ${signal} to the container ${name}`, (options) =>
+      this.#container(name).kill({ ...options, signal }),
+    );
+  }
+
+  /** Removes a container with what was made for it alone. One that is gone is fine, and so is one that is being removed. */
+  removeContainer(name: string): Promise<unknown> {
+    return this.find(`remove the container ${name}`, (options) =>
+      this.#container(name)
+        .remove({ ...options, force: true, v: true })
+        .catch((thrown: { statusCode?: number; message?: string }) => {
+          const underWay = thrown.statusCode === 409 && /in progress/.test(thrown.message ?? "");
+          if (!underWay) throw thrown;
+        }),
+    );
+  }
+
+  renameContainer(name: string, to: string): Promise<unknown> {
+    return this.ask(`rename the container ${name}`, (options) =>
+      this.#container(name).rename({ ...options, name: to }),
+    );
+  }
+
+  setRestartPolicy(name: string, policy: string): Promise<unknown> {
+    return this.ask(`update the container ${name}`, (options) =>
+      this.#container(name).update({ ...options, RestartPolicy: { Name: policy } }),
+    );
+  }
+
+  async putFiles(name: string, folder: string, files: readonly ArchiveFile[]): Promise<void> {
+    const archive = await packFiles(files);
+    await this.ask(`write files into the container ${name}`, (options) =>
+      this.#container(name).putArchive(archive, { ...options, path: folder }),
+    );
+  }
+
+  /** Files of a folder in a container, by name; null when there is no such folder or container. */
+  async getFiles(name: string, folder: string): Promise<ReadonlyMap<string, string> | null> {
+    const archive = await this.find(`read files of the container ${name}`, (options) =>
+      this.#container(name).getArchive({ ...options, path: folder }),
+    );
+    return archive === null ? null : unpackFiles(archive);
+  }
+
+  /** Last lines that a container wrote, oldest first. */
+  async lastLines(name: string, count: number): Promise<readonly string[]> {
+    const text = await this.find(`read the log of the container ${name}`, (options) =>
+      this.#container(name).logs({ ...options, stdout: true, stderr: true, tail: count }),
+    );
+    if (text === null) return [];
+    return framesOf(Buffer.from(text))
+      .flatMap((frame) => frame.toString("utf8").split("\n"))
+      .filter((line) => line !== "");
+  }
+}
+
+const FRAME_HEADER = 8;
+
+/** Payloads of the engine's multiplexed stream (Docker Engine API, ContainerAttach: stream format). */
+function framesOf(stream: Buffer): Buffer[] {
+  const frames: Buffer[] = [];
+  for (let at = 0; at + FRAME_HEADER <= stream.length; ) {
+    const length = stream.readUInt32BE(at + 4);
+    frames.push(stream.subarray(at + FRAME_HEADER, at + FRAME_HEADER + length));
+    at += FRAME_HEADER + length;
+  }
+  return frames;
+}

@@ -1,0 +1,81 @@
+import { type ErrorSummary, errorFromSummary, MillraceError, summarizeError } from "@millrace/core";
+import { z } from "zod";
+import type { Engine } from "./engine.ts";
+import type { Service } from "./sight.ts";
+
+/** A file beside the door's own, which keeps how the newest roll-out failed for as long as nothing follows it. */
+export const FAILURE_FILE = "failure.json";
+/** Lines of a container that an error shows. */
+const LAST_LINES = 20;
+
+const failureSchema = z.object({ revision: z.string(), error: z.custom<ErrorSummary>(isSummary) });
+export type Failure = z.output<typeof failureSchema>;
+
+function isSummary(value: unknown): boolean {
+  return z.looseObject({ code: z.string(), message: z.string() }).safeParse(value).success;
+}
+
+/** What a failure file says; null when there is none, or when it says that nothing failed. */
+export function readFailure(text: string | undefined): Failure | null {
+  return text === undefined ? null : (failureSchema.safeParse(JSON.parse(text)).data ?? null);
+}
+
+export function writeFailure(revision: string, error: MillraceError): string {
+  return JSON.stringify({ revision, error: summarizeError(error) });
+}
+
+export function errorOf({ error }: Failure): MillraceError {
+  return errorFromSummary(error);
+}
+
+/** Why a container does not run, with the last that it wrote. */
+export async function exitError(engine: Engine, service: Service): Promise<MillraceError> {
+  const logs = await engine.lastLines(service.name, LAST_LINES);
+  return new MillraceError({
+    class: "platform",
+    code: service.outOfMemory ? "OUT_OF_MEMORY" : "CONTAINER_EXITED",
+    message: `The container ${service.name} ${howItEnded(service)}.${lastWords(logs)}`,
+    action: service.outOfMemory
+      ? "Give it more by the setting `memory`, or make it need less."
+      : "See what it wrote, correct that, and deploy again.",
+    details: { exitCode: service.exitCode, logs: [...logs] },
+  });
+}
+
+function howItEnded({ status, exitCode, outOfMemory, fault, restarts }: Service): string {
+  if (status === "paused") return "is paused";
+  if (fault !== "") return `could not be started: ${fault}`;
+  const times = restarts === 0 ? "" : ` after ${restarts} restarts`;
+  if (outOfMemory) return `used more memory than it may have, and was killed${times}`;
+  return `ended with exit code ${exitCode}${times}`;
+}
+
+function lastWords(logs: readonly string[]): string {
+  const last = logs.at(-1);
+  return last === undefined ? " It wrote nothing." : ` Its last line: ${last.slice(0, 500)}`;
+}
+
+/** Why a container that runs is not ready in time. */
+export async function notReadyError(
+  engine: Engine,
+  service: Service,
+  seconds: number,
+  detail: string | null,
+  listening: readonly string[],
+): Promise<MillraceError> {
+  const logs = await engine.lastLines(service.name, LAST_LINES);
+  const refused = detail === "ECONNREFUSED";
+  const elsewhere = listening.length > 0 ? `it listens on ${listening.join(", ")} only` : undefined;
+  const why = refused
+    ? `nothing listens on its port${elsewhere === undefined ? "" : `: ${elsewhere}`}`
+    : (detail ?? "it was never asked");
+  return new MillraceError({
+    class: "platform",
+    code: refused ? "CONTAINER_NOT_LISTENING" : "CONTAINER_NOT_READY",
+    message: `The container ${service.name} was not ready after ${seconds} seconds: ${why}.${lastWords(logs)}`,
+    action: refused
+      ? "Let it listen on 0.0.0.0 and on the port that PORT names; `startTimeoutSeconds` gives it more time."
+      : "See what it wrote; `startTimeoutSeconds` gives it more time.",
+    details: { logs: [...logs] },
+  });
+}

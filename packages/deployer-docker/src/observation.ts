@@ -1,0 +1,117 @@
+import { isIPv6 } from "node:net";
+import type { DeploymentTarget, MillraceError, Observation } from "@millrace/core";
+import type { Endpoint } from "./door-container.ts";
+import { doorGone } from "./door-error.ts";
+import type { Engine } from "./engine.ts";
+import { errorOf, exitError } from "./failure.ts";
+import { containerResource, type Names, networkResource } from "./names.ts";
+import { hasEnded, type Service, type Sight, servingOf, targetOf } from "./sight.ts";
+
+/** From so many restarts in a row on, a container that dies again and again counts as failed. */
+const RESTARTS = 4;
+
+/** What a sight means. Reads the log of a container that failed. */
+export async function observe(
+  engine: Engine,
+  engineHost: string | null,
+  names: Names,
+  target: DeploymentTarget,
+  sight: Sight,
+): Promise<Observation> {
+  const { door, network, next, service } = sight;
+  const resources = [
+    ...(network === null ? [] : [{ ...networkResource(names), platformId: network.id }]),
+    ...(door === null ? [] : [{ ...containerResource(names.door), platformId: door.id }]),
+    ...[service, next].flatMap((one) =>
+      one === null ? [] : [{ ...containerResource(one.name), platformId: one.id }],
+    ),
+  ];
+  const endpoint = door?.endpoint ?? rememberedEndpoint(target);
+  const metadata = endpoint === null ? {} : { bind: endpoint.bind, port: endpoint.port };
+  if (resources.length === 0) {
+    const nothing = { url: null, serving: null, rollout: null, error: null };
+    return { state: "absent", ...nothing, resources, metadata };
+  }
+  const serving = servingOf(sight);
+  const { state, error } =
+    serving === null
+      ? await whyNothingServes(engine, names, sight)
+      : { state: "running" as const, error: null };
+  return {
+    state,
+    url: door === null ? null : urlOf(door.endpoint, engineHost),
+    serving:
+      serving === null ? null : { revision: serving.revision, snapshotId: serving.snapshotId },
+    rollout: await rolloutOf(engine, sight, error),
+    error,
+    resources,
+    metadata: {
+      ...metadata,
+      containers: [service, next].flatMap((one) =>
+        one === null ? [] : [{ name: one.name, id: one.id.slice(0, 12), status: one.status }],
+      ),
+    },
+  };
+}
+
+async function whyNothingServes(
+  engine: Engine,
+  names: Names,
+  { door, network, service, next }: Sight,
+): Promise<{ readonly state: "progressing" | "failed"; readonly error: MillraceError | null }> {
+  const failed = (error: MillraceError) => ({ state: "failed" as const, error });
+  const newest = next ?? service;
+  if (door?.failure != null && (newest === null || door.failure.revision === newest.revision))
+    return failed(errorOf(door.failure));
+  if (newest !== null && isDown(newest)) return failed(await exitError(engine, newest));
+  if (newest === null || network === null || door === null || hasDoorEnded(door.status))
+    return failed(doorGone(names, { door, network, service: newest }));
+  return { state: "progressing", error: null };
+}
+
+function hasDoorEnded(status: string): boolean {
+  return status === "exited" || status === "dead" || status === "paused";
+}
+
+function isDown(service: Service): boolean {
+  if (hasEnded(service) || service.status === "paused") return true;
+  return service.status === "restarting" && service.restarts >= RESTARTS;
+}
+
+async function rolloutOf(
+  engine: Engine,
+  sight: Sight,
+  error: MillraceError | null,
+): Promise<Observation["rollout"]> {
+  const { door, next, service } = sight;
+  if (door?.failure != null)
+    return { revision: door.failure.revision, phase: "failed", error: errorOf(door.failure) };
+  const newest = next ?? service;
+  if (newest === null) return null;
+  const { revision } = newest;
+  if (newest === targetOf(door?.state ?? null, service, next))
+    return error === null || next === null
+      ? { revision, phase: "complete", error: null }
+      : { revision, phase: "failed", error };
+  if (isDown(newest))
+    return { revision, phase: "failed", error: error ?? (await exitError(engine, newest)) };
+  return { revision, phase: "progressing", error: null };
+}
+
+/** Where the deployment was published when it was last seen. */
+export function rememberedEndpoint({
+  metadata,
+}: Pick<DeploymentTarget, "metadata">): Endpoint | null {
+  const { bind, port } = metadata;
+  return typeof bind === "string" && typeof port === "number" ? { bind, port } : null;
+}
+
+/**
+ * Where clients on this machine reach the port. An address that means every interface, or the loopback of another machine, is
+ * reached at the engine's.
+ */
+function urlOf({ bind, port }: Endpoint, engineHost: string | null): string {
+  const everywhere = bind === "0.0.0.0" || bind === "::";
+  const host = everywhere ? (engineHost ?? "127.0.0.1") : bind;
+  return `http://${isIPv6(host) ? `[${host}]` : host}:${port}`;
+}

@@ -1,0 +1,319 @@
+import {
+  type DeployerContext,
+  type DeploymentTarget,
+  isMillraceError,
+  MillraceError,
+} from "@millrace/core";
+import {
+  DOOR_FOLDER,
+  doorFiles,
+  doorOptions,
+  doorProgram,
+  type Endpoint,
+  PORT,
+} from "./door-container.ts";
+import { type Backend, ROUTE_FILE } from "./door-files.ts";
+import type { Engine } from "./engine.ts";
+import { exitError, FAILURE_FILE, notReadyError, writeFailure } from "./failure.ts";
+import { listeningAddresses } from "./listening.ts";
+import { containerResource, hostOf, labelsOf, type Names, networkResource } from "./names.ts";
+import { rememberedEndpoint } from "./observation.ts";
+import { portsToTry } from "./port-choice.ts";
+import {
+  type Request,
+  SECRETS_FOLDER,
+  secretFiles,
+  serviceOptions,
+  startTimeoutMs,
+} from "./service-container.ts";
+import { hasEnded, look, type Service, type Sight } from "./sight.ts";
+import { nextStep, type Step } from "./step.ts";
+
+const POLL_MS = 100;
+/** How long the door may take to follow a new route. */
+const ROUTE_MS = 10_000;
+/** On top of what requests in flight may take: for the process to end. */
+const STOP_ALLOWANCE_SECONDS = 5;
+/** How often somebody else may be quicker with the same thing. */
+const CONFLICTS = 20;
+
+/** Takes a deployment to a revision, step by step from what exists. */
+export class Provision {
+  readonly #engine: Engine;
+  readonly #names: Names;
+  readonly #request: Request;
+  readonly #context: DeployerContext;
+  #conflicts = 0;
+  /** That this call has made a candidate of its own. */
+  #created = false;
+
+  constructor(engine: Engine, names: Names, request: Request, context: DeployerContext) {
+    this.#engine = engine;
+    this.#names = names;
+    this.#request = request;
+    this.#context = context;
+  }
+
+  /** @returns What exists when the revision serves, or when it failed. */
+  async run(): Promise<Sight> {
+    for (;;) {
+      const sight = await this.#look();
+      const step = nextStep(sight, this.#request.revision, this.#request.settings);
+      if (step.do === "nothing") return sight;
+      try {
+        if ((await this.#take(step, sight)) === "failed") return await this.#look();
+      } catch (error) {
+        if (!isConflict(error) || ++this.#conflicts > CONFLICTS) throw error;
+        await this.#context.clock.sleep(POLL_MS, this.#context.signal);
+      }
+    }
+  }
+
+  get #target(): DeploymentTarget {
+    return this.#request.deployment;
+  }
+
+  #look(): Promise<Sight> {
+    return look(this.#engine, this.#target, this.#names);
+  }
+
+  async #take(step: Step, sight: Sight): Promise<"done" | "failed"> {
+    switch (step.do) {
+      case "create network":
+        await this.#createNetwork();
+        break;
+      case "create door":
+        await this.#createDoor();
+        break;
+      case "start door":
+        await this.#engine.startContainer(this.#names.door);
+        break;
+      case "remove door":
+        await this.#remove(this.#names.door);
+        break;
+      case "remove":
+        this.#mustBeMine(step.service);
+        await this.#remove(step.service.name);
+        break;
+      case "drain":
+        await this.#drain(step.service);
+        break;
+      case "rename":
+        await this.#rename(step.service);
+        break;
+      case "create":
+        await this.#createService(this.#names[step.name]);
+        break;
+      case "await":
+        return this.#bringIntoService(step.service, sight);
+      case "forget failure":
+        await this.#tellDoor([{ path: FAILURE_FILE, content: "null", mode: 0o644 }]);
+        break;
+      case "nothing":
+        break;
+    }
+    return "done";
+  }
+
+  async #createNetwork(): Promise<void> {
+    const resource = networkResource(this.#names);
+    await this.#context.journal.intend(resource);
+    const { id } = await this.#engine.ask(
+      `create the network ${resource.name}`,
+      ({ abortSignal }) =>
+        this.#engine.docker.createNetwork({
+          Name: resource.name,
+          CheckDuplicate: true,
+          Labels: labelsOf(this.#target, "network"),
+          abortSignal,
+        }),
+    );
+    await this.#context.journal.present(resource, id);
+  }
+
+  /** Tries ports until one is free; a wanted one has to be. */
+  async #createDoor(): Promise<void> {
+    const { settings } = this.#request;
+    const ports = portsToTry(this.#target.id, settings, rememberedEndpoint(this.#target));
+    for (const [index, port] of ports.entries()) {
+      try {
+        return await this.#openDoor({ bind: settings.bind, port });
+      } catch (error) {
+        const isLast = index === ports.length - 1;
+        if (!isMillraceError(error) || error.code !== "PORT_IN_USE") throw error;
+        await this.#remove(this.#names.door);
+        if (isLast) throw portTaken(settings.bind, ports, error);
+      }
+    }
+  }
+
+  async #openDoor(endpoint: Endpoint): Promise<void> {
+    const { artefact } = this.#request;
+    if (artefact.kind !== "image") throw new TypeError("the flavor declares that it runs images");
+    const resource = containerResource(this.#names.door);
+    const { code, version } = await doorProgram();
+    this.#context.progress(`Opening port ${endpoint.port}`);
+    await this.#context.journal.intend(resource);
+    const id = await this.#engine.createContainer(
+      doorOptions(this.#target, this.#names, endpoint, artefact.reference, version),
+    );
+    const route = { sequence: 0, target: null, candidate: null };
+    await this.#engine.putFiles(resource.name, "/", doorFiles(code, route));
+    await this.#engine.startContainer(resource.name);
+    await this.#context.journal.present(resource, id);
+  }
+
+  async #createService(name: string): Promise<void> {
+    const { secrets } = this.#request;
+    const resource = containerResource(name);
+    this.#context.progress("Starting the container");
+    await this.#tellDoor([{ path: FAILURE_FILE, content: "null", mode: 0o644 }]);
+    await this.#context.journal.intend(resource);
+    const id = await this.#engine.createContainer(serviceOptions(this.#request, this.#names, name));
+    this.#created = true;
+    try {
+      for (const network of this.#request.settings.networks) await this.#join(name, network);
+      if (Object.keys(secrets).length > 0)
+        await this.#engine.putFiles(name, SECRETS_FOLDER, secretFiles(secrets));
+      await this.#engine.startContainer(name);
+    } catch (error) {
+      if (isMillraceError(error) && error.class !== "unreachable") await this.#remove(name);
+      throw error;
+    }
+    await this.#context.journal.present(resource, id);
+  }
+
+  #join(container: string, network: string): Promise<unknown> {
+    return this.#engine.ask(`join the network ${network}`, () =>
+      this.#engine.docker.getNetwork(network).connect({ Container: container }),
+    );
+  }
+
+  async #bringIntoService(service: Service, sight: Sight): Promise<"done" | "failed"> {
+    const backend: Backend = { host: hostOf(service.revision), port: PORT };
+    const served = sight.door?.state?.target ?? null;
+    await this.#route(served, backend);
+    const error = await this.#untilReady(service, backend);
+    if (error !== null) {
+      await this.#giveUp(service, error, served);
+      return "failed";
+    }
+    this.#context.progress("Sending requests to the new container");
+    await this.#route(backend, null);
+    const { restart } = this.#request.settings;
+    await this.#engine.setRestartPolicy(service.name, restart);
+    return "done";
+  }
+
+  /** Null once it is ready, or why it will not be. */
+  async #untilReady(service: Service, backend: Backend): Promise<MillraceError | null> {
+    const { clock, signal } = this.#context;
+    const began = clock.now();
+    const limit = startTimeoutMs(this.#request);
+    this.#context.progress("Waiting until the container is ready");
+    for (;;) {
+      const { door, ...services } = await this.#look();
+      const now = [services.service, services.next].find((one) => one?.id === service.id) ?? null;
+      if (now === null) throw takenOver(service.name);
+      if (hasEnded(now)) return exitError(this.#engine, now);
+      const asked = door?.state?.candidate?.host === backend.host ? door.state.candidate : null;
+      if (asked?.revision === service.revision) return null;
+      if (clock.now() - began > limit) {
+        const listening = await listeningAddresses(this.#engine, service.name);
+        const detail = asked?.detail ?? null;
+        return notReadyError(this.#engine, now, limit / 1000, detail, listening);
+      }
+      await clock.sleep(POLL_MS, signal);
+    }
+  }
+
+  /** The container stays as it ended, for its log; the next deploy removes it. */
+  async #giveUp(service: Service, error: MillraceError, served: Backend | null): Promise<void> {
+    const failure = writeFailure(service.revision, error);
+    await this.#tellDoor([{ path: FAILURE_FILE, content: failure, mode: 0o644 }]);
+    await this.#route(served, null);
+    await this.#engine.stopContainer(service.name, 1);
+  }
+
+  async #drain(service: Service): Promise<void> {
+    const { drainSeconds } = this.#request.serving;
+    this.#context.progress("Answering the requests that the old container has begun");
+    await this.#engine.stopContainer(service.name, drainSeconds + STOP_ALLOWANCE_SECONDS);
+    await this.#remove(service.name);
+  }
+
+  async #rename(service: Service): Promise<void> {
+    const [from, to] = [service.name, this.#names.service].map(containerResource);
+    if (from === undefined || to === undefined) return;
+    await this.#context.journal.intend(to);
+    await this.#engine.renameContainer(from.name, to.name);
+    await this.#context.journal.present(to, service.id);
+    await this.#context.journal.gone(from);
+  }
+
+  async #remove(name: string): Promise<void> {
+    await this.#engine.removeContainer(name);
+    await this.#context.journal.gone(containerResource(name));
+  }
+
+  /** Gives the door a route and waits until it follows it. */
+  async #route(target: Backend | null, candidate: Backend | null): Promise<void> {
+    const { clock, signal } = this.#context;
+    const sequence = clock.now();
+    const route = { sequence, target, candidate };
+    await this.#tellDoor([{ path: ROUTE_FILE, content: JSON.stringify(route), mode: 0o644 }]);
+    const deadline = sequence + ROUTE_MS;
+    for (;;) {
+      await this.#engine.signalContainer(this.#names.door, "SIGHUP");
+      const { door } = await this.#look();
+      if (door?.state?.sequence === sequence) return;
+      if (clock.now() > deadline) throw doorDeaf(this.#names.door);
+      await clock.sleep(POLL_MS / 2, signal);
+    }
+  }
+
+  #tellDoor(files: Parameters<Engine["putFiles"]>[2]): Promise<void> {
+    return this.#engine.putFiles(this.#names.door, DOOR_FOLDER, files);
+  }
+
+  /** Another deploy at the same time has put its own candidate in the place of ours. */
+  #mustBeMine({ name, revision }: Service): void {
+    if (this.#created && revision !== this.#request.revision) throw takenOver(name);
+  }
+}
+
+function isConflict(error: unknown): boolean {
+  return isMillraceError(error) && error.code === "DOCKER_CONFLICT";
+}
+
+function takenOver(name: string): MillraceError {
+  return new MillraceError({
+    class: "conflict",
+    code: "DEPLOY_OVERTAKEN",
+    message: `Somebody else has put another container in the place of ${name}.`,
+    action: "Wait until the other deploy is done and run the command again.",
+  });
+}
+
+function portTaken(bind: string, ports: readonly number[], cause: MillraceError): MillraceError {
+  const [first] = ports;
+  const which = ports.length === 1 ? `Port ${first}` : `Every port that was tried (${first} …)`;
+  return new MillraceError({
+    class: "conflict",
+    code: "PORT_IN_USE",
+    message: `${which} of ${bind} is in use on the engine's machine: ${cause.message}`,
+    action:
+      "Choose another `port` or `portRange`, or end what holds it (`docker ps` shows containers with their ports).",
+    cause,
+  });
+}
+
+function doorDeaf(name: string): MillraceError {
+  return new MillraceError({
+    class: "platform",
+    code: "DOOR_UNRESPONSIVE",
+    message: `The container ${name} does not follow its new route.`,
+    action: `See \`docker logs ${name}\`; deploy again, or remove the container and deploy again.`,
+    retryable: false,
+  });
+}

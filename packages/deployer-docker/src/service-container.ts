@@ -1,0 +1,168 @@
+import { createHmac, randomBytes } from "node:crypto";
+import {
+  type DeploymentRequest,
+  type JsonValue,
+  PUBLISHED_HOST_VARIABLE,
+  SECRETS_DIRECTORY_VARIABLE,
+  SERVICE_CONFIG_VARIABLE,
+  type Secret,
+} from "@millrace/core";
+import type { ContainerCreateOptions, HostConfig } from "dockerode";
+import { z } from "zod";
+import type { ArchiveFile } from "./archive.ts";
+import { PORT } from "./door-container.ts";
+import { hostOf, LABELS, labelsOf, type Names } from "./names.ts";
+import { bytesOf, type DockerSettings } from "./settings.ts";
+
+/** Where a service finds its secrets: a volume that only its container has. */
+export const SECRETS_FOLDER = "/run/millrace/secrets";
+/** Says by keyed digests which secrets are there, so that a plan can compare without reading one. */
+export const DIGESTS_FILE = ".digests";
+/** Time for a container to begin and end, on top of what `onInit` may take. */
+const START_ALLOWANCE_SECONDS = 30;
+
+export type Request = DeploymentRequest<DockerSettings>;
+
+export function startTimeoutMs({ settings, serving }: Request): number {
+  const { startTimeoutSeconds = serving.initTimeoutSeconds + START_ALLOWANCE_SECONDS } = settings;
+  return startTimeoutSeconds * 1000;
+}
+
+/** What a person would call the parts of a service, for plans. Nothing of it is secret. */
+export function specOf({ artefact, environment, settings, snapshot }: Request): JsonValue {
+  const { [SERVICE_CONFIG_VARIABLE]: config = "{}", ...plain } = environment;
+  // Where the engine and the port are belongs to the door.
+  const { engine, bind, port, portRange, registry, image, ...container } = settings;
+  return z.json().parse(
+    JSON.parse(
+      JSON.stringify({
+        snapshot: snapshot.id,
+        image: artefact.kind === "image" ? artefact.reference : null,
+        settings: container,
+        environment: plain,
+        service: serviceSpec(config),
+      }),
+    ),
+  );
+}
+
+const serviceSchema = z.looseObject({ serving: z.json(), authKeyHash: z.string().nullable() });
+
+function serviceSpec(config: string): JsonValue {
+  const { data } = serviceSchema.safeParse(JSON.parse(config));
+  return data === undefined ? {} : { serving: data.serving, authKeyHash: data.authKeyHash };
+}
+
+export function serviceOptions(
+  request: Request,
+  names: Names,
+  name: string,
+): ContainerCreateOptions & { readonly name: string } {
+  const { artefact, deployment, revision, settings, snapshot } = request;
+  if (artefact.kind !== "image") throw new TypeError("the flavor declares that it runs images");
+  return {
+    name,
+    Image: artefact.reference,
+    Env: environmentOf(request),
+    Labels: {
+      ...settings.labels,
+      ...labelsOf(deployment, "service"),
+      [LABELS.revision]: revision,
+      [LABELS.snapshot]: snapshot.id,
+      [LABELS.spec]: JSON.stringify(specOf(request)),
+    },
+    HostConfig: hostConfig(request, names),
+    NetworkingConfig: {
+      EndpointsConfig: { [names.network]: { Aliases: [hostOf(revision)] } },
+    },
+    StopSignal: "SIGTERM",
+  };
+}
+
+function environmentOf({ environment, secrets, settings }: Request): string[] {
+  const variables = {
+    ...environment,
+    HOST: "0.0.0.0",
+    PORT: String(PORT),
+    // Only the door, on the port that it publishes, can be reached from outside.
+    [PUBLISHED_HOST_VARIABLE]: settings.bind,
+    ...(Object.keys(secrets).length === 0 ? {} : { [SECRETS_DIRECTORY_VARIABLE]: SECRETS_FOLDER }),
+  };
+  return Object.entries(variables).map(([name, value]) => `${name}=${value}`);
+}
+
+function hostConfig({ deployment, secrets, settings }: Request, names: Names): HostConfig {
+  const { cpus, gpus, memory, shmSize } = settings;
+  return {
+    ...settings.runOptions,
+    NetworkMode: names.network,
+    // A candidate that dies stays dead, so that why it died can be told; it gets its policy once it serves.
+    RestartPolicy: { Name: "no" },
+    Init: true,
+    CapDrop: ["ALL"],
+    SecurityOpt: ["no-new-privileges"],
+    PidsLimit: settings.pids,
+    ReadonlyRootfs: settings.readOnly,
+    ...(settings.readOnly
+      ? { Tmpfs: { "/tmp": `rw,nosuid,nodev,mode=1777,size=${bytesOf(settings.tmpSize)}` } }
+      : {}),
+    Binds: settings.volumes,
+    Mounts:
+      Object.keys(secrets).length === 0
+        ? []
+        : [
+            {
+              Type: "volume",
+              Source: "",
+              Target: SECRETS_FOLDER,
+              VolumeOptions: {
+                NoCopy: true,
+                Labels: labelsOf(deployment, "secrets"),
+                DriverConfig: { Name: "local", Options: {} },
+              },
+            },
+          ],
+    ExtraHosts: settings.extraHosts,
+    Ulimits: settings.ulimits.map(({ name, soft, hard }) => ({
+      Name: name,
+      Soft: soft,
+      Hard: hard,
+    })),
+    LogConfig: { Type: settings.logDriver, Config: settings.logOptions },
+    ...(memory === undefined ? {} : { Memory: bytesOf(memory) }),
+    ...(cpus === undefined ? {} : { NanoCpus: Math.round(cpus * 1e9) }),
+    ...(shmSize === undefined ? {} : { ShmSize: bytesOf(shmSize) }),
+    ...(gpus === undefined
+      ? {}
+      : { DeviceRequests: [{ Count: gpus === "all" ? -1 : gpus, Capabilities: [["gpu"]] }] }),
+  };
+}
+
+const digestsSchema = z.object({ key: z.string(), digests: z.record(z.string(), z.string()) });
+export type SecretDigests = z.output<typeof digestsSchema>;
+
+function digestOf(key: string, secret: Secret): string {
+  return createHmac("sha256", Buffer.from(key, "hex")).update(secret.reveal()).digest("hex");
+}
+
+export function digestsOf(secrets: Request["secrets"], key: string): SecretDigests {
+  const entries = Object.entries(secrets).map(([name, secret]) => [name, digestOf(key, secret)]);
+  return { key, digests: Object.fromEntries(entries) };
+}
+
+export function readDigests(text: string | undefined): SecretDigests | null {
+  return text === undefined ? null : (digestsSchema.safeParse(JSON.parse(text)).data ?? null);
+}
+
+/** Files for the volume of secrets: readable for the service's user and nobody else. */
+export function secretFiles(secrets: Request["secrets"]): readonly ArchiveFile[] {
+  const digests = digestsOf(secrets, randomBytes(32).toString("hex"));
+  return [
+    ...Object.entries(secrets).map(([path, secret]) => ({
+      path,
+      content: secret.reveal(),
+      mode: 0o400,
+    })),
+    { path: DIGESTS_FILE, content: JSON.stringify(digests), mode: 0o400 },
+  ];
+}

@@ -1,0 +1,129 @@
+import { type DeploymentTarget, type JsonValue, MillraceError } from "@millrace/core";
+import type { ContainerInspectInfo } from "dockerode";
+import { z } from "zod";
+import { DOOR_FOLDER, type Endpoint } from "./door-container.ts";
+import { type DoorState, STATE_FILE, stateSchema } from "./door-files.ts";
+import type { Engine } from "./engine.ts";
+import { FAILURE_FILE, type Failure, readFailure } from "./failure.ts";
+import { hostOf, LABELS, type Names } from "./names.ts";
+
+/** A container that serves a revision, or shall. */
+export interface Service {
+  readonly name: string;
+  readonly id: string;
+  readonly revision: string;
+  readonly snapshotId: string;
+  readonly spec: JsonValue;
+  /** The engine's word: created, running, paused, restarting, removing, exited or dead. */
+  readonly status: string;
+  readonly exitCode: number;
+  readonly outOfMemory: boolean;
+  /** Why the engine could not start it; empty otherwise. */
+  readonly fault: string;
+  readonly restarts: number;
+}
+
+export interface Door {
+  readonly id: string;
+  readonly endpoint: Endpoint;
+  readonly status: string;
+  readonly state: DoorState | null;
+  /** How the newest roll-out failed. */
+  readonly failure: Failure | null;
+}
+
+/** What exists of a deployment, read at one moment. */
+export interface Sight {
+  readonly network: { readonly id: string } | null;
+  readonly door: Door | null;
+  readonly service: Service | null;
+  readonly next: Service | null;
+}
+
+export async function look(engine: Engine, target: DeploymentTarget, names: Names): Promise<Sight> {
+  const [network, door, service, next] = await Promise.all([
+    engine.find(`look at the network ${names.network}`, () =>
+      engine.docker.getNetwork(names.network).inspect(),
+    ),
+    engine.inspectContainer(names.door),
+    engine.inspectContainer(names.service),
+    engine.inspectContainer(names.next),
+  ]);
+  if (network !== null) mustBeOurs(target, `network ${names.network}`, network.Labels ?? {});
+  for (const container of [door, service, next])
+    if (container !== null)
+      mustBeOurs(target, `container ${container.Name.slice(1)}`, container.Config.Labels);
+  return {
+    network: network === null ? null : { id: network.Id },
+    door: door === null ? null : await readDoor(engine, door),
+    service: service === null ? null : readService(service),
+    next: next === null ? null : readService(next),
+  };
+}
+
+/** Somebody else's things are never touched, whatever they are called. */
+function mustBeOurs(
+  { id }: DeploymentTarget,
+  what: string,
+  labels: Readonly<Record<string, string>>,
+): void {
+  if (labels[LABELS.deployment] === id) return;
+  throw new MillraceError({
+    class: "conflict",
+    code: "NAME_TAKEN",
+    message: `There is a ${what} on the engine that does not belong to this deployment.`,
+    action: "Rename or remove it, then run the command again.",
+  });
+}
+
+const endpointSchema = z.object({ bind: z.string(), port: z.int() });
+
+async function readDoor(
+  engine: Engine,
+  { Config, Id, Name, State }: ContainerInspectInfo,
+): Promise<Door> {
+  const files = await engine.getFiles(Name.slice(1), DOOR_FOLDER);
+  const state = files?.get(STATE_FILE);
+  return {
+    id: Id,
+    endpoint: endpointSchema.parse(JSON.parse(Config.Labels[LABELS.spec] ?? "null")),
+    status: State.Status,
+    state: state === undefined ? null : (stateSchema.safeParse(JSON.parse(state)).data ?? null),
+    failure: readFailure(files?.get(FAILURE_FILE)),
+  };
+}
+
+function readService({ Config, Id, Name, RestartCount, State }: ContainerInspectInfo): Service {
+  return {
+    name: Name.slice(1),
+    id: Id,
+    revision: Config.Labels[LABELS.revision] ?? "",
+    snapshotId: Config.Labels[LABELS.snapshot] ?? "",
+    spec: z.json().parse(JSON.parse(Config.Labels[LABELS.spec] ?? "null")),
+    status: State.Status,
+    exitCode: State.ExitCode,
+    outOfMemory: State.OOMKilled,
+    fault: State.Error,
+    restarts: RestartCount,
+  };
+}
+
+/** The container that the door hands connections to, if it runs. */
+export function servingOf({ door, service, next }: Sight): Service | null {
+  if (door === null || door.status !== "running") return null;
+  const target = targetOf(door.state, service, next);
+  return target?.status === "running" ? target : null;
+}
+
+/** The container that the door's route names, whatever became of it. */
+export function targetOf(
+  state: DoorState | null,
+  ...services: readonly (Service | null)[]
+): Service | null {
+  const host = state?.target?.host;
+  return services.find((one) => one !== null && hostOf(one.revision) === host) ?? null;
+}
+
+export function hasEnded({ status }: Service): boolean {
+  return status === "exited" || status === "dead";
+}

@@ -1,0 +1,68 @@
+import type { DockerSettings } from "./settings.ts";
+import { hasEnded, type Service, type Sight, targetOf } from "./sight.ts";
+
+/** One step on the way to a revision. */
+export type Step =
+  | { readonly do: "create network" | "create door" | "remove door" | "start door" }
+  /** A container that nobody is sent to. */
+  | { readonly do: "remove"; readonly service: Service }
+  /** Nobody is sent to it any more; what it has begun it may finish. */
+  | { readonly do: "drain"; readonly service: Service }
+  /** It serves, and takes the name of the one before it. */
+  | { readonly do: "rename"; readonly service: Service }
+  | { readonly do: "create"; readonly name: "service" | "next" }
+  /** Waits until it is ready, and then sends everybody there. */
+  | { readonly do: "await"; readonly service: Service }
+  /** It serves, and what failed before is over. */
+  | { readonly do: "forget failure" }
+  | { readonly do: "nothing" };
+
+/**
+ * What has to be done next so that a revision serves. It follows from what exists alone, so that a deploy goes on wherever
+ * another one was killed.
+ */
+export function nextStep(
+  sight: Sight,
+  revision: string,
+  settings: Pick<DockerSettings, "bind" | "port">,
+): Step {
+  const { door, network, next, service } = sight;
+  if (network === null) return { do: "create network" };
+  if (door === null) return { do: "create door" };
+  // Only when it was never started was it not given all its files.
+  if (door.status === "created" || mustMove(sight, settings)) return { do: "remove door" };
+  if (door.status !== "running") return { do: "start door" };
+  const target = targetOf(door.state, service, next);
+  // A switch that was interrupted: what serves is not what is called so.
+  if (next !== null && target === next)
+    return service === null ? { do: "rename", service: next } : { do: "drain", service };
+  if (service !== null && target === service && service.status === "running") {
+    if (next !== null && !mayServe(next, revision)) return { do: "remove", service: next };
+    if (service.revision === revision && next === null)
+      return door.failure === null ? { do: "nothing" } : { do: "forget failure" };
+    return next === null ? { do: "create", name: "next" } : { do: "await", service: next };
+  }
+  if (next !== null) return { do: "remove", service: next };
+  if (service === null) return { do: "create", name: "service" };
+  return mayServe(service, revision) ? { do: "await", service } : { do: "remove", service };
+}
+
+/** The door cannot be given another address. */
+export function mustMove(
+  { door }: Pick<Sight, "door">,
+  { bind, port }: Pick<DockerSettings, "bind" | "port">,
+): boolean {
+  if (door === null) return false;
+  return bind !== door.endpoint.bind || (port !== undefined && port !== door.endpoint.port);
+}
+
+/** A container that was created and not started has perhaps not been given its secrets. */
+function mayServe(service: Service, revision: string): boolean {
+  return (
+    service.revision === revision &&
+    !hasEnded(service) &&
+    service.status !== "created" &&
+    service.status !== "paused" &&
+    service.status !== "removing"
+  );
+}
