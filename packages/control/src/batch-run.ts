@@ -9,7 +9,7 @@ import {
 } from "@millrace/core";
 import type { RunOptions } from "./client.ts";
 import { secretValues } from "./secrets/values.ts";
-import { secretFolder, serviceVariables } from "./service-environment.ts";
+import { secretFolder, serviceSecrets, serviceVariables } from "./service-environment.ts";
 import { servingSettings } from "./settings/layers.ts";
 import type { ReadySnapshot } from "./snapshots.ts";
 import type { Workspace } from "./workspace.ts";
@@ -45,7 +45,7 @@ export async function runBatch(
       values: manifest.settings.serving,
     },
   ]);
-  const folder = await secretFolder(values);
+  const folder = await secretFolder({ ...values, ...serviceSecrets(workspace) });
   const variables = serviceVariables(workspace, {
     // The same for all runs of a pipeline, which thus share their step cache and their spool.
     deployment: { id: `batch-${manifest.pipeline.name}`, name: manifest.pipeline.name },

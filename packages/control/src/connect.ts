@@ -6,7 +6,7 @@ import { serveInForeground } from "./dev/dev.ts";
 import { invoke } from "./invoke.ts";
 import { validSecretName } from "./secrets/secret-name.ts";
 import { secretValues } from "./secrets/values.ts";
-import { secretFolder, serviceVariables } from "./service-environment.ts";
+import { secretFolder, serviceSecrets, serviceVariables } from "./service-environment.ts";
 import { servingSettings } from "./settings/layers.ts";
 import { COMPILING_VARIABLE } from "./snapshot/compile.ts";
 import { sourceOfPath } from "./snapshot/source.ts";
@@ -108,7 +108,7 @@ function devParts(
         envFile: loaded.envFile,
         store: secrets,
       });
-      const folder = await secretFolder(values);
+      const folder = await secretFolder({ ...values, ...serviceSecrets(workspace) });
       const variables = serviceVariables(workspace, {
         deployment: { id: "dev", name: manifest.pipeline.name },
         snapshot: { id: snapshot.id, name: snapshot.name },

@@ -21,7 +21,7 @@ import type { Desired } from "./lifecycle/dependencies.ts";
 import type { Platform } from "./lifecycle/platform.ts";
 import { hashAuthKey, wantedAuthKey } from "./secrets/auth-key.ts";
 import { secretValues } from "./secrets/values.ts";
-import { serviceVariables } from "./service-environment.ts";
+import { serviceSecrets, serviceVariables } from "./service-environment.ts";
 import { deployerSettings, type Layer, servingSettings } from "./settings/layers.ts";
 import { servingLayer, settingsLayer } from "./stacks.ts";
 import type { Workspace } from "./workspace.ts";
@@ -71,11 +71,12 @@ export async function desire(
     workspace.secrets,
   );
   const authKeyHash = key === null ? null : hashAuthKey(key);
-  const secrets = await secretValues(manifest.pipeline.secrets, {
+  const values = await secretValues(manifest.pipeline.secrets, {
     environment: workspace.environment,
     envFile: workspace.loaded.envFile,
     store: workspace.secrets,
   });
+  const secrets = { ...values, ...serviceSecrets(workspace) };
   const environment = userEnvironment(overrides.environment, manifest.pipeline.secrets);
   const { authKey: _key, ...plainServing } = serving.value;
   // How the key came about makes no revision: the key itself does, by its digest.

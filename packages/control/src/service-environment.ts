@@ -8,6 +8,7 @@ import {
   type Secret,
   type ServiceConfig,
   type ServingSettings,
+  STORE_URL_SECRET,
 } from "@millrace/core";
 import type { Workspace } from "./workspace.ts";
 
@@ -17,16 +18,19 @@ export interface ServiceIdentity {
   readonly revision: string;
   readonly serving: ServingSettings;
   readonly authKeyHash: string | null;
-  /** Whether the service runs on this machine, where it can write to this store. */
+  /** Whether the service runs on this machine, where it can write to its files. */
   readonly isHere: boolean;
 }
 
-/** The configuration of a service. One on this machine records its runs in this store, another one in its log. */
+/** Spool of a service that runs elsewhere: a place that a container lets everybody write to. */
+const SPOOL_ELSEWHERE = "/tmp/millrace-spool";
+
+/** The configuration of a service. It holds no secret. */
 export function serviceVariables(
   workspace: Workspace,
   identity: ServiceIdentity,
 ): Readonly<Record<string, string>> {
-  const { loaded, project } = workspace;
+  const { project } = workspace;
   const { authKey: _key, generateAuthKey: _generate, ...serving } = identity.serving;
   const config: ServiceConfig = {
     deployment: { ...identity.deployment, project: project.name, projectId: project.id },
@@ -34,15 +38,26 @@ export function serviceVariables(
     revision: identity.revision,
     serving,
     authKeyHash: identity.authKeyHash,
-    store: identity.isHere
-      ? {
-          kind: "sqlite",
-          file: loaded.storeFile,
-          spoolDirectory: spoolFolder(workspace, identity.deployment.id),
-        }
-      : null,
+    store: runStoreFor(workspace, identity),
   };
   return { NODE_ENV: "production", [SERVICE_CONFIG_VARIABLE]: JSON.stringify(config) };
+}
+
+/** A service records its runs in this store; one elsewhere that cannot reach it, in its log. */
+function runStoreFor(
+  workspace: Workspace,
+  { deployment, isHere }: ServiceIdentity,
+): ServiceConfig["store"] {
+  const { store } = workspace.loaded;
+  const spoolDirectory = isHere ? spoolFolder(workspace, deployment.id) : SPOOL_ELSEWHERE;
+  if (store.kind === "postgres")
+    return { kind: "postgres", urlSecret: STORE_URL_SECRET, spoolDirectory };
+  return isHere ? { kind: "sqlite", file: store.file, spoolDirectory } : null;
+}
+
+/** What a service must be handed as secrets beside those of its pipeline: the URL of the store that it records to. */
+export function serviceSecrets({ loaded: { store } }: Workspace): Readonly<Record<string, Secret>> {
+  return store.kind === "postgres" ? { [STORE_URL_SECRET]: store.url } : {};
 }
 
 function spoolFolder({ loaded }: Workspace, deploymentId: string): string {

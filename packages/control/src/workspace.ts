@@ -39,7 +39,9 @@ export async function openWorkspace(options: ConnectOptions): Promise<Workspace>
   const environment = process.env;
   const loaded = await loadConfig(options, environment);
   await ensureStateFolder(loaded.home);
-  const store = await openStore({ url: loaded.storeFile });
+  const store = await openStore({
+    url: loaded.store.kind === "sqlite" ? loaded.store.file : loaded.store.url.reveal(),
+  });
   try {
     const project = await store.projects.ensure(loaded.project);
     return {

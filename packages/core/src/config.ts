@@ -43,7 +43,8 @@ export const configSchema = z.strictObject({
   store: z
     .strictObject({
       url: z.string().optional().meta({
-        description: "`file:` URL of an SQLite file. Default: millrace.db in the state folder.",
+        description:
+          "`file:` URL of an SQLite file, or `postgres:` URL of a database. Default: millrace.db in the state folder.",
       }),
       artifacts: z
         .string()

@@ -10,7 +10,10 @@ export const SECRETS_DIRECTORY_VARIABLE = "MILLRACE_SECRETS_DIR";
  * port is published on. Loopback there needs no key, whatever HOST is.
  */
 export const PUBLISHED_HOST_VARIABLE = "MILLRACE_PUBLISHED_HOST";
-/** Secret that carries the URL of a run store whose URL holds a password. */
+/**
+ * Secret that carries the URL of a store on PostgreSQL, which may hold a password. Environment variable of the same meaning
+ * for the command.
+ */
 export const STORE_URL_SECRET = "MILLRACE_STORE_URL";
 
 /** Everything that a deployment's process must know beside its snapshot. Made by control, passed on by the deployer. */

@@ -2,6 +2,7 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { tmpdir, userInfo } from "node:os";
 import { dirname, join } from "node:path";
+import { inspect } from "node:util";
 import { configSchema } from "@millrace/core";
 import fc from "fast-check";
 import { beforeEach, describe, expect, it, onTestFinished } from "vitest";
@@ -61,7 +62,7 @@ describe("finding the configuration", () => {
       project: "default",
       user: userInfo().username,
       home: join(folder, ".millrace"),
-      storeFile: join(folder, ".millrace/millrace.db"),
+      store: { kind: "sqlite", file: join(folder, ".millrace/millrace.db") },
       artifacts: join(folder, ".millrace/artifacts"),
       secretFile: join(folder, ".millrace/secrets.json"),
       envFile: join(folder, ".env"),
@@ -90,7 +91,7 @@ describe("finding the configuration", () => {
     ).toMatchObject({ home: join(folder, "a") });
     expect(await load(folder, { MILLRACE_HOME: join(folder, "b") })).toMatchObject({
       home: join(folder, "b"),
-      storeFile: join(folder, "b/millrace.db"),
+      store: { kind: "sqlite", file: join(folder, "b/millrace.db") },
     });
     expect(await load(folder, { MILLRACE_HOME: "", MILLRACE_USER: "" })).toMatchObject({
       home: join(folder, ".millrace"),
@@ -150,17 +151,41 @@ export default defineConfig({
     ["data/millrace.db", "data/millrace.db"],
   ])("reads the store's place %s", async (url, path) => {
     await write({ "millrace.config.json": JSON.stringify({ store: { url } }) });
-    expect((await load()).storeFile).toBe(path.startsWith("/") ? path : join(folder, path));
+    expect((await load()).store).toEqual({
+      kind: "sqlite",
+      file: path.startsWith("/") ? path : join(folder, path),
+    });
   });
 
-  it.each(["postgres://user:hunter2@host/db", "file://host/db", "sqlite+x://user:hunter2@host"])(
+  it("takes a database by its URL, and shows no password; MILLRACE_STORE_URL comes first", async () => {
+    const url = "postgres://ann:hunter2@host:5433/db?sslmode=verify-full";
+    await write({ "millrace.config.json": JSON.stringify({ store: { url } }) });
+    const loaded = await load();
+    expect(loaded.store.kind === "postgres" && loaded.store.url.reveal()).toBe(url);
+    expect(loaded.entries).toContainEqual({
+      name: "store.url",
+      value: "postgres://ann@host:5433/db",
+      origin: join(folder, "millrace.config.json"),
+    });
+    const other = await load(folder, { MILLRACE_STORE_URL: "postgresql://bob:hunter2@host/other" });
+    expect(other.entries).toContainEqual({
+      name: "store.url",
+      value: "postgres://bob@host/other",
+      origin: "MILLRACE_STORE_URL",
+    });
+    expect(inspect([loaded.entries, other], { depth: 9 }).replace(url, "")).not.toContain(
+      "hunter2",
+    );
+    expect((await load(folder, { MILLRACE_STORE_URL: "" })).store.kind).toBe("postgres");
+  });
+
+  it.each(["mysql://user:hunter2@host/db", "file://host/db", "sqlite+x://user:hunter2@host"])(
     "refuses the store %s without showing a password",
     async (url) => {
       await write({ "millrace.config.json": JSON.stringify({ store: { url } }) });
-      await expect(load()).rejects.toMatchObject({
-        code: "STORE_URL",
-        message: expect.not.stringContaining("hunter2"),
-      });
+      const error = await load().catch((thrown: unknown) => thrown);
+      expect(error).toMatchObject({ code: "STORE_URL" });
+      expect(inspect(error, { depth: 9, showHidden: true })).not.toContain("hunter2");
     },
   );
 });

@@ -10,10 +10,18 @@ import {
   MillraceError,
   messageOf,
   parse,
+  Secret,
+  STORE_URL_SECRET,
   validName,
 } from "@millrace/core";
+import { isPostgresUrl, placeOfPostgres } from "@millrace/store";
 import type { ConfigEntry, ConnectOptions } from "../client.ts";
 import { BUILT_IN, CONFIG_FILES, STATE_FOLDER } from "./defaults.ts";
+
+/** Where the records are: a file of this machine, or a database whose URL may hold a password. */
+export type StorePlace =
+  | { readonly kind: "sqlite"; readonly file: string }
+  | { readonly kind: "postgres"; readonly url: Secret };
 
 /** The configuration with every place worked out. Paths are absolute. */
 export interface LoadedConfig {
@@ -27,7 +35,7 @@ export interface LoadedConfig {
   readonly project: string;
   /** Acting user. */
   readonly user: string;
-  readonly storeFile: string;
+  readonly store: StorePlace;
   readonly artifacts: string;
   readonly secretFile: string;
   readonly envFile: string;
@@ -66,7 +74,7 @@ function place(
   ): string => {
     const [value = "", origin = "default"] =
       candidates.find(([candidate]) => candidate !== undefined && candidate !== "") ?? [];
-    entries.push({ name, value, origin });
+    entries.push({ name, value: isPostgresUrl(value) ? placeOfPostgres(value) : value, origin });
     return value;
   };
   const fromFile = (value: string | undefined): readonly [string | undefined, string] => [
@@ -92,10 +100,13 @@ function place(
     [config.project, file ?? "file"],
     [BUILT_IN.project, "default"],
   );
-  const storeFile = choose(
-    "store.url",
-    [storePath(config.store?.url, directory), file ?? "file"],
-    [join(home, "millrace.db"), "default"],
+  const store = storeOf(
+    choose(
+      "store.url",
+      [storeUrl(environment[STORE_URL_SECRET], process.cwd()), STORE_URL_SECRET],
+      [storeUrl(config.store?.url, directory), file ?? "file"],
+      [join(home, "millrace.db"), "default"],
+    ),
   );
   const artifacts = choose("store.artifacts", fromFile(config.store?.artifacts), [
     join(home, "artifacts"),
@@ -124,7 +135,7 @@ function place(
     home,
     project,
     user,
-    storeFile,
+    store,
     artifacts,
     secretFile,
     envFile,
@@ -141,8 +152,16 @@ function systemUser(): string {
   }
 }
 
-function storePath(url: string | undefined, directory: string): string | undefined {
-  if (url === undefined) return undefined;
+function storeOf(url: string): StorePlace {
+  return isPostgresUrl(url)
+    ? { kind: "postgres", url: new Secret(url) }
+    : { kind: "sqlite", file: url };
+}
+
+/** The URL of a database as it is; every other one as the absolute path of a file. */
+function storeUrl(url: string | undefined, directory: string): string | undefined {
+  if (url === undefined || url === "") return undefined;
+  if (isPostgresUrl(url)) return url;
   if (url.startsWith("file:") && !url.startsWith("file://"))
     return resolve(directory, url.slice("file:".length));
   if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(url)) return resolve(directory, url);
@@ -154,10 +173,16 @@ function storePath(url: string | undefined, directory: string): string | undefin
       code: "STORE_URL",
       // A URL may hold a password: only its scheme is shown.
       message: `The store ${url.slice(0, url.indexOf("//"))}//… is of a kind that is not supported.`,
-      action: "Give a file: URL or a path of an SQLite file.",
-      cause,
+      action:
+        "Give a file: URL or a path of an SQLite file, or postgres://user:password@host/database.",
+      cause: withoutInput(cause),
     });
   }
+}
+
+/** Node's error about a URL carries the whole of it. */
+function withoutInput(cause: unknown): Error {
+  return new Error(messageOf(cause));
 }
 
 function findUpwards(start: string): string | null {
