@@ -115,13 +115,10 @@ export const settingsSchema = z.strictObject({
     .array(z.strictObject({ name: z.string(), soft: z.int(), hard: z.int() }))
     .default([])
     .meta({ description: "Limits of the kernel, such as nofile." }),
-  logDriver: z
-    .string()
-    .default("json-file")
-    .meta({
-      description:
-        "Docker's log driver. Others than json-file, local and journald cannot be read back.",
-    }),
+  logDriver: z.string().default("json-file").meta({
+    description:
+      "Docker's log driver. Others than json-file, local and journald cannot be read back.",
+  }),
   logOptions: z
     .record(z.string(), z.string())
     .default({ "max-size": "10m", "max-file": "5" })

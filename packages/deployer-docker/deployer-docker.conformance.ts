@@ -1,0 +1,117 @@
+import { defineHarness, type Platform, type PlatformResource } from "@millrace/conformance";
+import Docker from "dockerode";
+import { EngineProxy } from "./src/engine-proxy.fixture.ts";
+
+const LABEL = "dev.millrace.deployment";
+/** Each check takes its ports from a part of the range of its own. */
+const FIRST_PORT = 21_000;
+const PORTS_PER_CHECK = 20;
+const PARTS = 400;
+let part = Math.floor(Math.random() * PARTS);
+
+const socket = (process.env["DOCKER_HOST"] ?? "unix:///var/run/docker.sock").replace("unix://", "");
+const base = process.env["MILLRACE_TEST_BASE"] ?? "node:24-slim";
+
+export default defineHarness({
+  name: "deployer-docker",
+  plugin: import.meta.resolve("@millrace/deployer-docker"),
+  flavor: "docker",
+  serves: "real",
+  otherSettings: { pids: 512 },
+  refusedSettings: [
+    { settings: { pids: 1 }, names: "pids" },
+    { settings: { bind: "0.0.0.0" }, names: "bind" },
+    { settings: { port: 65_536 }, names: "port" },
+    { settings: { memory: "lots" }, names: "memory" },
+    { settings: { runOptions: { Memory: 1 } }, names: "runOptions" },
+  ],
+  parallel: 2,
+  patience: 4,
+  setup: async () => engineBehindProxy(await EngineProxy.open(socket)),
+});
+
+function engineBehindProxy(proxy: EngineProxy): Platform {
+  const docker = new Docker({ socketPath: socket });
+  const first = FIRST_PORT + (part++ % PARTS) * PORTS_PER_CHECK;
+  const containers = async () => {
+    const all = await docker.listContainers({ all: true, filters: { label: [LABEL] } });
+    return all.filter(({ Names }) => proxy.created.has(nameOf(Names)));
+  };
+  const networks = async () => {
+    const all = await docker.listNetworks({ filters: { label: [LABEL] } });
+    return all.filter(({ Name }) => proxy.created.has(Name));
+  };
+  const list = async (): Promise<PlatformResource[]> => [
+    ...(await networks()).map(({ Name, Id, Labels }) => ({
+      kind: "network",
+      name: Name,
+      tags: Labels ?? {},
+      fingerprint: Id,
+    })),
+    ...(await containers()).map(({ Names, Id, Labels, State }) => ({
+      kind: "container",
+      name: nameOf(Names),
+      tags: Labels,
+      fingerprint: `${Id} ${State}`,
+    })),
+  ];
+  const remove = async ({ kind, name }: Pick<PlatformResource, "kind" | "name">): Promise<void> => {
+    if (kind === "container") {
+      await docker.getContainer(name).remove({ force: true, v: true }).catch(unlessMissing);
+      return;
+    }
+    const network = docker.getNetwork(name);
+    const { Containers = {} } = await network.inspect();
+    for (const id of Object.keys(Containers))
+      await network.disconnect({ Container: id, Force: true });
+    await network.remove();
+  };
+  return {
+    settings: {
+      engine: `unix://${proxy.socket}`,
+      portRange: [first, first + PORTS_PER_CHECK - 1],
+      image: { base },
+    },
+    list,
+    changes: async () => proxy.changes,
+    visible: async () => {
+      const shown = (await containers()).map(async ({ Id, State }) => {
+        const container = docker.getContainer(Id);
+        const processes = State === "running" ? await container.top() : null;
+        return JSON.stringify([await container.inspect(), processes]);
+      });
+      return (await Promise.all(shown)).join("\n");
+    },
+    faults: {
+      stop: async (id) => {
+        for (const { Id, Labels } of await containers())
+          if (Labels[LABEL] === id && Labels["dev.millrace.role"] === "service")
+            await docker.getContainer(Id).stop({ t: 0 }).catch(unlessMissing);
+      },
+      remove,
+      cutOff: async () => {
+        proxy.mode = "cut off";
+      },
+      hang: async () => {
+        proxy.mode = "hanging";
+      },
+      refuse: async () => {
+        proxy.mode = "refusing";
+      },
+      loseNextReply: async () => proxy.loseNextAnswer(),
+    },
+    restore: async () => proxy.restore(),
+    close: async () => {
+      for (const resource of (await list()).reverse()) await remove(resource);
+      await proxy.close();
+    },
+  };
+}
+
+function nameOf(names: readonly string[]): string {
+  return names[0]?.slice(1) ?? "";
+}
+
+function unlessMissing(error: { readonly statusCode?: number }): void {
+  if (error.statusCode !== 404 && error.statusCode !== 304) throw error;
+}
