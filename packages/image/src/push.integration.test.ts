@@ -1,10 +1,10 @@
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { assembleImage } from "./assemble.ts";
 import type { Image } from "./image.ts";
 import { type PushRequest, pushImage } from "./push.ts";
 import { type Registry, startRegistry } from "./registry.fixture.ts";
-import { EMPTY_BASE, quiet, scratchFolder, text } from "./scratch.fixture.ts";
+import { quiet, scratchFolder, text } from "./scratch.fixture.ts";
+import { names, imageOf as smallImage } from "./small-image.fixture.ts";
 
 const folder = scratchFolder();
 const cacheDirectory = join(folder, "cache");
@@ -15,25 +15,7 @@ beforeAll(async () => {
 });
 afterAll(() => registry.stop());
 
-/** Two layers; the second is another one for each code. */
-function imageOf(code: string, runtime: Uint8Array = text("runtime")): Promise<Image> {
-  return assembleImage({
-    base: EMPTY_BASE,
-    layers: [
-      { name: "runtime", files: [{ path: "runtime.js", content: runtime }] },
-      { name: "code", files: [{ path: "code.js", content: text(code) }] },
-    ],
-    config: {
-      entrypoint: ["node", "/runtime.js"],
-      workingDirectory: "/",
-      port: 8080,
-      environment: {},
-      labels: {},
-    },
-    cacheDirectory,
-    signal: quiet.signal,
-  });
-}
+const imageOf = (code: string, runtime?: Uint8Array) => smallImage(code, cacheDirectory, runtime);
 
 function push(image: Image, repository: string, over: Partial<PushRequest> = {}) {
   return pushImage(image, {
@@ -45,8 +27,6 @@ function push(image: Image, repository: string, over: Partial<PushRequest> = {})
     ...over,
   });
 }
-
-const names = (blobs: readonly { readonly name: string }[]) => blobs.map(({ name }) => name).sort();
 
 describe("an image that is pushed", () => {
   it("is there by digest and by tag, as it was made", async () => {

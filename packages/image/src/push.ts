@@ -3,7 +3,7 @@ import pMap from "p-map";
 import { z } from "zod";
 import { type Cache, openCache } from "./cache.ts";
 import { single } from "./chunks.ts";
-import type { Blob, Context, Image } from "./image.ts";
+import type { Blob, Context, Document, Image } from "./image.ts";
 import { OCI_CONFIG } from "./media-types.ts";
 import { formatImageReference, parseRepositoryName, type RepositoryName } from "./reference.ts";
 import { type Connection, connect } from "./registry/connection.ts";
@@ -96,15 +96,12 @@ async function pushBlob(
     bytes: size,
     seconds: (performance.now() - began) / 1000,
   });
-  if (await hasBlob(target, digest)) return done("present");
-  const { progress } = target.connection.context;
+  const { connection } = target;
+  if (await connection.retrying(() => hasBlob(target, digest))) return done("present");
+  const { progress } = connection.context;
   progress(`Pushing layer ${name} (${megabytes(size)}) to ${to.registry}/${to.repository}`);
-  const outcome = await bring(
-    target,
-    blob,
-    `the upload of layer ${name}`,
-    await elsewhere(cache, to, blob),
-  );
+  const upload = { ...target, blob, what: `the upload of layer ${name}` };
+  const outcome = await bring(upload, await elsewhere(cache, to, blob));
   await cache.note("seen", `${to.registry} ${digest}`, { repository: to.repository });
   return done(outcome);
 }
@@ -129,15 +126,7 @@ async function pushBlobs(
  * IMAGE_LAYER_ELSEWHERE for an image whose base is only in an engine.
  */
 export async function pushImage(image: Image, request: PushRequest): Promise<PushResult> {
-  const {
-    repository,
-    tag = null,
-    credentials,
-    plainHttp = false,
-    retry,
-    signal,
-    progress,
-  } = request;
+  const { repository, credentials, plainHttp = false, retry, signal, progress } = request;
   const { manifest } = image;
   if (manifest === null)
     throw new MillraceError({
@@ -147,13 +136,31 @@ export async function pushImage(image: Image, request: PushRequest): Promise<Pus
       action: "Take the base image from a registry.",
     });
   const to = parseRepositoryName(repository);
+  const ended = new AbortController();
   const connection = connect({
     registry: to.registry,
     credentials,
     plainHttp,
     retry,
-    context: { signal, progress },
+    context: { signal: AbortSignal.any([signal, ended.signal]), progress },
   });
+  try {
+    return await pushBy(connection, to, image, manifest, request);
+  } finally {
+    // When one blob fails, the uploads of the others end.
+    ended.abort();
+  }
+}
+
+async function pushBy(
+  connection: Connection,
+  to: RepositoryName,
+  image: Image,
+  manifest: Document,
+  request: PushRequest,
+): Promise<PushResult> {
+  const { cacheDirectory } = request;
+  const tag = request.tag ?? null;
   const reference = formatImageReference({ ...to, tag: null, digest: manifest.digest });
   const find = (name: string) =>
     headManifest(connection, to.repository, name, pushScope(to.repository));
@@ -163,7 +170,7 @@ export async function pushImage(image: Image, request: PushRequest): Promise<Pus
     if (tag !== null) await putManifest(connection, to.repository, manifest, tag);
     return unchanged;
   }
-  const pushed = await pushBlobs(connection, openCache(request.cacheDirectory), to, image);
+  const pushed = await pushBlobs(connection, openCache(cacheDirectory), to, image);
   await putManifest(connection, to.repository, manifest, tag);
   const those = (wanted: Outcome) =>
     pushed.filter(({ outcome }) => outcome === wanted).map(({ outcome: _, ...blob }) => blob);

@@ -12,6 +12,15 @@ export interface Registry {
   stop(): Promise<void>;
 }
 
+/** Lets in `ada` with the password `secret`. */
+export function basicAuth(folder: string): Readonly<Record<string, unknown>> {
+  mkdirSync(folder, { recursive: true });
+  const path = join(folder, "htpasswd");
+  // bcrypt, 32 rounds.
+  writeFileSync(path, "ada:$2b$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a\n");
+  return { htpasswd: { realm: "test", path } };
+}
+
 export interface RegistryOptions {
   /** Sections of docker-registry's configuration beside those for storage and address. */
   readonly auth?: Readonly<Record<string, unknown>>;

@@ -14,6 +14,8 @@ export type Login =
 export interface Authorization {
   /** For the scopes, as far as is known without asking. */
   header(scopes: readonly string[]): string | undefined;
+  /** True when there is a login to show. */
+  hasLogin(): Promise<boolean>;
   /**
    * After a 401: the header to try once more with.
    * @param refused The header that was not accepted.
@@ -143,6 +145,7 @@ export function authorize(options: AuthorizationOptions): Authorization {
   }
 
   return {
+    hasLogin: async () => (await findLogin()) !== null,
     header(scopes) {
       const token = tokens.get(scopes.join(" "));
       return token !== undefined && token.expiresAt > Date.now() ? token.header : always;

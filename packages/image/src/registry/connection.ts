@@ -4,7 +4,7 @@ import { apiHost } from "../reference.ts";
 import { discard, readText } from "./answer.ts";
 import { type Authorization, authorize } from "./authorization.ts";
 import { findDockerLogin } from "./docker-login.ts";
-import { refusal, unanswered } from "./errors.ts";
+import { refusal, unanswered, unauthorized } from "./errors.ts";
 import { DEFAULT_RETRY, type RetryPolicy, retrying } from "./retry.ts";
 
 export interface RegistryOptions {
@@ -170,6 +170,8 @@ export function connect(options: RegistryOptions): Connection {
     for (let redirects = 0; ; redirects++) {
       const answer = await fetchAuthorized(url, new URL(origin).origin, request);
       if (request.expected.includes(answer.status)) return answer;
+      if (answer.status === 401)
+        throw unauthorized(registry, request.what, await authorization.hasLogin());
       const location = answer.headers.get("location");
       const repeatable =
         request.method === "GET" || request.method === "HEAD" || answer.status >= 307;

@@ -47,7 +47,6 @@ export async function refusal(
   const details = { registry, status, faults };
   const because = said === "" ? "" : ` (${said})`;
   const waitMs = retryAfter(answer);
-  if (status === 401) return unauthorized(registry, what, true, details);
   if (status === 403)
     return new MillraceError({
       class: "platform",
@@ -85,12 +84,7 @@ export async function refusal(
   });
 }
 
-export function unauthorized(
-  registry: string,
-  what: string,
-  loggedIn: boolean,
-  details: Readonly<Record<string, unknown>> = { registry },
-): MillraceError {
+export function unauthorized(registry: string, what: string, loggedIn: boolean): MillraceError {
   return new MillraceError({
     class: "platform",
     code: "REGISTRY_UNAUTHORIZED",
@@ -98,7 +92,7 @@ export function unauthorized(
       ? `The registry ${registry} does not accept the login for ${what}.`
       : `The registry ${registry} wants a login for ${what}.`,
     action: `Run "docker login ${registry}", or give the deployer credentials for it. Check the name as well: many registries say the same of what does not exist.`,
-    details,
+    details: { registry },
   });
 }
 

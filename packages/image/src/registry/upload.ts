@@ -1,4 +1,4 @@
-import { MillraceError } from "@millrace/core";
+import { isMillraceError, MillraceError } from "@millrace/core";
 import type { Blob } from "../image.ts";
 import { discard } from "./answer.ts";
 import type { Connection } from "./connection.ts";
@@ -12,11 +12,12 @@ export interface UploadTarget {
   readonly repository: string;
 }
 
+/** One try. */
 export async function hasBlob(
   { connection, repository }: UploadTarget,
   digest: string,
 ): Promise<boolean> {
-  const answer = await connection.request({
+  const answer = await connection.send({
     method: "HEAD",
     url: `/v2/${repository}/blobs/${digest}`,
     what: `the look-up of a layer of ${repository}`,
@@ -46,7 +47,7 @@ async function begin(
   from: string | null,
 ): Promise<URL | null> {
   const query = from === null ? "" : `?${new URLSearchParams({ mount: digest, from })}`;
-  const answer = await connection.request({
+  const answer = await connection.send({
     method: "POST",
     url: `/v2/${repository}/blobs/uploads/${query}`,
     what: `an upload to ${repository}`,
@@ -62,7 +63,7 @@ async function standing(
   { connection, repository }: UploadTarget,
   url: URL,
 ): Promise<{ readonly url: URL; readonly offset: number } | null> {
-  const answer = await connection.request({
+  const answer = await connection.send({
     method: "GET",
     url,
     what: `the state of an upload to ${repository}`,
@@ -80,73 +81,106 @@ async function standing(
   };
 }
 
-function startOver(connection: Connection, what: string, status: number): MillraceError {
-  return new MillraceError({
-    class: "unreachable",
-    code: "REGISTRY_FAILED",
-    message: `The registry ${connection.registry} lost ${what} (status ${status}).`,
-    action: "Repeat the command.",
-    retryable: true,
+/** Answers to an upload that the registry does not know any more, or knows in another state. */
+const LOST: ReadonlySet<unknown> = new Set([400, 404, 416]);
+
+const BYTES = { "content-type": "application/octet-stream" } as const;
+
+function completing(url: URL, digest: string): URL {
+  const complete = new URL(url);
+  complete.searchParams.set("digest", digest);
+  return complete;
+}
+
+/** What goes on with one blob: `what` is for messages. */
+interface Upload extends UploadTarget {
+  readonly blob: Blob;
+  readonly what: string;
+}
+
+/** Sends all of a blob. In one piece, as some registries take no others. */
+async function sendWhole({ connection, repository, blob, what }: Upload, url: URL): Promise<void> {
+  const answer = await connection.send({
+    method: "PUT",
+    url: completing(url, blob.digest),
+    what,
+    scopes: [pushScope(repository)],
+    headers: BYTES,
+    body: { size: blob.size, open: () => blob.open() },
+    expected: [201, 204],
   });
+  await discard(answer);
+}
+
+/** Sends what the registry has not got of a blob. */
+async function sendRest(upload: Upload, url: URL, offset: number): Promise<void> {
+  const { connection, repository, blob, what } = upload;
+  const { size, digest } = blob;
+  const scopes = [pushScope(repository)];
+  let next = url;
+  if (offset < size) {
+    const answer = await connection.send({
+      method: "PATCH",
+      url,
+      what,
+      scopes,
+      headers: { ...BYTES, "content-range": `${offset}-${size - 1}` },
+      body: { size: size - offset, open: () => blob.open(offset) },
+      expected: [202, 204],
+    });
+    await discard(answer);
+    next = uploadUrl(connection, answer);
+  }
+  const put = { method: "PUT", url: completing(next, digest), what, scopes } as const;
+  await discard(await connection.send({ ...put, expected: [201, 204] }));
 }
 
 /**
  * Brings a blob into a repository: from another repository of the registry where one has it, else by upload. After a cut
  * the registry is asked how far it came; where it knows that, only the rest is sent.
- *
- * A blob goes in one piece, as some registries take no others.
  */
-export async function bring(
-  target: UploadTarget,
-  blob: Blob,
-  what: string,
-  from: string | null,
-): Promise<Outcome> {
-  const { connection, repository } = target;
-  const { digest, size } = blob;
-  const scopes = [pushScope(repository)];
-  const body = (start: number) => ({ size: size - start, open: () => blob.open(start) });
-  const finish = (url: URL) => {
-    const complete = new URL(url);
-    complete.searchParams.set("digest", digest);
-    return complete;
-  };
-  const lost = [400, 404, 416];
-  let upload: URL | null = null;
-
-  async function advance(request: Parameters<Connection["send"]>[0]): Promise<Response> {
-    const answer = await connection.send({ ...request, expected: [...request.expected, ...lost] });
-    await discard(answer);
-    if (!lost.includes(answer.status)) return answer;
-    upload = null;
-    throw startOver(connection, what, answer.status);
-  }
+export async function bring(upload: Upload, from: string | null): Promise<Outcome> {
+  const { connection, blob } = upload;
+  let open: URL | null = null;
 
   async function attempt(): Promise<Outcome> {
-    const resumed = upload === null ? null : await standing(target, upload);
-    if (upload !== null && resumed === null && (await hasBlob(target, digest))) return "uploaded";
-    if (resumed !== null && resumed.offset > 0 && resumed.offset <= size) {
-      const { offset } = resumed;
-      upload = resumed.url;
-      if (offset < size) {
-        const headers = {
-          "content-type": "application/octet-stream",
-          "content-range": `${offset}-${size - 1}`,
-        };
-        const patch = { method: "PATCH", url: upload, what, scopes, headers } as const;
-        const answer = await advance({ ...patch, body: body(offset), expected: [202, 204] });
-        upload = uploadUrl(connection, answer);
+    if (open !== null) {
+      const stands = await standing(upload, open);
+      if (stands !== null && stands.offset > 0 && stands.offset <= blob.size) {
+        open = stands.url;
+        await sendRest(upload, stands.url, stands.offset);
+        return "uploaded";
       }
-      await advance({ method: "PUT", url: finish(upload), what, scopes, expected: [201, 204] });
-      return "uploaded";
+      // The last answer may have been lost, and not what was sent.
+      if (stands === null && (await hasBlob(upload, blob.digest))) return "uploaded";
     }
-    upload = resumed?.offset === 0 ? resumed.url : await begin(target, digest, from);
-    if (upload === null) return "mounted";
-    const headers = { "content-type": "application/octet-stream" };
-    const put = { method: "PUT", url: finish(upload), what, scopes, headers } as const;
-    await advance({ ...put, body: body(0), expected: [201, 204] });
+    open = await begin(upload, blob.digest, from);
+    if (open === null) return "mounted";
+    await sendWhole(upload, open);
     return "uploaded";
   }
 
-  return connection.retrying(attempt);
+  return connection.retrying(async () => {
+    try {
+      return await attempt();
+    } catch (error) {
+      if (!isMillraceError(error) || !LOST.has(error.details["status"])) throw error;
+      open = null;
+      throw retryable(error);
+    }
+  });
+}
+
+/** The same error, which may be gone the next time. */
+function retryable(error: MillraceError): MillraceError {
+  const { code, message, action, details } = error;
+  return new MillraceError({
+    class: error.class,
+    code,
+    message,
+    action,
+    details,
+    retryable: true,
+    cause: error,
+  });
 }

@@ -1,0 +1,88 @@
+import { request as ask, createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { Transform } from "node:stream";
+
+/** What goes wrong with a request. */
+export type Fault =
+  | { readonly status: number; readonly headers?: Readonly<Record<string, string>> }
+  /** The connection is cut when the registry has got so many bytes of the body. */
+  | { readonly cutRequestAfter: number }
+  /** The connection is cut when the client has got so many bytes of the body. */
+  | { readonly cutAnswerAfter: number };
+
+export interface Passed {
+  readonly method: string;
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  /** Bytes of the body. */
+  bytes: number;
+}
+
+export interface FaultProxy {
+  /** `127.0.0.1:PORT` */
+  readonly host: string;
+  readonly passed: Passed[];
+  /** Asked for every request; what it returns goes wrong. */
+  fault: (request: Passed) => Fault | undefined;
+  stop(): Promise<void>;
+}
+
+/** Passes bytes on, and calls back once so many have gone by. */
+function counting(limit: number, passed: (bytes: number) => void, reached: () => void): Transform {
+  let left = limit;
+  return new Transform({
+    transform(chunk: Uint8Array, _, done) {
+      const part = chunk.subarray(0, left);
+      left -= part.length;
+      passed(part.length);
+      this.push(part);
+      // Later, so that what was passed on arrives.
+      if (left === 0) setTimeout(reached, 50);
+      else done();
+    },
+  });
+}
+
+/** Stands in front of a registry and makes go wrong what it is told to. */
+export async function startFaultProxy(registry: string): Promise<FaultProxy> {
+  const server = createServer((request, response) => {
+    const { method = "", url = "", headers } = request;
+    const passed: Passed = { method, path: url, headers, bytes: 0 };
+    proxy.passed.push(passed);
+    const fault = proxy.fault(passed);
+    if (fault !== undefined && "status" in fault) {
+      request.resume();
+      response.writeHead(fault.status, fault.headers).end();
+      return;
+    }
+    const cut = () => {
+      outgoing.destroy();
+      request.socket.destroy();
+    };
+    const outgoing = ask(`http://${registry}${url}`, { method, headers }, (answer) => {
+      response.writeHead(answer.statusCode ?? 500, answer.headers);
+      const limit = fault !== undefined && "cutAnswerAfter" in fault ? fault.cutAnswerAfter : -1;
+      answer.pipe(counting(limit < 0 ? Infinity : limit, () => undefined, cut)).pipe(response);
+      if (limit === 0) cut();
+    });
+    outgoing.on("error", () => request.socket.destroy());
+    const limit =
+      fault !== undefined && "cutRequestAfter" in fault ? fault.cutRequestAfter : Infinity;
+    const count = (bytes: number) => {
+      passed.bytes += bytes;
+    };
+    request.pipe(counting(limit, count, cut)).pipe(outgoing);
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const proxy: FaultProxy = {
+    host: `127.0.0.1:${(server.address() as AddressInfo).port}`,
+    passed: [],
+    fault: () => undefined,
+    stop: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+  return proxy;
+}
