@@ -1,4 +1,5 @@
 export { isPostgresUrl, placeOfPostgres } from "./postgres/url.ts";
+export * from "./recorder/import.ts";
 export * from "./recorder/recorder.ts";
 export type * from "./store.ts";
 

@@ -443,10 +443,10 @@ export function storeSuite(name: string, openFresh: OpenFresh): void {
       test("the same run twice is one run, and the end replaces `running` and nothing else", async () => {
         const ended = run();
         const running = { ...ended, status: "running", outputs: null, durationMs: null } as const;
-        await store.runs.record([running, run()]);
+        expect(await store.runs.record([running, run()])).toBe(2);
         expect((await store.runs.find(projectId, ended.id))?.status).toBe("running");
-        await store.runs.record([ended]);
-        await store.runs.record([running]);
+        expect(await store.runs.record([ended])).toBe(1);
+        expect(await store.runs.record([running, ended])).toBe(0);
         await store.runs.record([{ ...ended, status: "failed" }]);
         expect(await store.runs.find(projectId, ended.id)).toEqual(ended);
         expect((await store.runs.list(projectId)).items).toHaveLength(2);

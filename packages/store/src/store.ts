@@ -215,8 +215,11 @@ export interface Store {
     remove(deploymentId: string, key: ResourceKey, lease: Lease): Promise<void>;
   };
   readonly runs: {
-    /** Adds runs, or replaces ones that were recorded as `running`. Idempotent: the same run twice is one run. */
-    record(runs: readonly RunRecord[]): Promise<void>;
+    /**
+     * Adds runs, or replaces ones that were recorded as `running`. Idempotent: the same run twice is one run. Returns how
+     * many of them were written.
+     */
+    record(runs: readonly RunRecord[]): Promise<number>;
     /** By id, unique id prefix (8 or more) or name. @throws `RUN_AMBIGUOUS` */
     find(projectId: string, idOrName: string): Promise<RunRecord | null>;
     list(projectId: string, filter?: RunFilter): Promise<Page<RunSummary>>;

@@ -1,6 +1,6 @@
 import type { ServingSettings } from "@millrace/core";
-import { logLine } from "./log-line.ts";
 import type { Recorder } from "./recorder.ts";
+import { runLogLine } from "./run-log-line.ts";
 
 /** Without a store the log is the record. */
 export function startLogRecorder(
@@ -12,7 +12,7 @@ export function startLogRecorder(
   return {
     stats,
     record(run) {
-      log(logLine("info", "Run recorded.", { run }));
+      log(runLogLine(run));
       stats.recorded += 1;
       return done;
     },

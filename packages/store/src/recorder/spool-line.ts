@@ -2,6 +2,8 @@ import { type Origin, VALUES_PER_RUN, type Value } from "./batch.ts";
 
 /** Form of the lines, so that a later version can read what an earlier one left behind. */
 const VERSION = 1;
+/** How every line begins. */
+export const SPOOL_MARK = `[${VERSION},"`;
 
 export interface SpooledRun {
   readonly origin: Origin;
@@ -25,7 +27,7 @@ const TYPES = [
   "string",
   "string?",
   "string",
-  "number",
+  "integer",
   "number?",
   "string",
   "string?",
@@ -42,6 +44,7 @@ export function parseSpoolLine(line: string): SpooledRun | null {
     const part: unknown = parts[i];
     if (typeof part === "string" && type.startsWith("string")) checked.push(part);
     else if (typeof part === "number" && type.startsWith("number")) checked.push(part);
+    else if (Number.isSafeInteger(part) && type === "integer") checked.push(Number(part));
     else if (part === null && type.endsWith("?")) checked.push(part);
     else return null;
   }

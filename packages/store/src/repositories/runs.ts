@@ -75,7 +75,10 @@ export function runRepository({ lateral, read, write }: Access): Store["runs"] {
   };
 }
 
-async function recordRuns(transaction: Transaction<Database>, runs: readonly RunRecord[]) {
+async function recordRuns(
+  transaction: Transaction<Database>,
+  runs: readonly RunRecord[],
+): Promise<number> {
   const origins = new Map<string, number>();
   const rows = [];
   for (const run of oncePerRun(runs, (one) => one)) {
@@ -84,8 +87,9 @@ async function recordRuns(transaction: Transaction<Database>, runs: readonly Run
     origins.set(key, originId);
     rows.push({ ...toColumns(run), originId });
   }
+  let written = 0;
   for (let start = 0; start < rows.length; start += INSERT_ROWS) {
-    await transaction
+    const { numInsertedOrUpdatedRows = 0n } = await transaction
       .insertInto("runs")
       .values(rows.slice(start, start + INSERT_ROWS))
       .onConflict((conflict) =>
@@ -100,8 +104,10 @@ async function recordRuns(transaction: Transaction<Database>, runs: readonly Run
           }))
           .where("runs.status", "=", "running"),
       )
-      .execute();
+      .executeTakeFirstOrThrow();
+    written += Number(numInsertedOrUpdatedRows);
   }
+  return written;
 }
 
 function toColumns(run: RunRecord) {

@@ -1,0 +1,49 @@
+import { ERROR_CLASSES, type ErrorClass, RUN_STATUSES, type RunRecord } from "@millrace/core";
+import { z } from "zod";
+
+const UUID_V7 = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
+/** Longer ones are nobody's name, and indexes do not take them. */
+const name = z.string().min(1).max(500);
+const milliseconds = z.number().min(0);
+
+/** The form of a run that comes from outside: a log, or a spool. */
+export const runRecordSchema: z.ZodType<RunRecord> = z.object({
+  id: z.string().regex(UUID_V7, "is no UUIDv7"),
+  name,
+  projectId: name,
+  pipelineName: name,
+  snapshotId: name,
+  deploymentId: name.nullable(),
+  status: z.enum(RUN_STATUSES),
+  startedAt: z.int().min(0),
+  durationMs: milliseconds.nullable(),
+  inputs: z.json(),
+  outputs: z.json(),
+  steps: z.array(
+    z.object({
+      step: z.string(),
+      status: z.enum(["completed", "cached", "failed", "cancelled", "timed_out", "skipped"]),
+      startMs: milliseconds.nullable(),
+      durationMs: milliseconds.nullable(),
+      attempts: z.int().min(0),
+    }),
+  ),
+  error: z
+    .object({
+      class: z.enum(Object.keys(ERROR_CLASSES) as [ErrorClass, ...ErrorClass[]]),
+      code: z.string(),
+      message: z.string(),
+      action: z.string().exactOptional(),
+      retryable: z.boolean(),
+      issues: z
+        .array(
+          z.object({
+            path: z.array(z.union([z.string(), z.number()])),
+            message: z.string(),
+          }),
+        )
+        .exactOptional(),
+      details: z.record(z.string(), z.unknown()).exactOptional(),
+    })
+    .nullable(),
+});
