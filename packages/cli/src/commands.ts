@@ -14,10 +14,10 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: "run",
-    summary: "Run a pipeline once; list and show runs",
+    summary: "Run a pipeline once; list, show and import runs",
     load: async () => {
-      const { run, runList, runShow } = await import("./commands/run.ts");
-      return { command: run, subcommands: [runList, runShow] };
+      const { run, runList, runShow, runImport } = await import("./commands/run.ts");
+      return { command: run, subcommands: [runList, runShow, runImport] };
     },
   },
   {

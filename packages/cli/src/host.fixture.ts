@@ -1,3 +1,4 @@
+import { Readable } from "node:stream";
 import type { Client, DeploymentDetails, DeploymentPlan } from "@millrace/control";
 import type {
   DeploymentRecord,
@@ -50,6 +51,7 @@ export async function runCommand(
     stdin: {
       isTerminal: setting.answers !== undefined,
       readAll: async () => setting.stdin ?? "",
+      bytes: Readable.from([Buffer.from(setting.stdin ?? "")]),
       ask: async (question) => {
         stderr.screen.write(question);
         return answers.shift() ?? "";

@@ -848,3 +848,49 @@ describe("init", () => {
     expect(stdout).toContain("npm install millrace zod");
   });
 });
+
+describe("run import", () => {
+  const done = { lines: 9, runs: 3, recorded: 1, skipped: 5, badLines: 0, bad: [] };
+
+  test("reads a file of the working directory, and says what it took", async () => {
+    const sources: unknown[] = [];
+    const { code, stdout } = await runCommand(["run", "import", "service.log", "--adopt"], {
+      directory: "/work/logs",
+      calls: {
+        runs: {
+          import: async (source, options) => {
+            sources.push(source, options?.adopt);
+            return done;
+          },
+        },
+      },
+    });
+    expect(code).toBe(0);
+    expect(sources).toEqual(["/work/logs/service.log", true]);
+    expect(stdout).toBe("1 run recorded, 2 runs recorded before, 5 other lines skipped.\n");
+  });
+
+  test("reads standard input, names bad lines and fails for them", async () => {
+    const bad = [{ line: 4, reason: "it is no whole JSON: it may have been cut" }];
+    const read: string[] = [];
+    const setting = {
+      stdin: "one\ntwo\n",
+      calls: {
+        runs: {
+          import: async (source: string | AsyncIterable<Uint8Array>) => {
+            if (typeof source === "string") throw new Error("no stream");
+            for await (const chunk of source) read.push(Buffer.from(chunk).toString());
+            return { ...done, badLines: 102, bad };
+          },
+        },
+      },
+    };
+    const { code, stdout } = await runCommand(["run", "import", "-"], setting);
+    expect(code).toBe(ERROR_CLASSES.usage.exitCode);
+    expect(read).toEqual(["one\ntwo\n"]);
+    expect(stdout).toContain("Line 4 was not taken: it is no whole JSON: it may have been cut\n");
+    expect(stdout).toContain("… and 101 more lines.");
+    const json = await runCommand(["run", "import", "-", "--output", "json"], setting);
+    expect(JSON.parse(json.stdout)).toMatchObject({ recorded: 1, bad });
+  });
+});

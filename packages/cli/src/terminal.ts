@@ -20,6 +20,8 @@ export interface Terminal {
     readonly isTerminal: boolean;
     /** Everything up to the end of the input. */
     readAll(): Promise<string>;
+    /** The same, as it comes. */
+    readonly bytes: AsyncIterable<Uint8Array>;
     /** One line. `hidden` shows nothing of what is typed. The signal ends the wait with its reason. */
     ask(
       question: string,
@@ -42,6 +44,7 @@ export function processTerminal(): Terminal {
     stdin: {
       isTerminal: process.stdin.isTTY === true,
       readAll: () => text(process.stdin),
+      bytes: process.stdin,
       ask,
     },
     environment: process.env,

@@ -24,6 +24,7 @@ import type {
   Page,
   PageQuery,
   RunFilter,
+  RunImport,
   RunSummary,
 } from "@millrace/store";
 
@@ -252,6 +253,15 @@ export interface Client {
       filter?: Omit<RunFilter, "deploymentId"> & { readonly deployment?: string },
     ): Promise<Page<RunSummary>>;
     get(idOrName: string): Promise<RunRecord>;
+    /**
+     * Reads runs back from a service's log or a spool: a file's path, or its bytes. Lines that are not about runs are skipped;
+     * the same lines again change nothing. `adopt` takes runs of other projects into this one; by default they are bad
+     * lines. @throws `IMPORT_UNREADABLE`
+     */
+    import(
+      source: string | AsyncIterable<Uint8Array>,
+      options?: { readonly adopt?: boolean; readonly signal?: AbortSignal },
+    ): Promise<RunImport>;
   };
   readonly deployers: {
     flavors(): Promise<readonly Flavor[]>;

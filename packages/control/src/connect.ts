@@ -1,4 +1,6 @@
-import { MillraceError, type RunRecord } from "@millrace/core";
+import { createReadStream } from "node:fs";
+import { MillraceError, messageOf, type RunRecord } from "@millrace/core";
+import { importRuns } from "@millrace/store";
 import { runBatch } from "./batch-run.ts";
 import type { Client, ConnectOptions, DeployOptions, RunOptions, Source } from "./client.ts";
 import { Deployments } from "./deployments.ts";
@@ -54,6 +56,11 @@ export async function connect(options: ConnectOptions = {}): Promise<Client> {
             "Run `millrace run list` to see what there is. A run that has just ended is recorded within 50 ms.",
         });
       },
+      import: (source, call = {}) =>
+        importRuns(store, typeof source === "string" ? bytesOf(source) : source, {
+          ...call,
+          projectId: project.id,
+        }),
     },
     deployers: deployersOf(workspace),
     stacks: stacksOf(workspace),
@@ -78,6 +85,21 @@ export async function connect(options: ConnectOptions = {}): Promise<Client> {
     dev: (source, dev) => serveInForeground(devParts(workspace, source, dev.serving ?? {}), dev),
     close: () => store.close(),
   };
+}
+
+/** @throws MillraceError `IMPORT_UNREADABLE` */
+async function* bytesOf(file: string): AsyncGenerator<Uint8Array> {
+  try {
+    yield* createReadStream(file);
+  } catch (cause) {
+    throw new MillraceError({
+      class: "usage",
+      code: "IMPORT_UNREADABLE",
+      message: `${file} cannot be read: ${messageOf(cause)}.`,
+      action: "Name a file with a service's log lines or a spool.",
+      cause,
+    });
+  }
 }
 
 function devParts(

@@ -4,6 +4,7 @@ export type {
   Page,
   PageQuery,
   RunFilter,
+  RunImport,
   RunSummary,
 } from "@millrace/store";
 export type * from "./client.ts";

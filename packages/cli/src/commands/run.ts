@@ -1,10 +1,12 @@
 import { existsSync } from "node:fs";
 import { extname, resolve } from "node:path";
+import type { RunImport } from "@millrace/control";
 import { ERROR_CLASSES, RUN_STATUSES, type RunRecord, suggest } from "@millrace/core";
 import { defineCommand } from "../command.ts";
 import {
   argument,
   choice,
+  flag,
   moment,
   optionalArgument,
   rest,
@@ -22,7 +24,7 @@ import { sourceOf } from "./deploy.ts";
 
 export const run = defineCommand({
   name: "run",
-  summary: "Run a pipeline once as a batch run; list and show recorded runs",
+  summary: "Run a pipeline once as a batch run; list, show and import recorded runs",
   description:
     "A source is a path or a file that exists: `run list` lists runs, `run ./list` runs the module list. " +
     "Parameters are given as with `millrace invoke`.",
@@ -139,11 +141,58 @@ export const runShow = defineCommand({
   },
 });
 
+export const runImport = defineCommand({
+  name: "import",
+  summary: "Read runs back from a service's log or a spool into the store",
+  description:
+    "A service that has no store within reach records its runs as lines of its log. This reads those lines, whatever " +
+    "the platform put before them, or the lines of a spool; all others are skipped. Runs that are recorded already are " +
+    "left as they are, so the same file may be read twice.",
+  inputs: {
+    file: argument("<file>", "The log or spool; - reads standard input."),
+    adopt: flag(
+      "--adopt",
+      "Takes runs of other projects into this one, as after a move to another store.",
+    ),
+  },
+  examples: [
+    "run import service.log",
+    "deployment logs weather --output json | millrace run import -",
+  ],
+  run: async (context, { file, adopt }) => {
+    const client = await context.client();
+    const { stdin, directory } = context.terminal;
+    const source = file === "-" ? stdin.bytes : resolve(directory, file);
+    const done = await context.during("Reading runs", ({ signal }) =>
+      client.runs.import(source, { adopt, signal }),
+    );
+    return {
+      json: done,
+      text: () => formatImport(done),
+      exitCode: done.badLines === 0 ? 0 : ERROR_CLASSES.usage.exitCode,
+    };
+  },
+});
+
+function formatImport({ runs, recorded, skipped, badLines, bad }: RunImport): string {
+  const known = runs - recorded;
+  const lines = [
+    `${count(recorded, "run")} recorded, ${count(known, "run")} recorded before, ${count(skipped, "other line")} skipped.`,
+    ...bad.map(({ line, reason }) => `Line ${line} was not taken: ${reason}`),
+  ];
+  if (badLines > bad.length) lines.push(`… and ${count(badLines - bad.length, "more line")}.`);
+  return lines.join("\n");
+}
+
+function count(number: number, what: string): string {
+  return `${number} ${what}${number === 1 ? "" : "s"}`;
+}
+
 /** A word that cannot be a module is most likely a mistyped subcommand. */
 function checkSource(source: string, directory: string): void {
   const file = source.replace(/#[^#/\\]*$/, "");
   if (/[/\\]/.test(file) || extname(file) !== "" || existsSync(resolve(directory, file))) return;
-  const meant = suggest(source, ["list", "show"]);
+  const meant = suggest(source, ["list", "show", "import"]);
   throw usage(
     "SOURCE_UNKNOWN",
     `${JSON.stringify(source)} is neither a subcommand of run nor a file.`,
