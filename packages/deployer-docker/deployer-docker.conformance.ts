@@ -48,11 +48,11 @@ function engineBehindProxy(proxy: EngineProxy): Platform {
       tags: Labels ?? {},
       fingerprint: Id,
     })),
-    ...(await containers()).map(({ Names, Id, Labels, State }) => ({
+    ...(await containers()).map(({ Names, Id, Labels }) => ({
       kind: "container",
       name: nameOf(Names),
       tags: Labels,
-      fingerprint: `${Id} ${State}`,
+      fingerprint: Id,
     })),
   ];
   const remove = async ({ kind, name }: Pick<PlatformResource, "kind" | "name">): Promise<void> => {

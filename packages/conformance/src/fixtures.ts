@@ -126,7 +126,8 @@ class StandIn {
   };
 }
 
-function imageTargetOf(deployer: Partial<Deployer>): Pick<Deployer, "imageTarget"> {
+/** The one call of a deployer that not all have. */
+export function imageTargetOf(deployer: Partial<Deployer>): Pick<Deployer, "imageTarget"> {
   if (deployer.imageTarget === undefined) return {};
   return { imageTarget: deployer.imageTarget.bind(deployer) };
 }

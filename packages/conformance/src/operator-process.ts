@@ -5,6 +5,7 @@
 import { json } from "node:stream/consumers";
 import { connect } from "@millrace/control";
 import type { Deployer, DeployerContext, Flavor, Journal } from "@millrace/core";
+import { imageTargetOf } from "./fixtures.ts";
 import { loadFlavor } from "./harness.ts";
 import { orderSchema } from "./operator-order.ts";
 
@@ -34,6 +35,7 @@ const mortal: Flavor = {
   create: async (options): Promise<Deployer> => {
     const deployer = await flavor.create(options);
     return {
+      ...imageTargetOf(deployer),
       plan: (request, context) => deployer.plan(request, context),
       inspect: (target, context) => deployer.inspect(target, context),
       logs: (target, query, context) => deployer.logs(target, query, context),

@@ -14,7 +14,8 @@ import type {
 import { Engine } from "./engine.ts";
 import { engineDestination, enginePlatform } from "./engine-destination.ts";
 import { logsOf } from "./logs.ts";
-import { containerResource, LABELS, type Names, namesOf, networkResource } from "./names.ts";
+import { containerResource, LABELS, namesOf, networkResource } from "./names.ts";
+import { removeNetwork } from "./network.ts";
 import { observe } from "./observation.ts";
 import { planOf } from "./plan.ts";
 import { Provision } from "./provision.ts";
@@ -25,7 +26,7 @@ import {
   type SecretDigests,
 } from "./service-container.ts";
 import type { DockerSettings } from "./settings.ts";
-import { look, type Sight } from "./sight.ts";
+import { listNetworks, look, type Sight } from "./sight.ts";
 
 /** How long requests in flight may take when a deployment goes, in seconds; then its container is killed. */
 const LAST_DRAIN_SECONDS = 35;
@@ -85,7 +86,7 @@ export class DockerDeployer implements Deployer<DockerSettings> {
     await removeServices(engine, sight, context);
     if (sight.door !== null) await engine.removeContainer(names.door);
     await removeVolumes(engine, target);
-    if (sight.network !== null) await removeNetwork(engine, names);
+    for (const { Id } of await listNetworks(engine, names)) await removeNetwork(engine, Id);
     for (const name of [names.service, names.next, names.door])
       await context.journal.gone(containerResource(name));
     await context.journal.gone(networkResource(names));
@@ -128,12 +129,6 @@ async function removeVolumes(engine: Engine, { id }: DeploymentTarget): Promise<
   );
   for (const { Name } of Volumes ?? [])
     await engine.find(`remove the volume ${Name}`, () => engine.docker.getVolume(Name).remove());
-}
-
-async function removeNetwork(engine: Engine, { network }: Names): Promise<void> {
-  await engine.find(`remove the network ${network}`, () =>
-    engine.docker.getNetwork(network).remove(),
-  );
 }
 
 /** What is known of the secrets of the container that serves. */

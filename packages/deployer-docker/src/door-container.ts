@@ -4,7 +4,7 @@ import type { DeploymentTarget } from "@millrace/core";
 import type { ContainerCreateOptions } from "dockerode";
 import type { ArchiveFile } from "./archive.ts";
 import { ROUTE_FILE, type Route } from "./door-files.ts";
-import { LABELS, labelsOf, type Names } from "./names.ts";
+import { LABELS, labelsOf } from "./names.ts";
 
 /** Where the door's program and its files lie in its container. */
 export const DOOR_FOLDER = "/millrace-door";
@@ -20,6 +20,12 @@ export interface Endpoint {
   readonly port: number;
 }
 
+/** What a container is called, and the id of the network that it is in. */
+export interface Place {
+  readonly name: string;
+  readonly network: string;
+}
+
 /** The forwarder's program, which needs nothing but Node, and what tells one version of it from another. */
 export async function doorProgram(): Promise<{ readonly code: string; readonly version: string }> {
   const code = await readFile(new URL("./door.js", import.meta.url), "utf8");
@@ -28,13 +34,13 @@ export async function doorProgram(): Promise<{ readonly code: string; readonly v
 
 export function doorOptions(
   deployment: DeploymentTarget,
-  names: Names,
+  { name, network }: Place,
   endpoint: Endpoint,
   image: string,
   version: string,
 ): ContainerCreateOptions & { readonly name: string } {
   return {
-    name: names.door,
+    name,
     Image: image,
     Entrypoint: ["node", ...NODE_OPTIONS, `${DOOR_FOLDER}/${PROGRAM}`],
     Cmd: [DOOR_FOLDER, String(PORT)],
@@ -46,7 +52,7 @@ export function doorOptions(
     },
     ExposedPorts: { [`${PORT}/tcp`]: {} },
     HostConfig: {
-      NetworkMode: names.network,
+      NetworkMode: network,
       PortBindings: {
         [`${PORT}/tcp`]: [{ HostIp: endpoint.bind, HostPort: String(endpoint.port) }],
       },

@@ -51,8 +51,24 @@ function howItEnded({ status, exitCode, outOfMemory, fault, restarts }: Service)
 }
 
 function lastWords(logs: readonly string[]): string {
-  const last = logs.at(-1);
-  return last === undefined ? " It wrote nothing." : ` Its last line: ${last.slice(0, 500)}`;
+  const last = logs.map(wordsOf).findLast((words) => words !== null);
+  return last === undefined || last === null
+    ? " It wrote nothing."
+    : ` Its last words: ${last.slice(0, 300)}`;
+}
+
+const lineSchema = z.looseObject({ msg: z.string(), run: z.unknown().optional() });
+
+/** What a line says to a person; null for one that records a run. */
+function wordsOf(line: string): string | null {
+  if (!line.startsWith("{")) return line;
+  try {
+    const { data } = lineSchema.safeParse(JSON.parse(line));
+    if (data === undefined) return line;
+    return data.run === undefined ? data.msg : null;
+  } catch {
+    return line;
+  }
 }
 
 /** Why a container that runs is not ready in time. */

@@ -1,7 +1,7 @@
 import type { FieldChange, JsonValue, Plan, ResourceChange } from "@millrace/core";
 import { containerResource, type Names, networkResource } from "./names.ts";
 import { digestsOf, type Request, type SecretDigests, specOf } from "./service-container.ts";
-import { type Service, type Sight, servingOf } from "./sight.ts";
+import { type Door, type Service, type Sight, servingOf } from "./sight.ts";
 import { mustMove } from "./step.ts";
 
 /** What provision would do with what exists. */
@@ -45,12 +45,9 @@ function doorChange(names: Names, sight: Sight, { settings }: Request): Resource
     ];
     return { ...resource, action: "replace", fields };
   }
-  if (door.status !== "running")
-    return {
-      ...resource,
-      action: "update",
-      fields: difference("status", door.status, "running"),
-    };
+  const status = statusOf(door);
+  if (status !== "running")
+    return { ...resource, action: "update", fields: difference("status", status, "running") };
   return { ...resource, action: "no-op", fields: [] };
 }
 
@@ -71,20 +68,26 @@ function serviceChanges(
   return [{ ...resource, action: "update", fields }, ...leftover];
 }
 
+/** The engine's word, unless it runs and cannot be reached. */
+function statusOf({ joined, status }: Door | Service): string {
+  return status === "running" && !joined ? "outside of its network" : status;
+}
+
 /** That the key differs is shown, and nothing that says which it is. */
 const KEY_HASH = "service.authKeyHash";
 
 function fieldsOf(
-  { revision, spec, status }: Service,
+  service: Service,
   request: Request,
   secrets: SecretDigests | null,
 ): FieldChange[] {
+  const { revision, spec } = service;
   const before = flatten(spec);
   const after = flatten(specOf(request));
   return [
     ...difference("revision", revision, request.revision),
     ...(revision === request.revision
-      ? [{ field: "status", before: status, after: "running" }]
+      ? [{ field: "status", before: statusOf(service), after: "serving" }]
       : []),
     ...[...new Set([...before.keys(), ...after.keys()])]
       .sort()

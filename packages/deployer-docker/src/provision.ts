@@ -17,6 +17,7 @@ import type { Engine } from "./engine.ts";
 import { exitError, FAILURE_FILE, notReadyError, writeFailure } from "./failure.ts";
 import { listeningAddresses } from "./listening.ts";
 import { containerResource, hostOf, labelsOf, type Names, networkResource } from "./names.ts";
+import { removeNetwork } from "./network.ts";
 import { rememberedEndpoint } from "./observation.ts";
 import { portsToTry } from "./port-choice.ts";
 import {
@@ -26,7 +27,7 @@ import {
   serviceOptions,
   startTimeoutMs,
 } from "./service-container.ts";
-import { hasEnded, look, type Service, type Sight } from "./sight.ts";
+import { hasEnded, listNetworks, look, type Service, type Sight } from "./sight.ts";
 import { nextStep, type Step } from "./step.ts";
 
 const POLL_MS = 100;
@@ -83,7 +84,7 @@ export class Provision {
         await this.#createNetwork();
         break;
       case "create door":
-        await this.#createDoor();
+        await this.#createDoor(step.network);
         break;
       case "start door":
         await this.#engine.startContainer(this.#names.door);
@@ -102,7 +103,10 @@ export class Provision {
         await this.#rename(step.service);
         break;
       case "create":
-        await this.#createService(this.#names[step.name]);
+        await this.#createService(this.#names[step.name], step.network);
+        break;
+      case "start":
+        await this.#startService(step.service.name, step.service.id);
         break;
       case "await":
         return this.#bringIntoService(step.service, sight);
@@ -118,26 +122,26 @@ export class Provision {
   async #createNetwork(): Promise<void> {
     const resource = networkResource(this.#names);
     await this.#context.journal.intend(resource);
-    const { id } = await this.#engine.ask(
-      `create the network ${resource.name}`,
-      ({ abortSignal }) =>
-        this.#engine.docker.createNetwork({
-          Name: resource.name,
-          CheckDuplicate: true,
-          Labels: labelsOf(this.#target, "network"),
-          abortSignal,
-        }),
+    await this.#engine.ask(`create the network ${resource.name}`, ({ abortSignal }) =>
+      this.#engine.docker.createNetwork({
+        Name: resource.name,
+        CheckDuplicate: true,
+        Labels: labelsOf(this.#target, "network"),
+        abortSignal,
+      }),
     );
-    await this.#context.journal.present(resource, id);
+    const [first, ...others] = await listNetworks(this.#engine, this.#names);
+    for (const { Id } of others) await removeNetwork(this.#engine, Id);
+    if (first !== undefined) await this.#context.journal.present(resource, first.Id);
   }
 
   /** Tries ports until one is free; a wanted one has to be. */
-  async #createDoor(): Promise<void> {
+  async #createDoor(network: string): Promise<void> {
     const { settings } = this.#request;
     const ports = portsToTry(this.#target.id, settings, rememberedEndpoint(this.#target));
     for (const [index, port] of ports.entries()) {
       try {
-        return await this.#openDoor({ bind: settings.bind, port });
+        return await this.#openDoor({ bind: settings.bind, port }, network);
       } catch (error) {
         const isLast = index === ports.length - 1;
         if (!isMillraceError(error) || error.code !== "PORT_IN_USE") throw error;
@@ -147,7 +151,7 @@ export class Provision {
     }
   }
 
-  async #openDoor(endpoint: Endpoint): Promise<void> {
+  async #openDoor(endpoint: Endpoint, network: string): Promise<void> {
     const { artefact } = this.#request;
     if (artefact.kind !== "image") throw new TypeError("the flavor declares that it runs images");
     const resource = containerResource(this.#names.door);
@@ -155,7 +159,13 @@ export class Provision {
     this.#context.progress(`Opening port ${endpoint.port}`);
     await this.#context.journal.intend(resource);
     const id = await this.#engine.createContainer(
-      doorOptions(this.#target, this.#names, endpoint, artefact.reference, version),
+      doorOptions(
+        this.#target,
+        { name: resource.name, network },
+        endpoint,
+        artefact.reference,
+        version,
+      ),
     );
     const route = { sequence: 0, target: null, candidate: null };
     await this.#engine.putFiles(resource.name, "/", doorFiles(code, route));
@@ -163,16 +173,19 @@ export class Provision {
     await this.#context.journal.present(resource, id);
   }
 
-  async #createService(name: string): Promise<void> {
-    const { secrets } = this.#request;
-    const resource = containerResource(name);
+  async #createService(name: string, network: string): Promise<void> {
     this.#context.progress("Starting the container");
     await this.#tellDoor([{ path: FAILURE_FILE, content: "null", mode: 0o644 }]);
-    await this.#context.journal.intend(resource);
-    const id = await this.#engine.createContainer(serviceOptions(this.#request, this.#names, name));
+    await this.#context.journal.intend(containerResource(name));
+    const id = await this.#engine.createContainer(serviceOptions(this.#request, { name, network }));
     this.#created = true;
+    await this.#startService(name, id);
+  }
+
+  async #startService(name: string, id: string): Promise<void> {
+    const { secrets, settings } = this.#request;
     try {
-      for (const network of this.#request.settings.networks) await this.#join(name, network);
+      for (const network of settings.networks) await this.#join(name, network);
       if (Object.keys(secrets).length > 0)
         await this.#engine.putFiles(name, SECRETS_FOLDER, secretFiles(secrets));
       await this.#engine.startContainer(name);
@@ -180,12 +193,18 @@ export class Provision {
       if (isMillraceError(error) && error.class !== "unreachable") await this.#remove(name);
       throw error;
     }
-    await this.#context.journal.present(resource, id);
+    await this.#context.journal.present(containerResource(name), id);
   }
 
+  /** One that it has joined already answers with 403. */
   #join(container: string, network: string): Promise<unknown> {
     return this.#engine.ask(`join the network ${network}`, () =>
-      this.#engine.docker.getNetwork(network).connect({ Container: container }),
+      this.#engine.docker
+        .getNetwork(network)
+        .connect({ Container: container })
+        .catch((thrown: { readonly statusCode?: number }) => {
+          if (thrown.statusCode !== 403) throw thrown;
+        }),
     );
   }
 

@@ -10,8 +10,8 @@ import {
 import type { ContainerCreateOptions, HostConfig } from "dockerode";
 import { z } from "zod";
 import type { ArchiveFile } from "./archive.ts";
-import { PORT } from "./door-container.ts";
-import { hostOf, LABELS, labelsOf, type Names } from "./names.ts";
+import { type Place, PORT } from "./door-container.ts";
+import { hostOf, LABELS, labelsOf } from "./names.ts";
 import { bytesOf, type DockerSettings } from "./settings.ts";
 
 /** Where a service finds its secrets: a volume that only its container has. */
@@ -55,8 +55,7 @@ function serviceSpec(config: string): JsonValue {
 
 export function serviceOptions(
   request: Request,
-  names: Names,
-  name: string,
+  { name, network }: Place,
 ): ContainerCreateOptions & { readonly name: string } {
   const { artefact, deployment, revision, settings, snapshot } = request;
   if (artefact.kind !== "image") throw new TypeError("the flavor declares that it runs images");
@@ -71,9 +70,9 @@ export function serviceOptions(
       [LABELS.snapshot]: snapshot.id,
       [LABELS.spec]: JSON.stringify(specOf(request)),
     },
-    HostConfig: hostConfig(request, names),
+    HostConfig: hostConfig(request, network),
     NetworkingConfig: {
-      EndpointsConfig: { [names.network]: { Aliases: [hostOf(revision)] } },
+      EndpointsConfig: { [network]: { Aliases: [hostOf(revision)] } },
     },
     StopSignal: "SIGTERM",
   };
@@ -91,11 +90,11 @@ function environmentOf({ environment, secrets, settings }: Request): string[] {
   return Object.entries(variables).map(([name, value]) => `${name}=${value}`);
 }
 
-function hostConfig({ deployment, secrets, settings }: Request, names: Names): HostConfig {
+function hostConfig({ deployment, secrets, settings }: Request, network: string): HostConfig {
   const { cpus, gpus, memory, shmSize } = settings;
   return {
     ...settings.runOptions,
-    NetworkMode: names.network,
+    NetworkMode: network,
     // A candidate that dies stays dead, so that why it died can be told; it gets its policy once it serves.
     RestartPolicy: { Name: "no" },
     Init: true,

@@ -45,7 +45,7 @@ export const settingsSchema = z.strictObject({
     description:
       "Repository that images are pushed to and that the engine pulls from, such as registry.example.com/team/app. Default: images are handed to the engine directly.",
   }),
-  image: imageSettingsSchema.prefault({}),
+  image: imageSettingsSchema.prefault({}).meta({ description: "How the image is made." }),
   bind: z
     .string()
     .refine((address) => isIP(address) !== 0, "must be an IP address, such as 127.0.0.1 or 0.0.0.0")

@@ -1,5 +1,5 @@
 import { type DeploymentTarget, type JsonValue, MillraceError } from "@millrace/core";
-import type { ContainerInspectInfo } from "dockerode";
+import type { ContainerInspectInfo, NetworkInspectInfo } from "dockerode";
 import { z } from "zod";
 import { DOOR_FOLDER, type Endpoint } from "./door-container.ts";
 import { type DoorState, STATE_FILE, stateSchema } from "./door-files.ts";
@@ -21,12 +21,15 @@ export interface Service {
   /** Why the engine could not start it; empty otherwise. */
   readonly fault: string;
   readonly restarts: number;
+  /** That it is in the deployment's network, which somebody may have removed from under it. */
+  readonly joined: boolean;
 }
 
 export interface Door {
   readonly id: string;
   readonly endpoint: Endpoint;
   readonly status: string;
+  readonly joined: boolean;
   readonly state: DoorState | null;
   /** How the newest roll-out failed. */
   readonly failure: Failure | null;
@@ -42,9 +45,7 @@ export interface Sight {
 
 export async function look(engine: Engine, target: DeploymentTarget, names: Names): Promise<Sight> {
   const [network, door, service, next] = await Promise.all([
-    engine.find(`look at the network ${names.network}`, () =>
-      engine.docker.getNetwork(names.network).inspect(),
-    ),
+    findNetwork(engine, names),
     engine.inspectContainer(names.door),
     engine.inspectContainer(names.service),
     engine.inspectContainer(names.next),
@@ -55,10 +56,26 @@ export async function look(engine: Engine, target: DeploymentTarget, names: Name
       mustBeOurs(target, `container ${container.Name.slice(1)}`, container.Config.Labels);
   return {
     network: network === null ? null : { id: network.Id },
-    door: door === null ? null : await readDoor(engine, door),
-    service: service === null ? null : readService(service),
-    next: next === null ? null : readService(next),
+    door: door === null ? null : await readDoor(engine, door, network),
+    service: service === null ? null : readService(service, network),
+    next: next === null ? null : readService(next, network),
   };
+}
+
+/** All networks of the name: the engine lets two deploys at the same time make two of them. */
+export async function listNetworks(
+  engine: Engine,
+  { network }: Pick<Names, "network">,
+): Promise<readonly NetworkInspectInfo[]> {
+  const found = await engine.ask("list networks", () =>
+    engine.docker.listNetworks({ filters: { name: [network] } }),
+  );
+  return found.filter(({ Name }) => Name === network).sort((a, b) => (a.Id < b.Id ? -1 : 1));
+}
+
+/** The one that counts is the same for everybody who looks. */
+async function findNetwork(engine: Engine, names: Names): Promise<NetworkInspectInfo | null> {
+  return (await listNetworks(engine, names))[0] ?? null;
 }
 
 /** Somebody else's things are never touched, whatever they are called. */
@@ -80,20 +97,24 @@ const endpointSchema = z.object({ bind: z.string(), port: z.int() });
 
 async function readDoor(
   engine: Engine,
-  { Config, Id, Name, State }: ContainerInspectInfo,
+  container: ContainerInspectInfo,
+  network: NetworkInspectInfo | null,
 ): Promise<Door> {
+  const { Config, Id, Name, State } = container;
   const files = await engine.getFiles(Name.slice(1), DOOR_FOLDER);
   const state = files?.get(STATE_FILE);
   return {
     id: Id,
     endpoint: endpointSchema.parse(JSON.parse(Config.Labels[LABELS.spec] ?? "null")),
     status: State.Status,
+    joined: hasJoined(container, network),
     state: state === undefined ? null : (stateSchema.safeParse(JSON.parse(state)).data ?? null),
     failure: readFailure(files?.get(FAILURE_FILE)),
   };
 }
 
-function readService({ Config, Id, Name, RestartCount, State }: ContainerInspectInfo): Service {
+function readService(container: ContainerInspectInfo, network: NetworkInspectInfo | null): Service {
+  const { Config, Id, Name, RestartCount, State } = container;
   return {
     name: Name.slice(1),
     id: Id,
@@ -105,14 +126,25 @@ function readService({ Config, Id, Name, RestartCount, State }: ContainerInspect
     outOfMemory: State.OOMKilled,
     fault: State.Error,
     restarts: RestartCount,
+    joined: hasJoined(container, network),
   };
+}
+
+/** By the network's id, since another network of the name is not the same. One that was never started has none yet. */
+function hasJoined(
+  { NetworkSettings, State }: ContainerInspectInfo,
+  network: NetworkInspectInfo | null,
+): boolean {
+  if (network === null) return false;
+  if (State.Status !== "running") return true;
+  return Object.values(NetworkSettings.Networks).some(({ NetworkID }) => NetworkID === network.Id);
 }
 
 /** The container that the door hands connections to, if it runs. */
 export function servingOf({ door, service, next }: Sight): Service | null {
-  if (door === null || door.status !== "running") return null;
+  if (door === null || door.status !== "running" || !door.joined) return null;
   const target = targetOf(door.state, service, next);
-  return target?.status === "running" ? target : null;
+  return target?.status === "running" && target.joined ? target : null;
 }
 
 /** The container that the door's route names, whatever became of it. */

@@ -1,16 +1,20 @@
 import type { DockerSettings } from "./settings.ts";
-import { hasEnded, type Service, type Sight, targetOf } from "./sight.ts";
+import { hasEnded, type Service, type Sight, servingOf, targetOf } from "./sight.ts";
 
 /** One step on the way to a revision. */
 export type Step =
-  | { readonly do: "create network" | "create door" | "remove door" | "start door" }
+  | { readonly do: "create network" | "remove door" | "start door" }
+  /** Networks go by their id, since two may have one name. */
+  | { readonly do: "create door"; readonly network: string }
   /** A container that nobody is sent to. */
   | { readonly do: "remove"; readonly service: Service }
   /** Nobody is sent to it any more; what it has begun it may finish. */
   | { readonly do: "drain"; readonly service: Service }
   /** It serves, and takes the name of the one before it. */
   | { readonly do: "rename"; readonly service: Service }
-  | { readonly do: "create"; readonly name: "service" | "next" }
+  | { readonly do: "create"; readonly name: "service" | "next"; readonly network: string }
+  /** It was created; what is missing is given to it, and it is started. */
+  | { readonly do: "start"; readonly service: Service }
   /** Waits until it is ready, and then sends everybody there. */
   | { readonly do: "await"; readonly service: Service }
   /** It serves, and what failed before is over. */
@@ -28,23 +32,28 @@ export function nextStep(
 ): Step {
   const { door, network, next, service } = sight;
   if (network === null) return { do: "create network" };
-  if (door === null) return { do: "create door" };
+  if (door === null) return { do: "create door", network: network.id };
   // Only when it was never started was it not given all its files.
-  if (door.status === "created" || mustMove(sight, settings)) return { do: "remove door" };
+  if (door.status === "created" || !door.joined || mustMove(sight, settings))
+    return { do: "remove door" };
   if (door.status !== "running") return { do: "start door" };
   const target = targetOf(door.state, service, next);
   // A switch that was interrupted: what serves is not what is called so.
   if (next !== null && target === next)
     return service === null ? { do: "rename", service: next } : { do: "drain", service };
-  if (service !== null && target === service && service.status === "running") {
+  if (service !== null && service === servingOf(sight)) {
     if (next !== null && !mayServe(next, revision)) return { do: "remove", service: next };
     if (service.revision === revision && next === null)
       return door.failure === null ? { do: "nothing" } : { do: "forget failure" };
-    return next === null ? { do: "create", name: "next" } : { do: "await", service: next };
+    return next === null ? { do: "create", name: "next", network: network.id } : goOn(next);
   }
   if (next !== null) return { do: "remove", service: next };
-  if (service === null) return { do: "create", name: "service" };
-  return mayServe(service, revision) ? { do: "await", service } : { do: "remove", service };
+  if (service === null) return { do: "create", name: "service", network: network.id };
+  return mayServe(service, revision) ? goOn(service) : { do: "remove", service };
+}
+
+function goOn(service: Service): Step {
+  return service.status === "created" ? { do: "start", service } : { do: "await", service };
 }
 
 /** The door cannot be given another address. */
@@ -56,12 +65,11 @@ export function mustMove(
   return bind !== door.endpoint.bind || (port !== undefined && port !== door.endpoint.port);
 }
 
-/** A container that was created and not started has perhaps not been given its secrets. */
 function mayServe(service: Service, revision: string): boolean {
   return (
     service.revision === revision &&
+    service.joined &&
     !hasEnded(service) &&
-    service.status !== "created" &&
     service.status !== "paused" &&
     service.status !== "removing"
   );

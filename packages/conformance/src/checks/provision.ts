@@ -109,8 +109,17 @@ export const provisionChecks = [
     async (bench) => {
       const subject = await bench.subject();
       const request = subject.request("slow");
-      const first = await subject.provision(request);
-      assert.notEqual(first.rollout?.phase, "complete", "the slow roll-out was complete at once");
+      // A deployer may wait for the end, or come back at once: then the abort has nothing to do.
+      const operator = new AbortController();
+      const first = subject.provision(request, operator.signal).catch(() => null);
+      const seen = await bench.until(
+        "the roll-out is under way",
+        () => subject.inspect(),
+        ({ rollout }) => rollout?.revision === request.revision,
+      );
+      assert.notEqual(seen.rollout?.phase, "complete", "the slow roll-out was complete at once");
+      operator.abort(new Error("the operator goes away"));
+      await first;
       const before = await fingerprints(bench);
       await subject.provision(request);
       assert.deepEqual(await fingerprints(bench), before, "the roll-out was begun anew");

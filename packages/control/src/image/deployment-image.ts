@@ -3,10 +3,8 @@ import {
   type EngineDestination,
   type EngineImage,
   type ImageArtefact,
-  type ImagePlatform,
   type ImageTarget,
   isMillraceError,
-  MillraceError,
   type ReadContext,
   type RegistryDestination,
   type SnapshotManifest,
@@ -17,9 +15,9 @@ import { baseFromDockerfile } from "./dockerfile.ts";
 import { bundleRuntime, RUNTIME_ENTRY } from "./runtime-bundle.ts";
 
 /** Where things lie in an image. Packages are found from the snapshot's folder upwards. */
-const RUNTIME_FOLDER = "/millrace/runtime";
-const SNAPSHOT_FOLDER = "/millrace/snapshot";
-const PACKAGES_FOLDER = "/millrace/node_modules";
+const FOLDER = "/millrace";
+const RUNTIME_FOLDER = `${FOLDER}/runtime`;
+const SNAPSHOT_FOLDER = `${FOLDER}/snapshot`;
 const PORT = 8080;
 /** The user `node` of the official images, and nobody in others. */
 const USER = "1000:1000";
@@ -61,7 +59,7 @@ async function assemble(
   const { assembleImage } = await import("@millrace/image");
   const [base, layers] = await Promise.all([
     findBase(workspace, target, context),
-    layersOf(workspace, snapshot, target),
+    layersOf(workspace, snapshot, target, context),
   ]);
   return assembleImage({
     base,
@@ -118,35 +116,28 @@ async function findBase(
 
 /** In order of how seldom they change. */
 async function layersOf(
-  { artifacts, fingerprints, loaded }: Workspace,
+  workspace: Workspace,
   { id, manifest }: SnapshotToRun,
   { platform }: ImageTarget,
+  context: ReadContext,
 ): Promise<LayerInput[]> {
-  const { filesIn } = await import("@millrace/image");
+  const { artifacts, fingerprints, loaded } = workspace;
+  const { filesIn, installDependencies } = await import("@millrace/image");
   const runtime = await bundleRuntime(join(loaded.home, "cache", "runtimes"), fingerprints);
-  const layers: LayerInput[] = [{ name: "runtime", files: await filesIn(runtime, RUNTIME_FOLDER) }];
-  if (Object.keys(manifest.externals).length > 0) {
-    if (!isThisMachine(platform)) throw otherPlatform(manifest, platform);
-    const packages = join(artifacts.folderToRun(id, manifest), "node_modules");
-    layers.push({ name: "dependencies", files: await filesIn(packages, PACKAGES_FOLDER) });
-  }
-  const code = await filesIn(artifacts.directory(id), SNAPSHOT_FOLDER);
-  return [...layers, { name: "code", files: code }];
-}
-
-function isThisMachine({ os, architecture }: ImagePlatform): boolean {
-  const here = process.arch === "x64" ? "amd64" : process.arch;
-  return process.platform === os && here === architecture;
-}
-
-function otherPlatform({ externals }: SnapshotManifest, platform: ImagePlatform): MillraceError {
-  const packages = Object.keys(externals).join(", ");
-  return new MillraceError({
-    class: "usage",
-    code: "DEPENDENCIES_OTHER_PLATFORM",
-    message: `The pipeline needs native packages (${packages}), which are installed here for ${process.platform}/${process.arch} and not for ${platform.os}/${platform.architecture}.`,
-    action: "Deploy from a machine of that kind.",
+  const packages = await installDependencies({
+    packages: manifest.externals,
+    from: artifacts.folderToRun(id, manifest),
+    platform,
+    at: FOLDER,
+    cacheDirectory: imageCache(workspace),
+    ...context,
   });
+  const code = await filesIn(artifacts.directory(id), SNAPSHOT_FOLDER);
+  return [
+    { name: "runtime", files: await filesIn(runtime, RUNTIME_FOLDER) },
+    { name: "dependencies", files: packages },
+    { name: "code", files: code },
+  ];
 }
 
 function forEngine(image: Image, destination: EngineDestination): DeploymentImage {
