@@ -11,7 +11,7 @@ import type {
   Plan,
   ReadContext,
 } from "@millrace/core";
-import { Engine } from "./engine.ts";
+import { type Engine, EngineAccess } from "./engine.ts";
 import { engineDestination, enginePlatform } from "./engine-destination.ts";
 import { logsOf } from "./logs.ts";
 import { containerResource, LABELS, namesOf, networkResource } from "./names.ts";
@@ -33,30 +33,30 @@ const LAST_DRAIN_SECONDS = 35;
 
 /** Runs each deployment as containers of a Docker engine. */
 export class DockerDeployer implements Deployer<DockerSettings> {
-  readonly #settings: DockerSettings;
+  readonly #engine: EngineAccess;
 
   constructor({ settings }: DeployerOptions<DockerSettings>) {
-    this.#settings = settings;
+    this.#engine = new EngineAccess(settings.engine);
   }
 
   async imageTarget(
     { settings }: Pick<DeploymentRequest<DockerSettings>, "settings">,
     context: ReadContext,
   ): Promise<ImageTarget> {
-    const engine = this.#engine(context);
+    const engine = await this.#engine.open(context);
     const platform = await enginePlatform(engine, settings.image.architecture);
     return {
       image: settings.image,
       platform,
       destination:
         settings.registry === undefined
-          ? engineDestination(this.#settings.engine)
+          ? engineDestination(this.#engine)
           : { kind: "registry", repository: settings.registry, credentials: null },
     };
   }
 
   async plan(request: DeploymentRequest<DockerSettings>, context: ReadContext): Promise<Plan> {
-    const engine = this.#engine(context);
+    const engine = await this.#engine.open(context);
     const names = namesOf(request.deployment);
     const sight = await look(engine, request.deployment, names);
     return planOf(names, sight, request, await readSecretDigests(engine, sight));
@@ -66,21 +66,21 @@ export class DockerDeployer implements Deployer<DockerSettings> {
     request: DeploymentRequest<DockerSettings>,
     context: DeployerContext,
   ): Promise<Observation> {
-    const engine = this.#engine(context);
+    const engine = await this.#engine.open(context);
     const names = namesOf(request.deployment);
     const sight = await new Provision(engine, names, request, context).run();
     return observe(engine, engine.host, names, request.deployment, sight);
   }
 
   async inspect(target: DeploymentTarget, context: ReadContext): Promise<Observation> {
-    const engine = this.#engine(context);
+    const engine = await this.#engine.open(context);
     const names = namesOf(target);
     return observe(engine, engine.host, names, target, await look(engine, target, names));
   }
 
   /** Waits until requests in flight are answered and all is gone; the signal bounds that. */
   async deprovision(target: DeploymentTarget, context: DeployerContext): Promise<Observation> {
-    const engine = this.#engine(context);
+    const engine = await this.#engine.open(context);
     const names = namesOf(target);
     const sight = await look(engine, target, names);
     await removeServices(engine, sight, context);
@@ -98,11 +98,7 @@ export class DockerDeployer implements Deployer<DockerSettings> {
     query: LogQuery,
     context: ReadContext,
   ): AsyncGenerator<LogLine> {
-    yield* logsOf(this.#engine(context), target, namesOf(target), query, context);
-  }
-
-  #engine(context: ReadContext): Engine {
-    return new Engine(this.#settings.engine, context);
+    yield* logsOf(await this.#engine.open(context), target, namesOf(target), query, context);
   }
 }
 

@@ -1,15 +1,14 @@
 import { Readable } from "node:stream";
-import { buffer } from "node:stream/consumers";
 import {
   ARCHITECTURES,
   type EngineDestination,
   type EngineImage,
   type ImagePlatform,
   MillraceError,
-  type ReadContext,
 } from "@millrace/core";
 import { z } from "zod";
-import { Engine } from "./engine.ts";
+import type { Engine, EngineAccess } from "./engine.ts";
+import { readProgress } from "./engine-progress.ts";
 
 /** Repository that images are tagged with in the engine. */
 const REPOSITORY = "millrace";
@@ -39,14 +38,15 @@ const imageSchema = z.looseObject({
 });
 
 /** The engine as a place that images are handed to. */
-export function engineDestination(url: string | undefined): EngineDestination {
+export function engineDestination(access: EngineAccess): EngineDestination {
   return {
     kind: "engine",
     repository: REPOSITORY,
-    find: (reference, context) => findImage(new Engine(url, context), reference),
-    load: (reference, archive, context) => load(new Engine(url, context), reference, archive),
-    build: (reference, archive, platform, context) =>
-      build(new Engine(url, context), reference, archive, platform, context),
+    find: async (reference, context) => findImage(await access.open(context), reference),
+    load: async (reference, archive, context) =>
+      load(await access.open(context), reference, archive),
+    build: async (reference, archive, platform, context) =>
+      build(await access.open(context), reference, archive, platform),
   };
 }
 
@@ -59,48 +59,44 @@ async function findImage(engine: Engine, reference: string): Promise<EngineImage
   return { os: Os, architecture: Architecture, diffIds: RootFS.Layers, config: Config };
 }
 
-async function load(
+/** Sends a tar and reads the engine's answer to its end. */
+async function send(
+  engine: Engine,
+  what: string,
+  archive: AsyncIterable<Uint8Array>,
+  call: (body: Readable, options: { abortSignal: AbortSignal }) => Promise<NodeJS.ReadableStream>,
+): Promise<void> {
+  const body = Readable.from(archive, { objectMode: false });
+  try {
+    await engine.ask(what, async (options) => readProgress(await call(body, options), what));
+  } finally {
+    // A call that failed has perhaps not read it all.
+    body.destroy();
+  }
+}
+
+function load(
   engine: Engine,
   reference: string,
   archive: AsyncIterable<Uint8Array>,
 ): Promise<void> {
-  await engine.ask(`load the image ${reference}`, async () => {
-    const answer = await engine.docker.loadImage(Readable.from(archive), { quiet: true });
-    mustHaveWorked(await buffer(answer), `load the image ${reference}`);
-  });
+  return send(engine, `load the image ${reference}`, archive, (body, options) =>
+    engine.docker.loadImage(body, { ...options, quiet: true }),
+  );
 }
 
-async function build(
+function build(
   engine: Engine,
   reference: string,
   archive: AsyncIterable<Uint8Array>,
   { os, architecture }: ImagePlatform,
-  context: ReadContext,
 ): Promise<void> {
-  await engine.ask(`build the image ${reference}`, async ({ abortSignal }) => {
-    const answer = await engine.docker.buildImage(Readable.from(archive), {
+  return send(engine, `build the image ${reference}`, archive, (body, options) =>
+    engine.docker.buildImage(body, {
+      ...options,
       t: reference,
       platform: `${os}/${architecture}`,
-      abortSignal,
-    });
-    context.progress(`Building ${reference}`);
-    mustHaveWorked(await buffer(answer), `build the image ${reference}`);
-  });
-}
-
-const progressSchema = z.looseObject({ error: z.string() });
-
-/** The engine answers 200 and tells in its stream of JSON lines what went wrong. */
-function mustHaveWorked(stream: Buffer, what: string): void {
-  for (const line of stream.toString("utf8").split(/\r?\n/)) {
-    if (!line.startsWith("{")) continue;
-    const { data } = progressSchema.safeParse(JSON.parse(line));
-    if (data === undefined) continue;
-    throw new MillraceError({
-      class: "platform",
-      code: "IMAGE_REFUSED",
-      message: `The Docker engine cannot ${what}: ${data.error}.`,
-      action: "Correct what the engine names and deploy again.",
-    });
-  }
+      forcerm: true,
+    }),
+  );
 }

@@ -2,8 +2,29 @@ import type { ReadContext } from "@millrace/core";
 import type Docker from "dockerode";
 import type { Container, ContainerCreateOptions, ContainerInspectInfo } from "dockerode";
 import { type ArchiveFile, packFiles, unpackFiles } from "./archive.ts";
-import { connectEngine } from "./connection.ts";
+import { connectEngine, type EngineConnection, mustBeNewEnough } from "./connection.ts";
 import { engineError, isMissing } from "./engine-errors.ts";
+
+/** The way to one engine, which is looked for and asked for its version at the first call. */
+export class EngineAccess {
+  readonly #url: string | undefined;
+  #connection: EngineConnection | null = null;
+
+  /** @param url Default: where Docker's own command would look. */
+  constructor(url: string | undefined) {
+    this.#url = url;
+  }
+
+  /** An engine whose calls obey the context's signal. */
+  async open(context: Pick<ReadContext, "signal">): Promise<Engine> {
+    if (this.#connection !== null) return new Engine(this.#connection, context);
+    const connection = await connectEngine(this.#url);
+    const engine = new Engine(connection, context);
+    mustBeNewEnough(await engine.ask("tell its version", () => connection.docker.version()));
+    this.#connection = connection;
+    return engine;
+  }
+}
 
 /** The engine's calls that the deployer makes, each bounded by the caller's signal, with errors that say what to do. */
 export class Engine {
@@ -12,8 +33,7 @@ export class Engine {
   readonly host: string | null;
   readonly #signal: AbortSignal;
 
-  constructor(engine: string | undefined, { signal }: Pick<ReadContext, "signal">) {
-    const { docker, host } = connectEngine(engine);
+  constructor({ docker, host }: EngineConnection, { signal }: Pick<ReadContext, "signal">) {
     this.docker = docker;
     this.host = host;
     this.#signal = signal;
