@@ -169,6 +169,11 @@ describe("a layer", () => {
     await expect(assembleImage(request(twice))).rejects.toThrow("two files");
   });
 
+  it("does not take a file where others have their folder", async () => {
+    const clash = ["a", "a/b"].map((path) => ({ path, content: text(path) }));
+    await expect(assembleImage(request(clash))).rejects.toThrow("a file and a folder");
+  });
+
   it("is not made again of content that was seen before", async () => {
     const file = join(folder, "seen.js");
     writeFileSync(file, "x".repeat(1000));

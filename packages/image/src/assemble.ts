@@ -6,6 +6,7 @@ import { contentKey, knowAll, type LayerFile, withFolders } from "./files.ts";
 import { gzip } from "./gzip.ts";
 import type { BaseImage, Document, Image, Layer } from "./image.ts";
 import { executionSchema, OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST } from "./media-types.ts";
+import { prune } from "./prune.ts";
 import { FIXED_TIME, writeTar } from "./tar.ts";
 
 export interface LayerInput {
@@ -149,6 +150,7 @@ function manifestOf(config: Document, layers: readonly Layer[]): Document | null
 export async function assembleImage(request: AssembleRequest): Promise<Image> {
   const { base, signal } = request;
   const cache = openCache(request.cacheDirectory);
+  await prune(request.cacheDirectory);
   const made: Layer[] = [];
   for (const input of request.layers)
     if (input.files.length > 0) made.push(await makeLayer(cache, input, signal));

@@ -1,8 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { mkdir, open, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, open, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import type { JsonValue } from "@millrace/core";
+import { type JsonValue, MillraceError, messageOf } from "@millrace/core";
 import { sha256, startMeter } from "./digest.ts";
 
 /** Bytes that the cache holds, by their digest. */
@@ -48,6 +48,31 @@ async function unlessMissing<T>(reading: Promise<T>): Promise<T | null> {
   }
 }
 
+/** Errors of the disk, and not of what is written to it, with the folder named. */
+export async function onDisk<T>(directory: string, work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    throw new MillraceError({
+      class: "usage",
+      code: "IMAGE_CACHE_UNWRITABLE",
+      message: `The image cache ${directory} cannot be written: ${messageOf(error)}.`,
+      action: "Make room, or give this user the right to write there. All of it may be deleted.",
+      cause: error,
+    });
+  }
+}
+
+const TOUCH_AFTER_MS = 24 * 60 * 60_000;
+
+/** Marks as used, so that it is not cleaned away. */
+export async function touch(path: string): Promise<void> {
+  const found = await unlessMissing(stat(path));
+  const now = Date.now();
+  if (found !== null && now - found.mtimeMs > TOUCH_AFTER_MS)
+    await unlessMissing(utimes(path, now / 1000, now / 1000));
+}
+
 function temporaryBeside(path: string): string {
   return `${path}.${process.pid}.${randomUUID()}.part`;
 }
@@ -63,12 +88,12 @@ export function openCache(directory: string): Cache {
     place: (stored: Stored) => string | undefined,
   ): AsyncGenerator<Uint8Array, Stored> {
     const temporary = temporaryBeside(join(directory, "blobs", "incoming"));
-    await mkdir(dirname(temporary), { recursive: true });
-    const file = await open(temporary, "wx");
+    await onDisk(directory, mkdir(dirname(temporary), { recursive: true }));
+    const file = await onDisk(directory, open(temporary, "wx"));
     try {
       const meter = startMeter();
       for await (const chunk of source) {
-        await file.writeFile(chunk);
+        await onDisk(directory, file.writeFile(chunk));
         meter.add(chunk);
         yield chunk;
       }
@@ -76,8 +101,8 @@ export function openCache(directory: string): Cache {
       const stored = { digest: meter.digest(), size: meter.size };
       const path = place(stored);
       if (path !== undefined) {
-        await mkdir(dirname(path), { recursive: true });
-        await rename(temporary, path);
+        await onDisk(directory, mkdir(dirname(path), { recursive: true }));
+        await onDisk(directory, rename(temporary, path));
       }
       return stored;
     } finally {
@@ -89,9 +114,11 @@ export function openCache(directory: string): Cache {
   return {
     directory,
     async size(digest) {
+      await touch(pathOf(digest));
       return (await unlessMissing(stat(pathOf(digest))))?.size ?? null;
     },
     async read(digest) {
+      await touch(pathOf(digest));
       const content = await unlessMissing(readFile(pathOf(digest)));
       // A file that was cut short by a crash of the machine counts as not held.
       return content !== null && sha256(content) === digest ? content : null;
@@ -108,6 +135,7 @@ export function openCache(directory: string): Cache {
     keep: (digest, source) =>
       writing(source, (stored) => (stored.digest === digest ? pathOf(digest) : undefined)),
     async recall(kind, key) {
+      await touch(notePath(kind, key));
       const text = await unlessMissing(readFile(notePath(kind, key), "utf8"));
       try {
         return text === null ? null : JSON.parse(text);
@@ -118,9 +146,9 @@ export function openCache(directory: string): Cache {
     async note(kind, key, value) {
       const path = notePath(kind, key);
       const temporary = temporaryBeside(path);
-      await mkdir(dirname(path), { recursive: true });
-      await writeFile(temporary, JSON.stringify(value));
-      await rename(temporary, path);
+      await onDisk(directory, mkdir(dirname(path), { recursive: true }));
+      await onDisk(directory, writeFile(temporary, JSON.stringify(value)));
+      await onDisk(directory, rename(temporary, path));
     },
   };
 }

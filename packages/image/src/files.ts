@@ -86,6 +86,12 @@ async function know(file: LayerFile): Promise<KnownFile> {
   return { entry: { path, kind: "file", executable, size: found.size, open }, digest };
 }
 
+/** The folders that a path leads through, outermost first. */
+function foldersOf(path: string): string[] {
+  const folders = path.split("/").slice(0, -1);
+  return folders.map((_, depth) => folders.slice(0, depth + 1).join("/"));
+}
+
 /** Reads all files, in the order in which a layer has them. */
 export async function knowAll(
   files: readonly LayerFile[],
@@ -95,6 +101,9 @@ export async function knowAll(
   const sorted = known.sort((a, b) => (a.entry.path < b.entry.path ? -1 : 1));
   const twice = sorted.find(({ entry }, index) => entry.path === sorted[index - 1]?.entry.path);
   if (twice !== undefined) throw refused(twice.entry.path, "two files have this path");
+  const folders = new Set(sorted.flatMap(({ entry }) => foldersOf(entry.path)));
+  const both = sorted.find(({ entry }) => folders.has(entry.path));
+  if (both !== undefined) throw refused(both.entry.path, "it is a file and a folder of others");
   return sorted;
 }
 
@@ -112,11 +121,7 @@ export function contentKey(files: readonly KnownFile[]): string {
 export function withFolders(files: readonly KnownFile[]): TarEntry[] {
   const seen = new Set<string>();
   return files.flatMap(({ entry }) => {
-    const folders = entry.path
-      .split("/")
-      .slice(0, -1)
-      .map((_, depth, parts) => parts.slice(0, depth + 1).join("/"))
-      .filter((path) => !seen.has(path));
+    const folders = foldersOf(entry.path).filter((path) => !seen.has(path));
     for (const path of folders) seen.add(path);
     return [...folders.map((path): TarEntry => ({ path, kind: "directory" })), entry];
   });

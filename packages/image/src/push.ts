@@ -1,6 +1,7 @@
 import { MillraceError, type RegistryCredentials } from "@millrace/core";
 import pMap from "p-map";
 import { z } from "zod";
+import { megabytes } from "./byte-count.ts";
 import { type Cache, openCache } from "./cache.ts";
 import { single } from "./chunks.ts";
 import type { Blob, Context, Document, Image } from "./image.ts";
@@ -75,10 +76,6 @@ async function elsewhere(cache: Cache, to: RepositoryName, blob: Blob): Promise<
     await cache.recall("seen", `${to.registry} ${blob.digest}`),
   );
   return data === undefined || data.repository === to.repository ? null : data.repository;
-}
-
-function megabytes(bytes: number): string {
-  return bytes < 1e6 ? `${Math.ceil(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
 }
 
 async function pushBlob(

@@ -5,6 +5,7 @@ import { copyFile, mkdir, readdir, rename, rm, symlink, writeFile } from "node:f
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { canonicalJson, MillraceError } from "@millrace/core";
+import { touch } from "../cache.ts";
 import { sha256 } from "../digest.ts";
 import type { Context } from "../image.ts";
 import { type InstalledPackage, withNeeds } from "./installed.ts";
@@ -137,7 +138,10 @@ export async function npmInstall(request: NpmInstallRequest): Promise<string> {
   };
   const key = sha256(canonicalJson({ project, target })).slice("sha256:".length);
   const place = join(cacheDirectory, "dependencies", key);
-  if (existsSync(place)) return place;
+  if (existsSync(place)) {
+    await touch(place);
+    return place;
+  }
   const names = packages.map(({ name }) => name).join(", ");
   progress(`Installing ${names} for ${formatTarget(target)}`);
   const folder = `${place}.${process.pid}.${randomUUID()}.part`;

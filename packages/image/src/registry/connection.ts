@@ -46,7 +46,8 @@ export interface Connection {
   send(request: RegistryRequest): Promise<Response>;
   /** Tries again where that can help: for requests that may be repeated. */
   request(request: RegistryRequest): Promise<Response>;
-  retrying<T>(task: () => Promise<T>): Promise<T>;
+  /** Tries a task of several requests again, as `request` does with one. */
+  retrying<T>(task: (advanced: () => void) => Promise<T>): Promise<T>;
   /** An address that an answer names. */
   resolve(location: string, answer: Response): URL;
 }
@@ -187,7 +188,8 @@ export function connect(options: RegistryOptions): Connection {
     }
   }
 
-  const retryingHere = <T>(task: () => Promise<T>) => retrying(retry, context, task);
+  const retryingHere = <T>(task: (advanced: () => void) => Promise<T>) =>
+    retrying(retry, context, task);
   return {
     registry,
     context,

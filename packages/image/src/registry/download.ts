@@ -1,10 +1,14 @@
 import { MillraceError } from "@millrace/core";
+import { megabytes } from "../byte-count.ts";
 import { skipping } from "../chunks.ts";
 import { startMeter } from "../digest.ts";
 import { discard } from "./answer.ts";
 import type { Connection } from "./connection.ts";
 import { corrupt, unanswered } from "./errors.ts";
 import { pullScope } from "./manifests.ts";
+
+/** Smaller ones come and go unnoticed. */
+const WORTH_TELLING = 1_000_000;
 
 /** How often one download goes on after a cut. */
 const MOST_CUTS = 5;
@@ -31,6 +35,8 @@ export async function* downloadBlob(
   const { registry, context } = connection;
   const what = `the layer ${digest} of ${repository}`;
   const meter = startMeter();
+  if (size > WORTH_TELLING)
+    context.progress(`Getting ${megabytes(size)} of ${repository} from ${registry}`);
   for (let cuts = 0; meter.size < size || cuts === 0; cuts++) {
     const answer = await connection.request({
       method: "GET",

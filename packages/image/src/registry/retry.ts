@@ -20,15 +20,23 @@ function delayBefore(attempt: number, policy: RetryPolicy): number {
   return Math.random() * Math.min(LONGEST_DELAY_MS, policy.firstDelayMs * 2 ** attempt);
 }
 
-/** Does the task again while it fails with errors that say that this can help. */
+/**
+ * Does the task again while it fails with errors that say that this can help.
+ * @param task Calls `advanced` when it got further than before: then its tries are counted anew.
+ */
 export async function retrying<T>(
   policy: RetryPolicy,
   { signal, progress }: Context,
-  task: () => Promise<T>,
+  task: (advanced: () => void) => Promise<T>,
 ): Promise<T> {
-  for (let attempt = 1; ; attempt++) {
+  let attempt = 0;
+  const advanced = () => {
+    attempt = 1;
+  };
+  for (;;) {
+    attempt++;
     try {
-      return await task();
+      return await task(advanced);
     } catch (error) {
       if (!isMillraceError(error) || !error.retryable || attempt >= policy.attempts) throw error;
       const asked = error.retryAfterMs ?? 0;

@@ -98,15 +98,35 @@ interface Upload extends UploadTarget {
   readonly what: string;
 }
 
+const TELL_EVERY_MS = 3000;
+
+/** Tells how far an upload is while it takes long. */
+async function* telling(
+  { connection, blob, what }: Upload,
+  start: number,
+): AsyncGenerator<Uint8Array> {
+  let sent = start;
+  let next = performance.now() + TELL_EVERY_MS;
+  for await (const chunk of blob.open(start)) {
+    yield chunk;
+    sent += chunk.length;
+    if (performance.now() < next) continue;
+    next = performance.now() + TELL_EVERY_MS;
+    const percent = Math.floor((100 * sent) / blob.size);
+    connection.context.progress(`Going on with ${what}: ${percent} % are sent`);
+  }
+}
+
 /** Sends all of a blob. In one piece, as some registries take no others. */
-async function sendWhole({ connection, repository, blob, what }: Upload, url: URL): Promise<void> {
+async function sendWhole(upload: Upload, url: URL): Promise<void> {
+  const { connection, repository, blob, what } = upload;
   const answer = await connection.send({
     method: "PUT",
     url: completing(url, blob.digest),
     what,
     scopes: [pushScope(repository)],
     headers: BYTES,
-    body: { size: blob.size, open: () => blob.open() },
+    body: { size: blob.size, open: () => telling(upload, 0) },
     expected: [201, 204],
   });
   await discard(answer);
@@ -125,7 +145,7 @@ async function sendRest(upload: Upload, url: URL, offset: number): Promise<void>
       what,
       scopes,
       headers: { ...BYTES, "content-range": `${offset}-${size - 1}` },
-      body: { size: size - offset, open: () => blob.open(offset) },
+      body: { size: size - offset, open: () => telling(upload, offset) },
       expected: [202, 204],
     });
     await discard(answer);
@@ -142,11 +162,14 @@ async function sendRest(upload: Upload, url: URL, offset: number): Promise<void>
 export async function bring(upload: Upload, from: string | null): Promise<Outcome> {
   const { connection, blob } = upload;
   let open: URL | null = null;
+  let furthest = 0;
 
-  async function attempt(): Promise<Outcome> {
+  async function attempt(advanced: () => void): Promise<Outcome> {
     if (open !== null) {
       const stands = await standing(upload, open);
       if (stands !== null && stands.offset > 0 && stands.offset <= blob.size) {
+        if (stands.offset > furthest) advanced();
+        furthest = Math.max(furthest, stands.offset);
         open = stands.url;
         await sendRest(upload, stands.url, stands.offset);
         return "uploaded";
@@ -160,9 +183,9 @@ export async function bring(upload: Upload, from: string | null): Promise<Outcom
     return "uploaded";
   }
 
-  return connection.retrying(async () => {
+  return connection.retrying(async (advanced) => {
     try {
-      return await attempt();
+      return await attempt(advanced);
     } catch (error) {
       if (!isMillraceError(error) || !LOST.has(error.details["status"])) throw error;
       open = null;
