@@ -30,18 +30,22 @@ export function parseChallenges(header: string): Challenge[] {
     const scheme = match(SCHEME, text, at);
     if (scheme === null) return challenges;
     at += scheme[0].length;
-    const parameters: Record<string, string> = {};
+    const parameters = new Map<string, string>();
     for (;;) {
       const parameter = match(PARAMETER, text, at);
       if (parameter === null) break;
       at += parameter[0].length;
       const [, name = "", quoted, plain = ""] = parameter;
-      parameters[name.toLowerCase()] ??= quoted?.replace(/\\(.)/g, "$1") ?? plain;
+      const value = quoted?.replace(/\\(.)/g, "$1") ?? plain;
+      if (!parameters.has(name.toLowerCase())) parameters.set(name.toLowerCase(), value);
       const comma = match(COMMA, text, at);
       // After a comma there is either one more parameter or the next challenge.
       if (comma === null || match(PARAMETER, text, at + comma[0].length) === null) break;
       at += comma[0].length;
     }
-    challenges.push({ scheme: (scheme[1] ?? "").toLowerCase(), parameters });
+    challenges.push({
+      scheme: (scheme[1] ?? "").toLowerCase(),
+      parameters: Object.fromEntries(parameters),
+    });
   }
 }
