@@ -1,5 +1,10 @@
-import { defineConfig } from "vitest/config";
+import { configDefaults, defineConfig } from "vitest/config";
 
 export default defineConfig({
-  test: { root: import.meta.dirname, include: ["**/*.test.ts"], testTimeout: 60_000 },
+  test: {
+    root: import.meta.dirname,
+    include: ["**/*.test.ts"],
+    exclude: [...configDefaults.exclude, "**/*.postgres.test.ts"],
+    testTimeout: 60_000,
+  },
 });

@@ -5,7 +5,7 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     root: join(import.meta.dirname, "../.."),
-    include: ["packages/*/src/**/*.postgres.test.ts"],
+    include: ["{packages/*/src,test-infra}/**/*.postgres.test.ts"],
     globalSetup: join(import.meta.dirname, "setup.ts"),
     // One of the tests makes the server crash.
     fileParallelism: false,
