@@ -5,6 +5,7 @@ import {
   errorFromSummary,
   isMillraceError,
   MillraceError,
+  messageOf,
   summarizeError,
   toMillraceError,
 } from "./errors.ts";
@@ -68,3 +69,29 @@ function reversed(value: unknown): unknown {
       .map(([key, member]) => [key, reversed(member)]),
   );
 }
+
+describe("messageOf", () => {
+  const refuse = (): never => {
+    throw new Error("no");
+  };
+  it.each<[unknown, string]>([
+    [new Error("plain"), "plain"],
+    ["text", "text"],
+    [null, "null"],
+    [undefined, "undefined"],
+    [Symbol("s"), "Symbol(s)"],
+    [{ message: "of another realm" }, "of another realm"],
+    [Object.create(null), "something was thrown that cannot be described"],
+    [{ toString: refuse }, "something was thrown that cannot be described"],
+    [
+      Object.defineProperty(new Error(), "message", { get: refuse }),
+      "something was thrown that cannot be described",
+    ],
+    [
+      new Proxy({}, { has: refuse, getPrototypeOf: refuse }),
+      "something was thrown that cannot be described",
+    ],
+  ])("describes whatever was thrown: %#", (thrown, message) => {
+    expect(messageOf(thrown)).toBe(message);
+  });
+});

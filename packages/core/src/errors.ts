@@ -69,9 +69,15 @@ export function isMillraceError(value: unknown): value is MillraceError {
   return value instanceof Error && BRAND in value;
 }
 
-/** The message of anything that was thrown. */
+/** The message of anything that was thrown. It never throws itself, whatever was thrown. */
 export function messageOf(thrown: unknown): string {
-  return thrown instanceof Error ? thrown.message : String(thrown);
+  try {
+    if (typeof thrown !== "object" || thrown === null) return String(thrown);
+    // Errors of another realm are no instances of ours.
+    return "message" in thrown ? String(thrown.message) : String(thrown);
+  } catch {
+    return "something was thrown that cannot be described";
+  }
 }
 
 /** Any thrown value as a MillraceError; one that is none already becomes `internal`/`INTERNAL` with the value as its cause. */

@@ -158,6 +158,93 @@ describe("a run", () => {
   });
 });
 
+describe("outputs", () => {
+  const anything = (name: string, run: () => unknown) =>
+    defineStep({ name, input: z.object({}), output: z.any(), run });
+
+  /** Runs a pipeline of steps that wait for nothing, each one's value an output. */
+  async function pair(first: () => unknown, second: () => unknown) {
+    const engine = testEngine(
+      definePipeline({
+        name: "pair",
+        input: z.object({}),
+        build: () => ({
+          fine: anything("early", () => 1)({}),
+          first: anything("first", first)({}),
+          second: anything("second", second)({}),
+        }),
+      }),
+    );
+    made.push(engine);
+    return engine.run({ input: {}, timeoutMs: 1000 });
+  }
+
+  it("come with their JSON text", async () => {
+    const run = await pair(
+      () => ({ a: 1 }),
+      () => null,
+    );
+    expect(run).toMatchObject({ status: "completed", failedStep: null });
+    expect(run.outputsText).toBe('{"fine":1,"first":{"a":1},"second":null}');
+  });
+
+  const circle: Record<string, unknown> = {};
+  circle["circle"] = circle;
+
+  it.each<[string, unknown, string]>([
+    ["a bigint", { n: 1n }, "second.n: is a bigint"],
+    ["a circle", circle, "second.circle: contains itself"],
+    ["a function", { f: () => 1 }, "second.f: is a function"],
+    ["a Map", new Map(), "second: is of type Map"],
+    ["NaN", [Number.NaN], "second[0]: is NaN"],
+  ])("that are no JSON values fail the run and name the step: %s", async (_what, value, where) => {
+    const run = await pair(
+      () => 1,
+      () => value,
+    );
+    expect(run).toMatchObject({ status: "failed", failedStep: "second", outputs: null });
+    expect(run.outputsText).toBeUndefined();
+    expect(run.error).toMatchObject({
+      class: "pipeline",
+      code: "OUTPUT_NOT_JSON",
+      message: `An output of the pipeline is no JSON value: ${where}.`,
+      details: { step: "second" },
+    });
+    expect(run.stepRuns().map(({ step, status }) => [step, status])).toEqual([
+      ["early", "completed"],
+      ["first", "completed"],
+      ["second", "failed"],
+    ]);
+  });
+
+  it("fail the run when they cannot even be read", async () => {
+    const clock: z.ZodType<{ now: number }> = z.any();
+    const trap = defineStep({
+      name: "trap",
+      input: z.object({}),
+      output: clock,
+      run: () => ({
+        get now(): number {
+          throw new Error("not now");
+        },
+      }),
+    });
+    const pipeline = definePipeline({
+      name: "trapped",
+      input: z.object({}),
+      build: () => ({ now: trap({}).now }),
+    });
+    const engine = testEngine(pipeline);
+    made.push(engine);
+    const run = await engine.run({ input: {}, timeoutMs: 60_000 });
+    expect(run.error).toMatchObject({
+      code: "OUTPUT_NOT_JSON",
+      message: "An output of the pipeline is no JSON value: now: throws: not now.",
+      details: { step: "trap" },
+    });
+  });
+});
+
 describe("the context of a step", () => {
   it("carries ids, state, secrets and events, can be taken apart, and is the current one in called code", async () => {
     const events: unknown[] = [];
@@ -193,6 +280,18 @@ describe("the context of a step", () => {
     ]);
     expect(currentStepContext()).toBeUndefined();
   });
+});
+
+it("a step sees the trace that the invocation was given", async () => {
+  const seen: unknown[] = [];
+  const engine = oneStep((n, { trace }) => {
+    seen.push(trace);
+    return n;
+  });
+  const trace = { traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01" };
+  await engine.run({ input: { n: 1 }, timeoutMs: 1000, trace });
+  await once(engine);
+  expect(seen).toEqual([trace, undefined]);
 });
 
 describe("a step that fails", () => {

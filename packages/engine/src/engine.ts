@@ -5,6 +5,7 @@ import {
   type JsonValue,
   type Logger,
   type Secret,
+  type Trace,
 } from "@millrace/core";
 import { parametersInvalid, runCancelled } from "./failures.ts";
 import type { Parsed } from "./parser.ts";
@@ -39,6 +40,8 @@ export interface Invocation {
   readonly id?: string;
   /** Default: the pipeline's name and the last 12 digits of the id. */
   readonly name?: string | undefined;
+  /** The caller's trace, for the steps to hand on. Default: none. */
+  readonly trace?: Trace | undefined;
 }
 
 export interface Engine {
@@ -84,7 +87,7 @@ export function createEngine(compiled: CompiledPipeline, options: EngineOptions)
   const start: Engine["start"] = (invocation, onEnd) => {
     const id = invocation.id ?? uuidv7();
     const name = invocation.name ?? `${schedule.pipeline}-${id.slice(24)}`;
-    const run = new Run(environment, id, name, invocation.input, invocation.timeoutMs, onEnd);
+    const run = new Run(environment, id, name, invocation, onEnd);
     active.add(run);
     run.begin();
     return run;

@@ -47,6 +47,19 @@ function stepValueInvalid(
   });
 }
 
+/** @param issue Its path begins with the name of the output. */
+export function outputNotJson(step: string | null, issue: Issue, cause?: unknown): MillraceError {
+  return new MillraceError({
+    class: "pipeline",
+    code: "OUTPUT_NOT_JSON",
+    message: `An output of the pipeline is no JSON value: ${formatIssue(issue)}.`,
+    action: `Return ${step === null ? "a plain JSON value" : `a plain JSON value from step "${step}"`}: for example an object in place of a Map, a string in place of a bigint.`,
+    issues: [issue],
+    details: step === null ? {} : { step },
+    cause,
+  });
+}
+
 export function stepFailed(step: ScheduledStep, attempts: number, cause: unknown): MillraceError {
   return new MillraceError({
     class: "pipeline",

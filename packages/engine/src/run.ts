@@ -1,4 +1,5 @@
 import {
+  isMillraceError,
   type JsonValue,
   type Logger,
   type MillraceError,
@@ -6,8 +7,10 @@ import {
   type Secret,
   type StepContext,
   type StepRun,
+  type Trace,
   withStepContext,
 } from "@millrace/core";
+import type { Invocation } from "./engine.ts";
 import {
   runTimedOut,
   stepFailed,
@@ -15,6 +18,7 @@ import {
   stepOutputInvalid,
   stepTimedOut,
 } from "./failures.ts";
+import { writeOutputs } from "./outputs.ts";
 import type { Parsed } from "./parser.ts";
 import type { Schedule, ScheduledStep } from "./schedule.ts";
 import { cacheKey, isJson, type StepCache } from "./step-cache.ts";
@@ -64,6 +68,7 @@ export class Run {
   readonly name: string;
   /** The parsed parameters. */
   readonly input: unknown;
+  readonly trace: Trace | undefined;
   /** Milliseconds since the epoch. */
   readonly startedAt = Date.now();
   status: RunStatus = "running";
@@ -71,6 +76,8 @@ export class Run {
   durationMs: number | null = null;
   /** By name; null unless it completed. */
   outputs: Readonly<Record<string, unknown>> | null = null;
+  /** The outputs as JSON text, made once; undefined unless it completed. */
+  outputsText: string | undefined = undefined;
   /** Why it did not complete. */
   error: MillraceError | null = null;
   /** Id of the step that made it fail. */
@@ -89,14 +96,14 @@ export class Run {
     environment: RunEnvironment,
     id: string,
     name: string,
-    input: unknown,
-    timeoutMs: number,
+    { input, timeoutMs, trace }: Pick<Invocation, "input" | "timeoutMs" | "trace">,
     onEnd: (run: Run) => void,
   ) {
     this.#environment = environment;
     this.id = id;
     this.name = name;
     this.input = input;
+    this.trace = trace;
     this.#timeoutMs = timeoutMs;
     this.#onEnd = onEnd;
     this.#steps = environment.schedule.steps.map(newStepState);
@@ -182,18 +189,20 @@ export class Run {
     state.status = "running";
     state.attempts++;
     const { step } = state;
+    let parsed: Parsed | Promise<Parsed>;
     try {
-      const parsed = step.parseInput(step.readInput(this.input, this.#steps));
-      if (parsed instanceof Promise) {
-        parsed.then(
-          (result) => this.#prepared(state, result),
-          (error) => this.#stepFailed(state, stepFailed(step, state.attempts, error)),
-        );
-      } else {
-        this.#prepared(state, parsed);
-      }
+      parsed = step.parseInput(step.readInput(this.input, this.#steps));
     } catch (error) {
       this.#stepFailed(state, stepFailed(step, state.attempts, error));
+      return;
+    }
+    if (parsed instanceof Promise) {
+      parsed.then(
+        (result) => this.#prepared(state, result),
+        (error) => this.#stepFailed(state, stepFailed(step, state.attempts, error)),
+      );
+    } else {
+      this.#prepared(state, parsed);
     }
   }
 
@@ -232,14 +241,16 @@ export class Run {
       }, step.timeoutMs);
     }
     let result: unknown;
+    let later: boolean;
     try {
       // The schema that just parsed the input gives it the type that the step wants.
       result = withStepContext(attempt, () => step.run(input as never, attempt));
+      later = isThenable(result);
     } catch (error) {
       this.#attemptFailed(state, attempt, stepFailed(step, state.attempts, error));
       return;
     }
-    if (isThenable(result)) {
+    if (later) {
       Promise.resolve(result).then(
         (value) => this.#returned(state, attempt, value, key),
         (error) => this.#attemptFailed(state, attempt, stepFailed(step, attempt.number, error)),
@@ -252,18 +263,20 @@ export class Run {
   #returned(state: StepState, attempt: Attempt, value: unknown, key: string | undefined): void {
     if (state.attempt !== attempt || this.status !== "running") return;
     const { step } = state;
+    let parsed: Parsed | Promise<Parsed>;
     try {
-      const parsed = step.parseOutput(value);
-      if (parsed instanceof Promise) {
-        parsed.then(
-          (result) => this.#judged(state, attempt, result, key),
-          (error) => this.#attemptFailed(state, attempt, stepFailed(step, attempt.number, error)),
-        );
-      } else {
-        this.#judged(state, attempt, parsed, key);
-      }
+      parsed = step.parseOutput(value);
     } catch (error) {
       this.#attemptFailed(state, attempt, stepFailed(step, attempt.number, error));
+      return;
+    }
+    if (parsed instanceof Promise) {
+      parsed.then(
+        (result) => this.#judged(state, attempt, result, key),
+        (error) => this.#attemptFailed(state, attempt, stepFailed(step, attempt.number, error)),
+      );
+    } else {
+      this.#judged(state, attempt, parsed, key);
     }
   }
 
@@ -359,13 +372,22 @@ export class Run {
   }
 
   #complete(): void {
-    const outputs: Record<string, unknown> = {};
-    for (const [name, read] of this.#environment.schedule.outputs) {
-      outputs[name] = read(this.input, this.#steps);
+    const written = writeOutputs(this.#environment.schedule.outputs, this.input, this.#steps);
+    if (isMillraceError(written)) {
+      this.#outputsFailed(written);
+      return;
     }
-    this.outputs = outputs;
+    this.outputs = written.values;
+    this.outputsText = written.text;
     this.#end("completed");
     this.#settled();
+  }
+
+  /** The step whose output is no JSON value is the one that failed, although it ended well. */
+  #outputsFailed(error: MillraceError): void {
+    const culprit = this.#steps.find(({ step }) => step.id === error.details["step"]);
+    if (culprit !== undefined) culprit.status = "failed";
+    this.#fail("failed", error, culprit?.step.id ?? null);
   }
 
   #end(status: RunStatus): void {
@@ -429,6 +451,10 @@ class Attempt implements StepContext<never> {
 
   get run(): StepContext["run"] {
     return { id: this.#run.id, name: this.#run.name };
+  }
+
+  get trace(): Trace | undefined {
+    return this.#run.trace;
   }
 
   get step(): StepContext["step"] {

@@ -4,7 +4,10 @@ import type {
   GraphStep,
   RetryPolicy,
   StepDefinition,
+  Wire,
 } from "@millrace/core";
+import { z } from "zod";
+import { isJsonOnly } from "./json-output.ts";
 import { makeParser, type Parser } from "./parser.ts";
 import { compileWire, type Reader } from "./wire.ts";
 
@@ -28,19 +31,30 @@ export interface ScheduledStep {
   readonly cache: CachePolicy | null;
 }
 
+export interface ScheduledOutput {
+  readonly name: string;
+  readonly wire: Wire;
+  readonly read: Reader;
+  /** False when its schema lets values pass that JSON does not carry: then each value is looked at. */
+  readonly jsonOnly: boolean;
+}
+
 /** Everything about a pipeline that does not change from run to run. */
 export interface Schedule {
   readonly pipeline: string;
   readonly steps: readonly ScheduledStep[];
   /** Steps that wait for no other one. */
   readonly first: readonly number[];
-  readonly outputs: readonly (readonly [name: string, read: Reader])[];
+  readonly outputs: readonly ScheduledOutput[];
   readonly parseInput: Parser;
 }
+
+const schemasOfOutputs = z.object({ properties: z.record(z.string(), z.unknown()) });
 
 /** Computed once per snapshot. */
 export function makeSchedule(compiled: CompiledPipeline): Schedule {
   const { graph } = compiled;
+  const outputSchemas = schemasOfOutputs.parse(compiled.outputSchema).properties;
   const indexOf = new Map(graph.steps.map((step, index) => [step.id, index]));
   const dependents = graph.steps.map((): number[] => []);
   for (const [index, step] of graph.steps.entries()) {
@@ -53,10 +67,12 @@ export function makeSchedule(compiled: CompiledPipeline): Schedule {
     pipeline: compiled.name,
     steps,
     first: steps.filter((step) => step.waitsFor === 0).map((step) => step.index),
-    outputs: Object.entries(graph.outputs).map(([name, wire]) => [
+    outputs: Object.entries(graph.outputs).map(([name, wire]) => ({
       name,
-      compileWire(wire, indexOf),
-    ]),
+      wire,
+      read: compileWire(wire, indexOf),
+      jsonOnly: isJsonOnly(outputSchemas[name]),
+    })),
     parseInput: makeParser(compiled.input),
   };
 }

@@ -61,6 +61,7 @@ export {
   type StepRun,
   type StepUse,
   stepContext,
+  type Trace,
   type Wiring,
 } from "@millrace/core";
 export { connect } from "./connect.ts";

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { z } from "zod";
-import { obedient, weather } from "./fixture-pipelines.ts";
+import { obedient, surprising, weather } from "./fixture-pipelines.ts";
 import { invoke, makeFixture, startService, type TestService } from "./fixtures.ts";
 import { PROBLEMS } from "./problem.ts";
 
@@ -583,6 +583,23 @@ describe("runs", () => {
     expect(JSON.stringify(service.log)).not.toContain("very-secret-value");
   });
 
+  it("hand the caller's trace to their steps and write it to the log", async () => {
+    const id = "4bf92f3577b34da6a3ce929d0e0e4736";
+    const trace = { traceparent: `00-${id}-00f067aa0ba902b7-01`, tracestate: "a=1,b=2" };
+    const traced = await resultOf(await service.invoke({ what: "trace" }, { headers: trace }));
+    expect(JSON.parse(traced.text)).toEqual(trace);
+    const failed = await problemOf(await service.invoke({ what: "throw" }, { headers: trace }));
+    await vi.waitFor(() => {
+      expect(logOf(traced.runId)).toMatchObject([{ msg: "traced", step: "perform", trace_id: id }]);
+      expect(logOf(failed["run_id"])).toMatchObject([{ step: "perform", trace_id: id }]);
+    });
+    const none = await resultOf(
+      await service.invoke({ what: "trace" }, { headers: { traceparent: `00-${id}-0-01` } }),
+    );
+    expect(none.text).toBe("null");
+    await vi.waitFor(() => expect(logOf(none.runId)[0]).not.toHaveProperty("trace_id"));
+  });
+
   it("that leave a rejected promise behind do no harm to others", async () => {
     expect((await service.invoke({ what: "stray" })).status).toBe(200);
     expect((await service.invoke({ what: "count" })).status).toBe(200);
@@ -592,6 +609,70 @@ describe("runs", () => {
       ),
     );
   });
+});
+
+describe("a step that does what no step should", () => {
+  let service: TestService;
+  beforeAll(async () => {
+    service = await startService(
+      await makeFixture(surprising, module, "surprising", {
+        serving: { requestTimeoutSeconds: 5, tracking: { mode: "sync" } },
+      }),
+    );
+  });
+  afterAll(() => service.stop());
+
+  /** The record of a run; without a store it is a line of the log. */
+  const recordOf = (runId: unknown) =>
+    vi.waitFor(() => {
+      const record = service.log
+        .map((line) => z.looseObject({ id: z.string() }).safeParse(line["run"]).data)
+        .find((run) => run?.id === runId);
+      expect(record).toBeDefined();
+      return record;
+    });
+
+  it.each(["bigint", "circle", "function", "map", "nan"])(
+    "and returns a %s fails the run in the answer and in the record",
+    async (returns) => {
+      const problem = await problemOf(await service.invoke({ returns }));
+      expect(problem).toMatchObject({
+        status: 500,
+        code: "OUTPUT_NOT_JSON",
+        step: "surprise",
+        error: { code: "OUTPUT_NOT_JSON", step: "surprise" },
+      });
+      expect(await recordOf(problem["run_id"])).toMatchObject({
+        status: "failed",
+        outputs: null,
+        error: {
+          code: "OUTPUT_NOT_JSON",
+          message: expect.stringContaining("out.value"),
+          details: { step: "surprise" },
+        },
+        steps: expect.arrayContaining([
+          expect.objectContaining({ step: "surprise", status: "failed" }),
+        ]),
+      });
+    },
+  );
+
+  it.each(["null", "undefined", "string", "bare", "object", "error", "bigint", "proxy"])(
+    "and throws %s fails the run like any other",
+    async (throws) => {
+      const problem = await problemOf(await service.invoke({ throws }));
+      expect(problem).toMatchObject({ status: 500, code: "STEP_FAILED", step: "surprise" });
+      expect(await recordOf(problem["run_id"])).toMatchObject({
+        status: "failed",
+        error: { code: "STEP_FAILED" },
+      });
+      await vi.waitFor(() =>
+        expect(service.log).toContainEqual(
+          expect.objectContaining({ run_id: problem["run_id"], msg: "The run failed." }),
+        ),
+      );
+    },
+  );
 });
 
 describe("exposeErrors", () => {

@@ -39,7 +39,7 @@ interface State {
 /** How many runs began, saw their signal abort, or ended, in this process. */
 const counts: State["runs"] = { begun: 0, aborted: 0, ended: 0 };
 
-const acts = z.enum(["wait", "throw", "stray", "wrong", "deaf", "count", "log", "secret"]);
+const acts = z.enum(["wait", "throw", "stray", "wrong", "deaf", "count", "log", "trace", "secret"]);
 
 const perform = defineStep({
   name: "perform",
@@ -64,6 +64,9 @@ const perform = defineStep({
         context.log.info("hello from the step", { city: "Lisbon" });
         stepContext().emit("progress", { share: 0.5 });
         return { ...runs, text: context.run.id };
+      case "trace":
+        context.log.info("traced");
+        return { ...runs, text: JSON.stringify(context.trace ?? null) };
       case "secret":
         context.log.info(`leaked ${context.secret("API_KEY").reveal()}`);
         return { ...runs, text: String(context.secret("API_KEY").reveal().length) };
@@ -93,6 +96,64 @@ export const obedient = definePipeline({
   },
   onCleanup: (_state, { log }) => log.info("onCleanup"),
   build: ({ what, ms }) => ({ result: perform({ what, ms }) }),
+});
+
+/** What JSON cannot carry. */
+const ODD_VALUES = {
+  bigint: () => 1n,
+  circle: () => {
+    const circle: unknown[] = [];
+    circle.push(circle);
+    return circle;
+  },
+  function: () => () => 1,
+  map: () => new Map(),
+  nan: () => Number.NaN,
+} satisfies Record<string, () => unknown>;
+
+const refuse = (): never => {
+  throw new Error("not to be looked at");
+};
+
+/** What nobody should throw. */
+const ODD_ERRORS = {
+  null: () => null,
+  undefined: () => undefined,
+  string: () => "only text",
+  bare: () => Object.create(null) as unknown,
+  object: () => Object.defineProperties({ toString: refuse }, { message: { get: refuse } }),
+  error: () =>
+    Object.defineProperties(new Error("x"), {
+      message: { get: refuse },
+      stack: { get: refuse },
+    }),
+  bigint: () => ({ n: 1n }),
+  proxy: () => new Proxy({}, { get: refuse, getPrototypeOf: refuse }),
+} satisfies Record<string, () => unknown>;
+
+const surprise = defineStep({
+  name: "surprise",
+  input: z.object({ returns: z.string(), throws: z.string() }),
+  output: z.any(),
+  run: async ({ returns, throws }) => {
+    const error = Object.entries(ODD_ERRORS).find(([name]) => name === throws);
+    if (error !== undefined) throw error[1]();
+    const value = Object.entries(ODD_VALUES).find(([name]) => name === returns);
+    return { value: value?.[1]() };
+  },
+});
+
+/** Returns or throws what a sensible step would not. */
+export const surprising = definePipeline({
+  name: "surprising",
+  input: z.object({
+    returns: z.enum(["", ...Object.keys(ODD_VALUES)]).default(""),
+    throws: z.enum(["", ...Object.keys(ODD_ERRORS)]).default(""),
+  }),
+  build: ({ returns, throws }) => ({
+    city: celsius({ city: "Rome" }).city,
+    out: surprise({ returns, throws }),
+  }),
 });
 
 /** Its onInit does as the environment says. */

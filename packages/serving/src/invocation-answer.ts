@@ -1,4 +1,3 @@
-import { messageOf } from "@millrace/core";
 import type { Run } from "@millrace/engine";
 import type { Problem } from "./problem.ts";
 import { problemBody } from "./problem.ts";
@@ -26,9 +25,8 @@ export function makeInvocationAnswers(names: InvocationNames) {
   };
   const opened = `${JSON.stringify(metadata).slice(0, -1)},"run_id":"`;
   return {
-    /** The body of a run that completed; undefined when an output has no JSON text. */
-    success(run: Run, { input, outputs }: RunTexts): string | undefined {
-      if (outputs === undefined) return undefined;
+    /** The body of a run that completed. */
+    success(run: Run, { input, outputs }: RunTexts): string {
       const seconds = seconds6(run.durationMs ?? 0);
       return `{"success":true,"outputs":${outputs},"execution_time":${seconds},"metadata":${opened}${run.id}","run_name":${JSON.stringify(run.name)},"parameters_used":${input ?? "null"}},"error":null}`;
     },
@@ -76,9 +74,10 @@ export function problemOfRun(run: Run, exposeErrors: boolean): Problem {
     case "STEP_TIMEOUT":
     case "STEP_INPUT_INVALID":
     case "STEP_OUTPUT_INVALID":
+    case "OUTPUT_NOT_JSON":
       return {
         code: error.code,
-        detail: `Step "${run.failedStep}" of the run ${run.id} did not succeed; the service's log and the run's record say why.`,
+        detail: `${run.failedStep === null ? "An output" : `Step "${run.failedStep}"`} of the run ${run.id} did not succeed; the service's log and the run's record say why.`,
         step: run.failedStep ?? undefined,
         exposed: exposeErrors ? exposed(error) : undefined,
       };
@@ -88,9 +87,14 @@ export function problemOfRun(run: Run, exposeErrors: boolean): Problem {
 }
 
 function exposed(error: Error): { message: string; stack: string | null } {
-  const { cause } = error;
-  return {
-    message: error.message,
-    stack: cause instanceof Error ? (cause.stack ?? messageOf(cause)) : null,
-  };
+  return { message: error.message, stack: stackOf(error.cause) };
+}
+
+/** Null where there is none, or none that can be read. */
+function stackOf(cause: unknown): string | null {
+  try {
+    return cause instanceof Error ? String(cause.stack) : null;
+  } catch {
+    return null;
+  }
 }

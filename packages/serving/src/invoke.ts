@@ -1,5 +1,5 @@
 import type { ServerResponse } from "node:http";
-import { isMillraceError, MillraceError } from "@millrace/core";
+import { isMillraceError, MillraceError, type Trace } from "@millrace/core";
 import { type Engine, type Run, uuidv7 } from "@millrace/engine";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Refusal } from "./admission.ts";
@@ -9,7 +9,7 @@ import { PROBLEMS, type Problem } from "./problem.ts";
 import { type InvokeRequest, readInvokeRequest, requestInvalid } from "./request-body.ts";
 import { type RunTexts, textsOf } from "./run-recording.ts";
 import type { Service } from "./service.ts";
-import { traceId } from "./trace.ts";
+import { traceFields, traceOf } from "./trace.ts";
 
 const NOT_READY: Problem = {
   code: "NOT_READY",
@@ -47,7 +47,7 @@ export function refuse(
 ): void {
   service.metrics.refused(problem.code);
   const body = service.answers.failure(problem, request.id, undefined);
-  sendProblem(service, response, problem, body, request);
+  sendProblem(service, response, problem, body, request, traceOf(request.raw.headers));
 }
 
 function sendProblem(
@@ -56,8 +56,9 @@ function sendProblem(
   problem: Problem,
   body: string,
   request: FastifyRequest,
+  trace: Trace | undefined,
 ): void {
-  const headers = traceHeaders(request) ?? [];
+  const headers = traceHeaders(trace) ?? [];
   const all =
     problem.retryAfterSeconds === undefined
       ? headers
@@ -79,10 +80,8 @@ function send(
 }
 
 /** The trace goes back as it came, so that the caller finds our log lines by it. */
-function traceHeaders(request: FastifyRequest): readonly string[] | undefined {
-  const { traceparent } = request.raw.headers;
-  if (traceparent === undefined || traceId(traceparent) === undefined) return undefined;
-  return ["traceresponse", String(traceparent)];
+function traceHeaders(trace: Trace | undefined): readonly string[] | undefined {
+  return trace === undefined ? undefined : ["traceresponse", trace.traceparent];
 }
 
 /** One invocation from the checked request to the answer. */
@@ -91,6 +90,7 @@ class Call {
   readonly #engine: Engine;
   readonly #request: FastifyRequest;
   readonly #response: ServerResponse;
+  readonly #trace: Trace | undefined;
   #run: Run | undefined = undefined;
   #giveUp: (() => void) | undefined = undefined;
 
@@ -99,6 +99,7 @@ class Call {
     this.#engine = engine;
     this.#request = request;
     this.#response = response;
+    this.#trace = traceOf(request.raw.headers);
     service.invocations++;
     response.on("close", () => this.#closed());
   }
@@ -157,8 +158,9 @@ class Call {
     const { id, raw } = this.#request;
     // A request id that we made is the run's id as well; one that the client chose may have been used before.
     const runId = raw.headers["x-request-id"] === undefined ? id : uuidv7();
-    this.#run = this.#engine.start({ input, timeoutMs, id: runId, name: asked.runName }, (run) =>
-      this.#ended(run),
+    this.#run = this.#engine.start(
+      { input, timeoutMs, id: runId, name: asked.runName, trace: this.#trace },
+      (run) => this.#ended(run),
     );
   }
 
@@ -177,34 +179,26 @@ class Call {
   }
 
   #succeed(run: Run, texts: RunTexts): void {
-    const body = this.#service.answers.success(run, texts);
-    if (body === undefined) {
-      this.#fail(run, {
-        code: "OUTPUT_NOT_JSON",
-        detail: "An output of the pipeline cannot be written as JSON.",
-      });
-      return;
-    }
     send(
       this.#service,
       this.#response,
       200,
       JSON_TYPE,
-      body,
+      this.#service.answers.success(run, texts),
       this.#request,
-      traceHeaders(this.#request),
+      traceHeaders(this.#trace),
     );
   }
 
   #fail(run: Run, problem: Problem): void {
-    this.#log().error(`The run ${run.status === "completed" ? "has no answer" : run.status}.`, {
+    this.#log().error(`The run ${run.status.replace("_", " ")}.`, {
       run_id: run.id,
       step: run.failedStep,
       code: problem.code,
       error: run.error?.cause ?? run.error,
     });
     const body = this.#service.answers.failure(problem, this.#request.id, run);
-    sendProblem(this.#service, this.#response, problem, body, this.#request);
+    sendProblem(this.#service, this.#response, problem, body, this.#request, this.#trace);
   }
 
   #refuse(problem: Problem): void {
@@ -212,10 +206,9 @@ class Call {
   }
 
   #log() {
-    const trace = traceId(this.#request.raw.headers.traceparent);
     return this.#service.log.with({
       request_id: this.#request.id,
-      ...(trace === undefined ? {} : { trace_id: trace }),
+      ...traceFields(this.#trace),
     });
   }
 

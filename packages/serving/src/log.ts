@@ -1,5 +1,5 @@
-import { type Logger, redact, type Secret, type ServingSettings } from "@millrace/core";
-import { destination, pino, stdTimeFunctions } from "pino";
+import { type Logger, messageOf, redact, type Secret, type ServingSettings } from "@millrace/core";
+import { destination, pino, stdSerializers, stdTimeFunctions } from "pino";
 
 export interface Log {
   /** A logger whose lines carry the given fields. */
@@ -48,6 +48,7 @@ export function openLog(
       level,
       base: null,
       errorKey: "error",
+      serializers: { error: describe },
       timestamp: stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
       hooks: { streamWrite: clean },
@@ -71,4 +72,13 @@ export function openLog(
     line: (json) => stream.write(`${clean(json)}\n`),
     flush,
   };
+}
+
+/** An error as fields of a line. User code may throw anything, also what throws when it is looked at. */
+function describe(error: unknown): unknown {
+  try {
+    return error instanceof Error ? stdSerializers.err(error) : error;
+  } catch {
+    return { message: messageOf(error) };
+  }
 }

@@ -1,4 +1,5 @@
 import {
+  type Logger,
   MillraceError,
   messageOf,
   type ProcessContext,
@@ -8,6 +9,7 @@ import {
 import { createEngine, type Engine, type Run, type StepCache } from "@millrace/engine";
 import type { Log } from "./log.ts";
 import type { LoadedSnapshot } from "./snapshot-directory.ts";
+import { traceFields } from "./trace.ts";
 
 /** Longest time that `onCleanup` may take, in seconds. */
 const CLEANUP_SECONDS = 10;
@@ -38,13 +40,14 @@ export async function startPipeline(options: HostOptions): Promise<PipelineHost>
   const { config, snapshot, secret, log, signal } = options;
   const { pipeline } = snapshot;
   const state = await initialise(options);
+  const logger = (run: Run, step: string): Logger =>
+    log.with({ run_id: run.id, step, ...traceFields(run.trace) });
   const engine = createEngine(pipeline, {
     snapshotId: config.snapshot.id,
     state,
     secret,
-    logger: (run, step) => log.with({ run_id: run.id, step }),
-    onEvent: (run, step, event, data) =>
-      log.with({ run_id: run.id, step }).debug("event", { event, data }),
+    logger,
+    onEvent: (run, step, event, data) => logger(run, step).debug("event", { event, data }),
     onLongRun: options.onLongRun,
     ...(options.cache === undefined ? {} : { cache: options.cache }),
   });

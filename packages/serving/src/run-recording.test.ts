@@ -22,7 +22,7 @@ async function runOf(text: string, aborted = false): Promise<Run> {
   });
   try {
     const run = await engine.run({ input: { text }, timeoutMs: 1000 });
-    if (aborted) Object.assign(run, { status: "failed", outputs: null });
+    if (aborted) Object.assign(run, { status: "failed", outputs: null, outputsText: undefined });
     return run;
   } finally {
     engine.close();

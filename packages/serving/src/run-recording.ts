@@ -14,7 +14,7 @@ export type RunIdentity = Pick<
   "projectId" | "pipelineName" | "snapshotId" | "deploymentId"
 >;
 
-/** JSON text of what a run was given and what it gave; undefined where a value has none. Made once per run. */
+/** JSON text of what a run was given and what it gave; undefined where there is none. Made once per run. */
 export interface RunTexts {
   readonly input: string | undefined;
   readonly outputs: string | undefined;
@@ -23,7 +23,7 @@ export interface RunTexts {
 export function textsOf(run: Run): RunTexts {
   return {
     input: jsonText(run.input),
-    outputs: run.outputs === null ? undefined : jsonText(run.outputs),
+    outputs: run.outputsText,
   };
 }
 

@@ -1,3 +1,6 @@
+import type { IncomingHttpHeaders } from "node:http";
+import type { Trace } from "@millrace/core";
+
 const REQUEST_ID = /^[A-Za-z0-9._:/+=@-]{1,128}$/;
 const TRACEPARENT = /^00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}$/;
 
@@ -8,9 +11,16 @@ export function usableRequestId(
   return typeof header === "string" && REQUEST_ID.test(header) ? header : undefined;
 }
 
-/** The trace id of a W3C `traceparent` header; undefined when there is none, or no valid one. */
-export function traceId(header: string | readonly string[] | undefined): string | undefined {
-  const [, trace, span] = (typeof header === "string" && TRACEPARENT.exec(header)) || [];
+/** The W3C trace context of a request; undefined when there is none, or no valid one. */
+export function traceOf({ traceparent, tracestate }: IncomingHttpHeaders): Trace | undefined {
+  if (typeof traceparent !== "string") return undefined;
+  const [, trace, span] = TRACEPARENT.exec(traceparent) ?? [];
   if (trace === undefined || span === undefined) return undefined;
-  return /^0+$/.test(trace) || /^0+$/.test(span) ? undefined : trace;
+  if (/^0+$/.test(trace) || /^0+$/.test(span)) return undefined;
+  return typeof tracestate === "string" ? { traceparent, tracestate } : { traceparent };
+}
+
+/** What the log lines of a trace carry. */
+export function traceFields(trace: Trace | undefined): { readonly trace_id?: string } {
+  return trace === undefined ? {} : { trace_id: trace.traceparent.slice(3, 35) };
 }

@@ -23,6 +23,12 @@ export interface ProcessContext {
   secret(name: string): Secret;
 }
 
+/** The W3C trace context of a request, as the headers that hand it on: `fetch(url, { headers: { ...trace } })`. */
+export interface Trace {
+  readonly traceparent: string;
+  readonly tracestate?: string;
+}
+
 /** What a step's `run` is given beside its input. */
 export interface StepContext<State = unknown> {
   /** Aborted at the step's or run's deadline, when the client hangs up, and when another step fails. */
@@ -33,6 +39,8 @@ export interface StepContext<State = unknown> {
   /** Streams an event to whoever follows the run. */
   emit(event: string, data: JsonValue): void;
   readonly run: { readonly id: string; readonly name: string };
+  /** The trace that the run belongs to; undefined when its caller named none. Its id is `trace_id` in the lines of `log`. */
+  readonly trace: Trace | undefined;
   /** `attempt` counts from 1. */
   readonly step: { readonly id: string; readonly name: string; readonly attempt: number };
   /** @throws MillraceError `SECRET_NOT_DECLARED` when the pipeline does not declare it. */
