@@ -66,7 +66,12 @@ export class MillraceError extends Error {
 
 /** Recognises errors of any copy of this package: a bundled pipeline carries its own. */
 export function isMillraceError(value: unknown): value is MillraceError {
-  return value instanceof Error && BRAND in value;
+  try {
+    return value instanceof Error && BRAND in value;
+  } catch {
+    // A proxy may refuse to be looked at.
+    return false;
+  }
 }
 
 /** The message of anything that was thrown. It never throws itself, whatever was thrown. */

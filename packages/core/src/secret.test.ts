@@ -30,4 +30,28 @@ describe("Secret", () => {
     expect(redact("a hunter2-hunter2 b hunter2-hunter2", [secret])).toBe("a [secret] b [secret]");
     expect(redact("abc", [new Secret("b")])).toBe("abc");
   });
+
+  it.each([
+    ["quotes and backslashes", 'pa"ss\\wo/rd<Q>'],
+    ["several lines", "-----BEGIN KEY-----\nMIIBaaaaaaaa\nbbbbbbbbbbbb\n-----END KEY-----\n"],
+    ["control characters", "tab\there and \u0007 there"],
+  ])(
+    "is redacted with %s: as it is, in JSON, in JSON within JSON, and line by line",
+    (_what, value) => {
+      const texts = [
+        `a ${value} b`,
+        JSON.stringify({ message: `a ${value} b` }),
+        JSON.stringify({ message: JSON.stringify({ value }) }),
+        ...value.split("\n").map((line) => `printed ${line}`),
+      ];
+      const parts = value.split("\n").filter((line) => line.length >= 8);
+      for (const text of texts) {
+        const clean = redact(text, [new Secret(value)]);
+        for (const part of parts) {
+          expect(clean).not.toContain(part);
+          expect(clean).not.toContain(JSON.stringify(part).slice(1, -1));
+        }
+      }
+    },
+  );
 });

@@ -43,12 +43,36 @@ export function isSecret(value: unknown): value is Secret {
   return typeof value === "object" && value !== null && BRAND in value;
 }
 
-/** Replaces each clear value of the given secrets in a text. Values shorter than 4 characters are left: they would garble it. */
+/** Values shorter than this are left in texts: they would garble them. */
+const SHORTEST_VALUE = 4;
+/** The same for the lines of a value that has several. */
+const SHORTEST_LINE = 8;
+
+/** Forms that a value takes in texts: as it is, within JSON, and cut into lines. Longest first. */
+const forms = new WeakMap<Secret, readonly string[]>();
+
+function formsOf(secret: Secret): readonly string[] {
+  const known = forms.get(secret);
+  if (known !== undefined) return known;
+  const value = secret.reveal();
+  const inJson = (text: string): string => JSON.stringify(text).slice(1, -1);
+  const lines = value.split(/\r?\n/).filter((line) => line.trim().length >= SHORTEST_LINE);
+  const all = value.length < SHORTEST_VALUE ? [] : [value, ...lines];
+  // A line of JSON within a line of JSON is escaped twice.
+  const made = [...new Set(all.flatMap((text) => [text, inJson(text), inJson(inJson(text))]))].sort(
+    (a, b) => b.length - a.length,
+  );
+  forms.set(secret, made);
+  return made;
+}
+
+/**
+ * Replaces the clear values of secrets in a text, also where they are escaped as in JSON, and each longer line of a value
+ * that has several. Values shorter than 4 characters are left: they would garble it.
+ */
 export function redact(text: string, secrets: Iterable<Secret>): string {
   let redacted = text;
-  for (const secret of secrets) {
-    const value = secret.reveal();
-    if (value.length >= 4) redacted = redacted.replaceAll(value, REDACTED);
-  }
+  for (const secret of secrets)
+    for (const form of formsOf(secret)) redacted = redacted.replaceAll(form, REDACTED);
   return redacted;
 }

@@ -51,3 +51,29 @@ function property(properties: unknown, name: string): unknown {
     ? Reflect.get(properties, name)
     : undefined;
 }
+
+/** Whether a schema refers to another place of its document. */
+export function hasReference(schema: unknown): boolean {
+  if (typeof schema !== "object" || schema === null) return false;
+  return Object.entries(schema).some(
+    ([key, value]) => (key === "$ref" && typeof value === "string") || hasReference(value),
+  );
+}
+
+/** The schema with references as they have to be once its document lies at another place, such as `#/$defs/name`. */
+export function rebase(schema: JsonSchema, at: string): JsonSchema {
+  const moved = (value: unknown): unknown => {
+    if (Array.isArray(value)) return value.map(moved);
+    if (typeof value !== "object" || value === null) return value;
+    return Object.fromEntries(
+      Object.entries(value).map(([key, member]) => [
+        key,
+        key === "$ref" && typeof member === "string" && member.startsWith("#")
+          ? `${at}${member.slice(1)}`
+          : moved(member),
+      ]),
+    );
+  };
+  const made: JsonSchema = {};
+  return Object.assign(made, moved(schema));
+}

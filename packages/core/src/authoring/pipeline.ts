@@ -6,7 +6,8 @@ import type { ServingSettingsInput } from "../serving-settings.ts";
 import { collect, GraphBuild } from "./build.ts";
 import type { ProcessContext } from "./context.ts";
 import type { Graph, Wire } from "./graph.ts";
-import { fieldSchema, isObjectSchema, jsonSchemaOf } from "./json-schema.ts";
+import { fieldSchema, hasReference, isObjectSchema, jsonSchemaOf, rebase } from "./json-schema.ts";
+import { unknownOption } from "./known-options.ts";
 import { makeReference, type Reference, wiringError } from "./reference.ts";
 import type { StepDefinition } from "./step-definition.ts";
 
@@ -104,6 +105,7 @@ export function definePipeline<
       "Wrap the parameters in z.object.",
     );
   }
+  checkOptions(options.name, options, options.settings ?? {});
   for (const secret of options.secrets ?? []) {
     if (!SECRET_NAME.test(secret)) {
       throw invalid(
@@ -119,6 +121,43 @@ export function definePipeline<
     module: callerModule(),
     compile: () => (compiled ??= compile(options)),
   };
+}
+
+const OPTIONS = [
+  "name",
+  "description",
+  "input",
+  "onInit",
+  "onCleanup",
+  "secrets",
+  "settings",
+  "build",
+] as const satisfies readonly (keyof ErasedPipelineOptions)[];
+const SETTINGS = [
+  "serving",
+  "deployer",
+] as const satisfies readonly (keyof CompiledPipelineSettings)[];
+
+function checkOptions(name: string, options: object, settings: object): void {
+  const fault = unknownOption(options, OPTIONS);
+  // How it serves is what people look for in the wrong place.
+  const elsewhere = SETTINGS.find((key) => Object.hasOwn(options, key));
+  if (fault !== undefined) {
+    throw invalid(
+      elsewhere === undefined
+        ? `Pipeline "${name}" ${fault}`
+        : `Pipeline "${name}" has no option "${elsewhere}": it belongs into \`settings\`.`,
+      elsewhere === undefined
+        ? "Correct or remove the option."
+        : `Write settings: { ${elsewhere}: … }.`,
+    );
+  }
+  const inSettings = unknownOption(settings, SETTINGS);
+  if (inSettings === undefined) return;
+  throw invalid(
+    `settings of pipeline "${name}" ${inSettings}`,
+    "Correct or remove the option.",
+  );
 }
 
 /** Recognises pipelines of any copy of this package. */
@@ -180,6 +219,21 @@ function outputSchemaOf(
   input: z.ZodObject,
   pipeline: string,
 ): JsonSchema {
+  // Schemas that refer to themselves: inside another schema their references would lead elsewhere.
+  const shared = new Map<string, JsonSchema>();
+  const schemaOfField = (
+    name: string,
+    schema: z.ZodType,
+    { path }: Extract<Wire, { path: unknown }>,
+    where: string,
+  ): JsonSchema => {
+    const document = jsonSchemaOf(schema, "output", where);
+    const field = fieldSchema(document, path);
+    if (!hasReference(field)) return field;
+    const at = `#/$defs/${name}`;
+    shared.set(name, rebase(document, at));
+    return rebase(field, at);
+  };
   const schemaOfWire = (wire: Wire, where: string): JsonSchema => {
     switch (wire.from) {
       case "value":
@@ -192,12 +246,12 @@ function outputSchemaOf(
           prefixItems: wire.items.map((item, i) => schemaOfWire(item, `${where}[${i}]`)),
         };
       case "input":
-        return fieldSchema(jsonSchemaOf(input, "output", where), wire.path);
+        return schemaOfField("input", input, wire, where);
       case "step": {
         const definition = definitions.get(wire.step);
         return definition === undefined
           ? {}
-          : fieldSchema(jsonSchemaOf(definition.output, "output", where), wire.path);
+          : schemaOfField(`step-${wire.step}`, definition.output, wire, where);
       }
     }
   };
@@ -208,7 +262,8 @@ function outputSchemaOf(
     ),
     required: Object.keys(fields),
   });
-  return objectSchema(graph.outputs, `The output of pipeline "${pipeline}"`);
+  const outputs = objectSchema(graph.outputs, `The output of pipeline "${pipeline}"`);
+  return shared.size === 0 ? outputs : { ...outputs, $defs: Object.fromEntries(shared) };
 }
 
 function invalid(message: string, action: string): MillraceError {

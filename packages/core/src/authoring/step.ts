@@ -3,6 +3,7 @@ import { MillraceError } from "../errors.ts";
 import { currentBuild } from "./build.ts";
 import type { StepContext } from "./context.ts";
 import type { CachePolicy, RetryPolicy } from "./graph.ts";
+import { unknownOption } from "./known-options.ts";
 import type { Reference, Wiring } from "./reference.ts";
 import type { StepDefinition, StepUse } from "./step-definition.ts";
 
@@ -61,8 +62,10 @@ export function defineStep<
   const Result extends Returned<z.input<Output>>,
   State = unknown,
 >(options: StepOptions<Input, Output, State, Result>): Step<Input, Output, State> {
+  const name = validName(options.name);
+  checkOptions(name, options);
   const definition: StepDefinition = {
-    name: validName(options.name),
+    name,
     description: options.description,
     input: options.input,
     output: options.output,
@@ -74,6 +77,23 @@ export function defineStep<
   const use = (input: unknown, placement: StepUse = {}): unknown =>
     currentBuild(`Step "${definition.name}"`).addStep(definition, input, placement);
   return Object.assign(use, { definition }) as Step<Input, Output, State>;
+}
+
+const OPTIONS = [
+  "name",
+  "description",
+  "input",
+  "output",
+  "run",
+  "retries",
+  "timeout",
+  "cache",
+] as const satisfies readonly (keyof StepOptions<z.ZodType, z.ZodType, unknown, never>)[];
+
+function checkOptions(step: string, options: object): void {
+  const fault = unknownOption(options, OPTIONS);
+  if (fault !== undefined)
+    throw invalid(`Step "${step}" ${fault}`, "Correct or remove the option.");
 }
 
 function validName(name: string): string {
