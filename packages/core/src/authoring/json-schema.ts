@@ -60,20 +60,42 @@ export function hasReference(schema: unknown): boolean {
   );
 }
 
-/** The schema with references as they have to be once its document lies at another place, such as `#/$defs/name`. */
-export function rebase(schema: JsonSchema, at: string): JsonSchema {
+/**
+ * A document's own definitions, and itself, under names for a document that holds several: `name`, and `name-DEFINITION`.
+ */
+export function definitionsOf(document: JsonSchema, name: string): Record<string, JsonSchema> {
+  const { $defs, ...root } = document;
+  const named = isSchemas($defs) ? Object.entries($defs) : [];
+  return {
+    [name]: moveReferences(root, name),
+    ...Object.fromEntries(
+      named.map(([key, schema]) => [`${name}-${key}`, moveReferences(schema, name)]),
+    ),
+  };
+}
+
+function isSchemas(value: unknown): value is Record<string, JsonSchema> {
+  return typeof value === "object" && value !== null;
+}
+
+/** The schema with its references as `definitionsOf` names what they lead to. */
+export function moveReferences(schema: JsonSchema, name: string): JsonSchema {
   const moved = (value: unknown): unknown => {
     if (Array.isArray(value)) return value.map(moved);
     if (typeof value !== "object" || value === null) return value;
     return Object.fromEntries(
       Object.entries(value).map(([key, member]) => [
         key,
-        key === "$ref" && typeof member === "string" && member.startsWith("#")
-          ? `${at}${member.slice(1)}`
-          : moved(member),
+        key === "$ref" && typeof member === "string" ? movedReference(member, name) : moved(member),
       ]),
     );
   };
   const made: JsonSchema = {};
   return Object.assign(made, moved(schema));
+}
+
+function movedReference(reference: string, name: string): string {
+  return reference === "#"
+    ? `#/$defs/${name}`
+    : reference.replace(/^#\/\$defs\//, `#/$defs/${name}-`);
 }

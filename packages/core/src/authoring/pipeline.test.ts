@@ -143,6 +143,57 @@ describe("definePipeline", () => {
   });
 });
 
+describe("options of a pipeline", () => {
+  const options = { name: "p", input: z.object({}), build: () => ({}) };
+
+  it.each([
+    [
+      { serving: { generateAuthKey: true } },
+      'Pipeline "p" has no option "serving": it belongs into `settings`.',
+    ],
+    [{ onInt: () => null }, 'Pipeline "p" has no option "onInt". Did you mean "onInit"?'],
+    [
+      { settings: { servng: {} } },
+      'settings of pipeline "p" has no option "servng". Did you mean "serving"?',
+    ],
+  ])("are refused when unknown: %j", (wrong, message) => {
+    const given: typeof options = { ...options, ...wrong };
+    expect(errorOf(() => definePipeline(given)).message).toBe(message);
+  });
+});
+
+describe("a schema that refers to itself", () => {
+  const node = z.object({
+    value: z.number(),
+    get children() {
+      return z.array(node);
+    },
+  });
+  const grow = defineStep({
+    name: "grow",
+    input: z.object({}),
+    output: z.object({ tree: node }),
+    run: () => ({ tree: { value: 1, children: [] } }),
+  });
+
+  it("keeps its references inside the description of all outputs", () => {
+    const { outputSchema } = definePipeline({
+      name: "trees",
+      input: z.object({}),
+      build: () => {
+        const { tree } = grow({});
+        return { tree, again: tree };
+      },
+    }).compile();
+    const schema = z.fromJSONSchema({ ...outputSchema });
+    const whole = { value: 1, children: [{ value: 2, children: [] }] };
+    const broken = { value: 1, children: [{ value: "2", children: [] }] };
+    expect(schema.safeParse({ tree: whole, again: whole }).success).toBe(true);
+    expect(schema.safeParse({ tree: broken, again: whole }).success).toBe(false);
+    expect(schema.safeParse({ tree: whole, again: broken }).success).toBe(false);
+  });
+});
+
 describe("wrong wiring is a type error", () => {
   it("for a result that breaks the output schema, while literals fit enums and tuples", () => {
     const output = z.object({
@@ -310,6 +361,7 @@ describe("defineStep", () => {
     [{ timeout: 0 }],
     [{ timeout: Number.NaN }],
     [{ cache: { ttlSeconds: -1 } }],
+    [{ timeoutSecond: 1 }],
   ])("refuses %j", (option) => {
     const make = () =>
       defineStep({
@@ -320,6 +372,19 @@ describe("defineStep", () => {
         ...option,
       });
     expect(errorOf(make).code).toBe("STEP_INVALID");
+  });
+
+  it("names an unknown option and the one that was meant", () => {
+    const options = {
+      name: "ok",
+      input: parameterless,
+      output: z.string(),
+      run: () => "",
+      retrys: 3,
+    };
+    expect(errorOf(() => defineStep(options)).message).toBe(
+      'Step "ok" has no option "retrys". Did you mean "retries"?',
+    );
   });
 
   it("fills in the policies", () => {

@@ -6,7 +6,14 @@ import type { ServingSettingsInput } from "../serving-settings.ts";
 import { collect, GraphBuild } from "./build.ts";
 import type { ProcessContext } from "./context.ts";
 import type { Graph, Wire } from "./graph.ts";
-import { fieldSchema, hasReference, isObjectSchema, jsonSchemaOf, rebase } from "./json-schema.ts";
+import {
+  definitionsOf,
+  fieldSchema,
+  hasReference,
+  isObjectSchema,
+  jsonSchemaOf,
+  moveReferences,
+} from "./json-schema.ts";
 import { unknownOption } from "./known-options.ts";
 import { makeReference, type Reference, wiringError } from "./reference.ts";
 import type { StepDefinition } from "./step-definition.ts";
@@ -154,10 +161,7 @@ function checkOptions(name: string, options: object, settings: object): void {
   }
   const inSettings = unknownOption(settings, SETTINGS);
   if (inSettings === undefined) return;
-  throw invalid(
-    `settings of pipeline "${name}" ${inSettings}`,
-    "Correct or remove the option.",
-  );
+  throw invalid(`settings of pipeline "${name}" ${inSettings}`, "Correct or remove the option.");
 }
 
 /** Recognises pipelines of any copy of this package. */
@@ -220,7 +224,7 @@ function outputSchemaOf(
   pipeline: string,
 ): JsonSchema {
   // Schemas that refer to themselves: inside another schema their references would lead elsewhere.
-  const shared = new Map<string, JsonSchema>();
+  const shared: Record<string, JsonSchema> = {};
   const schemaOfField = (
     name: string,
     schema: z.ZodType,
@@ -230,9 +234,8 @@ function outputSchemaOf(
     const document = jsonSchemaOf(schema, "output", where);
     const field = fieldSchema(document, path);
     if (!hasReference(field)) return field;
-    const at = `#/$defs/${name}`;
-    shared.set(name, rebase(document, at));
-    return rebase(field, at);
+    Object.assign(shared, definitionsOf(document, name));
+    return moveReferences(field, name);
   };
   const schemaOfWire = (wire: Wire, where: string): JsonSchema => {
     switch (wire.from) {
@@ -263,7 +266,7 @@ function outputSchemaOf(
     required: Object.keys(fields),
   });
   const outputs = objectSchema(graph.outputs, `The output of pipeline "${pipeline}"`);
-  return shared.size === 0 ? outputs : { ...outputs, $defs: Object.fromEntries(shared) };
+  return Object.keys(shared).length === 0 ? outputs : { ...outputs, $defs: shared };
 }
 
 function invalid(message: string, action: string): MillraceError {
