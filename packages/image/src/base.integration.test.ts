@@ -76,12 +76,16 @@ function resolve(reference: string, over: Partial<BaseRequest> = {}): Promise<Ba
   });
 }
 
-async function putIndex(repository: string, tag: string, images: readonly Image[]): Promise<void> {
-  const descriptors = images.map(({ manifest, platform }) => ({
+async function putIndex(
+  repository: string,
+  tag: string,
+  images: readonly (Image & { readonly variant?: string })[],
+): Promise<void> {
+  const descriptors = images.map(({ manifest, platform, variant }) => ({
     mediaType: OCI_MANIFEST,
     digest: manifest?.digest,
     size: manifest?.bytes.length,
-    platform,
+    platform: variant === undefined ? platform : { ...platform, variant },
   }));
   const attestation = { ...descriptors[0], platform: { os: "unknown", architecture: "unknown" } };
   const answer = await fetch(`http://${registry.host}/v2/${repository}/manifests/${tag}`, {
@@ -137,6 +141,16 @@ describe("a base image", () => {
       digest: arm64.manifest?.digest,
       platform: ARM64,
     });
+  });
+
+  it("is the one of an index that every processor of the platform runs", async () => {
+    const v3 = { ...(await givenBase("base/variants", AMD64, "v3")), variant: "v3" };
+    const cacheDirectory = freshCache();
+    const plain = await appOn(await resolve("base/variants:v3"), cacheDirectory);
+    const repository = `${registry.host}/base/variants`;
+    await pushImage(plain, { ...quiet, repository, credentials: null, cacheDirectory });
+    await putIndex("base/variants", "all", [v3, plain]);
+    expect(await resolve("base/variants:all")).toMatchObject({ digest: plain.manifest?.digest });
   });
 
   it("that is not there for the platform is refused with what there is", async () => {

@@ -5,6 +5,8 @@ import { Transform } from "node:stream";
 /** What goes wrong with a request. */
 export type Fault =
   | { readonly status: number; readonly headers?: Readonly<Record<string, string>> }
+  /** No answer ever comes; called when the client has given up. */
+  | { readonly givenUp: () => void }
   /** The connection is cut when the registry has got so many bytes of the body. */
   | { readonly cutRequestAfter: number }
   /** The connection is cut when the client has got so many bytes of the body. */
@@ -23,7 +25,7 @@ export interface FaultProxy {
   readonly host: string;
   readonly passed: Passed[];
   /** Asked for every request; what it returns goes wrong. */
-  fault: (request: Passed) => Fault | undefined;
+  fault: (request: Passed) => Fault | undefined | Promise<Fault>;
   stop(): Promise<void>;
 }
 
@@ -45,14 +47,19 @@ function counting(limit: number, passed: (bytes: number) => void, reached: () =>
 
 /** Stands in front of a registry and makes go wrong what it is told to. */
 export async function startFaultProxy(registry: string): Promise<FaultProxy> {
-  const server = createServer((request, response) => {
+  const server = createServer(async (request, response) => {
     const { method = "", url = "", headers } = request;
     const passed: Passed = { method, path: url, headers, bytes: 0 };
     proxy.passed.push(passed);
-    const fault = proxy.fault(passed);
+    const fault = await proxy.fault(passed);
     if (fault !== undefined && "status" in fault) {
       request.resume();
       response.writeHead(fault.status, fault.headers).end();
+      return;
+    }
+    if (fault !== undefined && "givenUp" in fault) {
+      request.resume();
+      response.on("close", fault.givenUp);
       return;
     }
     const cut = () => {

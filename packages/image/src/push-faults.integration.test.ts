@@ -1,7 +1,12 @@
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { type FaultProxy, type Passed, startFaultProxy } from "./fault-proxy.fixture.ts";
+import {
+  type Fault,
+  type FaultProxy,
+  type Passed,
+  startFaultProxy,
+} from "./fault-proxy.fixture.ts";
 import type { Image } from "./image.ts";
 import { type PushRequest, pushImage } from "./push.ts";
 import { type Registry, startRegistry } from "./registry.fixture.ts";
@@ -58,11 +63,7 @@ async function expectWhole(repository: string, image: Image): Promise<void> {
 }
 
 /** Each request for which this holds fails so many times. */
-function failing(
-  times: number,
-  which: (request: Passed) => boolean,
-  fault: ReturnType<FaultProxy["fault"]>,
-) {
+function failing(times: number, which: (request: Passed) => boolean, fault: Fault) {
   const failed = new Map<string, number>();
   return (request: Passed) => {
     const key = `${request.method} ${request.path.replace(/\?.*|uploads\/.*/, "")}`;
@@ -138,6 +139,21 @@ describe("a push", () => {
     };
     const image = await imageOf("aborted", randomBytes(2_000_000));
     await expect(pushThrough(image, { signal: stop.signal })).rejects.toBe(reason);
+  });
+
+  it("that fails with one layer gives up the others", async () => {
+    const under = Promise.withResolvers<void>();
+    const givenUp = Promise.withResolvers<void>();
+    proxy.fault = ({ method, headers }) => {
+      if (method !== "PUT") return undefined;
+      if (Number(headers["content-length"]) < 1_000_000)
+        return under.promise.then(() => ({ status: 403 }));
+      under.resolve();
+      return { givenUp: givenUp.resolve };
+    };
+    const image = await imageOf("given up", randomBytes(2_000_000));
+    await expect(pushThrough(image)).rejects.toMatchObject({ code: "REGISTRY_DENIED" });
+    await givenUp.promise;
   });
 
   it("names a registry that does not answer", async () => {
