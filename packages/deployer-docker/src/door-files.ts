@@ -21,8 +21,8 @@ export const routeSchema = z.object({
   sequence: z.int(),
   /** Where new connections go; null holds them. */
   target: backendSchema.nullable(),
-  /** A service that shall be asked again and again whether it is ready, and for which revision. */
-  candidate: backendSchema.nullable(),
+  /** A service that takes the target's place as soon as it is ready to serve the revision. */
+  candidate: backendSchema.extend({ revision: z.string() }).nullable(),
 });
 export type Route = z.output<typeof routeSchema>;
 
@@ -31,12 +31,11 @@ export const stateSchema = z.object({
   /** Of the route that it follows. */
   sequence: z.int(),
   target: backendSchema.nullable(),
+  /** Null also once it has become the target. */
   candidate: z
     .object({
       host: z.string(),
-      /** Revision that the service is ready to serve; null as long as it is not ready. */
-      revision: z.string().nullable(),
-      /** Why it is not ready, as far as that shows from outside. */
+      /** Why it is not ready, as far as that shows from outside; null before it was asked. */
       detail: z.string().nullable(),
     })
     .nullable(),

@@ -8,7 +8,14 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 import { expect, onTestFinished, test, vi } from "vitest";
-import { type Backend, type DoorState, ROUTE_FILE, STATE_FILE, stateSchema } from "./door-files.ts";
+import {
+  type Backend,
+  type DoorState,
+  ROUTE_FILE,
+  type Route,
+  STATE_FILE,
+  stateSchema,
+} from "./door-files.ts";
 
 const program = fileURLToPath(new URL("./door.ts", import.meta.url));
 
@@ -28,7 +35,7 @@ class Door {
     return `http://127.0.0.1:${this.port}/`;
   }
 
-  write(target: Backend | null, candidate: Backend | null = null): void {
+  write(target: Backend | null, candidate: Route["candidate"] = null): void {
     const route = { sequence: ++this.#sequence, target, candidate };
     writeFileSync(join(this.folder, ROUTE_FILE), JSON.stringify(route));
     this.process.kill("SIGHUP");
@@ -42,7 +49,7 @@ class Door {
   }
 
   /** Writes the route and waits until the door follows it. */
-  async route(target: Backend | null, candidate: Backend | null = null): Promise<void> {
+  async route(target: Backend | null, candidate: Route["candidate"] = null): Promise<void> {
     this.write(target, candidate);
     await vi.waitFor(() => expect(this.state()?.sequence).toBe(this.#sequence), WAIT);
   }
@@ -168,23 +175,27 @@ test("a client that hangs up is gone for the service too, and one that only ends
   expect(await text(half)).toBe("after the end");
 });
 
-test("the state tells whether the candidate is ready, for which revision, and why not", async () => {
-  let ready = false;
+test("a candidate takes over once it is ready for its revision, and until then the state says why not", async () => {
+  let status = 503;
+  let revision = "r1";
   const { at } = await serve((request, response) => {
-    expect(request.url).toBe("/health/ready");
-    response.writeHead(ready ? 200 : 503).end(JSON.stringify({ revision: "r2" }));
+    if (request.url !== "/health/ready") return response.end("new");
+    return response.writeHead(status).end(JSON.stringify({ revision }));
   });
-  const door = await openDoor();
-  const candidate = (): DoorState["candidate"] => door.state()?.candidate ?? null;
-  await door.route(null, { host: "127.0.0.1", port: await freePort() });
-  await vi.waitFor(() => expect(candidate()?.detail).toBe("ECONNREFUSED"), WAIT);
-  await door.route(null, at);
-  await vi.waitFor(() => expect(candidate()?.detail).toBe("it answers 503"), WAIT);
-  expect(candidate()?.revision).toBeNull();
-  ready = true;
-  await vi.waitFor(() => expect(candidate()?.revision).toBe("r2"), WAIT);
-  await door.route(at);
-  expect(door.state()).toMatchObject({ target: at, candidate: null });
+  const old = await saying("old");
+  const door = await openDoor(old.at);
+  const detail = (): string | null => door.state()?.candidate?.detail ?? null;
+  const nobody = { host: "127.0.0.1", port: await freePort(), revision: "r2" };
+  await door.route(old.at, nobody);
+  await vi.waitFor(() => expect(detail()).toBe("ECONNREFUSED"), WAIT);
+  await door.route(old.at, { ...at, revision: "r2" });
+  await vi.waitFor(() => expect(detail()).toBe("it answers 503"), WAIT);
+  status = 200;
+  await vi.waitFor(() => expect(detail()).toBe("it serves revision r1"), WAIT);
+  expect(await ask(door)).toBe("old");
+  revision = "r2";
+  await vi.waitFor(() => expect(door.state()).toMatchObject({ target: at, candidate: null }), WAIT);
+  expect(await ask(door)).toBe("new");
 });
 
 test("a route that cannot be read changes nothing", async () => {

@@ -31,15 +31,17 @@ function readRoute(): void {
     process.stderr.write(`door: no route: ${error instanceof Error ? error.message : error}\n`);
     return;
   }
-  tell(route.candidate === null ? null : { ...route.candidate, revision: null, detail: null });
+  tell(null);
 }
 
-function tell(candidate: DoorState["candidate"]): void {
-  const shown =
-    candidate === null
-      ? null
-      : { host: candidate.host, revision: candidate.revision, detail: candidate.detail };
-  const state: DoorState = { sequence: route.sequence, target: route.target, candidate: shown };
+/** Writes down what is done, and why the candidate is not ready. */
+function tell(detail: string | null): void {
+  const { sequence, target, candidate } = route;
+  const state: DoorState = {
+    sequence,
+    target,
+    candidate: candidate === null ? null : { host: candidate.host, detail },
+  };
   const text = JSON.stringify(state);
   if (text === written) return;
   const draft = join(folder, "state.json.draft");
@@ -48,14 +50,18 @@ function tell(candidate: DoorState["candidate"]): void {
   written = text;
 }
 
-/** Asks the candidate until it is ready; whoever wrote the route looks at the state. */
+/** Asks the candidate until it is ready, and sends new connections there from then on. */
 async function probe(): Promise<void> {
   for (;;) {
-    const { candidate, sequence } = route;
-    if (candidate !== null) {
-      const answer = await askReady(candidate);
+    const asked = route;
+    if (asked.candidate !== null) {
+      const { revision, detail } = await askReady(asked.candidate);
       // The route may have changed while the answer was on its way.
-      if (sequence === route.sequence) tell({ host: candidate.host, ...answer });
+      if (asked === route) {
+        const isReady = revision === asked.candidate.revision;
+        if (isReady) route = { ...asked, target: asked.candidate, candidate: null };
+        tell(detail);
+      }
     }
     await sleep(PROBE_MS);
   }
@@ -92,7 +98,7 @@ function readAnswer(status: number, body: string): Readiness {
   if (status !== 200) return { revision: null, detail };
   try {
     const { revision } = JSON.parse(body);
-    return { revision: typeof revision === "string" ? revision : null, detail };
+    return { revision, detail: `it serves revision ${revision}` };
   } catch {
     return { revision: null, detail: "its answer to /health/ready is no JSON" };
   }

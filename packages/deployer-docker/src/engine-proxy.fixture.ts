@@ -49,7 +49,7 @@ export class EngineProxy {
     if (mode !== "hanging") for (const answer of this.#held) answer.destroy();
   }
 
-  /** The next change is carried out, and its answer does not arrive. */
+  /** The next thing is created or removed, and the answer does not arrive. */
   loseNextAnswer(): void {
     this.#loseNext = true;
   }
@@ -80,7 +80,8 @@ export class EngineProxy {
       answer.end('{"message":"write /var/lib/docker: no space left on device"}');
       return;
     }
-    const loses = isChange && this.#loseNext;
+    const makes = method === "DELETE" || /\/create(?:\?|$)/.test(url);
+    const loses = makes && this.#loseNext;
     if (loses) this.#loseNext = false;
     if (isChange) this.#note(url, asked);
     const { headers } = asked;

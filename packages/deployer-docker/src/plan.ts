@@ -62,8 +62,10 @@ function serviceChanges(
   const leftover: ResourceChange[] =
     next === null ? [] : [{ ...containerResource(next.name), action: "delete", fields: [] }];
   if (service === null) return [{ ...resource, action: "create", fields: [] }, ...leftover];
-  if (servingOf(sight) === service && service.revision === request.revision)
-    return [{ ...resource, action: "no-op", fields: [] }, ...leftover];
+  if (servingOf(sight) === service && service.revision === request.revision) {
+    const fields = difference("restart", service.restart, request.settings.restart);
+    return [{ ...resource, action: fields.length === 0 ? "no-op" : "update", fields }, ...leftover];
+  }
   const fields = fieldsOf(service, request, secrets);
   return [{ ...resource, action: "update", fields }, ...leftover];
 }

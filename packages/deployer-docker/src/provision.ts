@@ -12,7 +12,7 @@ import {
   type Endpoint,
   PORT,
 } from "./door-container.ts";
-import { type Backend, ROUTE_FILE } from "./door-files.ts";
+import { type Backend, ROUTE_FILE, type Route } from "./door-files.ts";
 import type { Engine } from "./engine.ts";
 import { exitError, FAILURE_FILE, notReadyError, writeFailure } from "./failure.ts";
 import { listeningAddresses } from "./listening.ts";
@@ -60,7 +60,10 @@ export class Provision {
     for (;;) {
       const sight = await this.#look();
       const step = nextStep(sight, this.#request.revision, this.#request.settings);
-      if (step.do === "nothing") return sight;
+      if (step.do === "nothing") {
+        await this.#forgetAbsent(sight);
+        return sight;
+      }
       try {
         if ((await this.#take(step, sight)) === "failed") return await this.#look();
       } catch (error) {
@@ -76,6 +79,14 @@ export class Provision {
 
   #look(): Promise<Sight> {
     return look(this.#engine, this.#target, this.#names);
+  }
+
+  /** What an operation before this one was about to make, and did not. */
+  async #forgetAbsent({ next }: Sight): Promise<void> {
+    const { name, kind } = containerResource(this.#names.next);
+    const { inventory } = this.#target;
+    if (next === null && inventory.some((one) => one.kind === kind && one.name === name))
+      await this.#context.journal.gone({ kind, name });
   }
 
   async #take(step: Step, sight: Sight): Promise<"done" | "failed"> {
@@ -110,6 +121,9 @@ export class Provision {
         break;
       case "await":
         return this.#bringIntoService(step.service, sight);
+      case "keep up":
+        await this.#engine.setRestartPolicy(step.service.name, this.#request.settings.restart);
+        break;
       case "forget failure":
         await this.#tellDoor([{ path: FAILURE_FILE, content: "null", mode: 0o644 }]);
         break;
@@ -211,35 +225,32 @@ export class Provision {
   async #bringIntoService(service: Service, sight: Sight): Promise<"done" | "failed"> {
     const backend: Backend = { host: hostOf(service.revision), port: PORT };
     const served = sight.door?.state?.target ?? null;
-    await this.#route(served, backend);
-    const error = await this.#untilReady(service, backend);
+    await this.#route(served, { ...backend, revision: service.revision });
+    const error = await this.#untilTarget(service, backend);
     if (error !== null) {
       await this.#giveUp(service, error, served);
       return "failed";
     }
-    this.#context.progress("Sending requests to the new container");
+    this.#context.progress("Requests go to the new container");
     await this.#route(backend, null);
-    const { restart } = this.#request.settings;
-    await this.#engine.setRestartPolicy(service.name, restart);
     return "done";
   }
 
-  /** Null once it is ready, or why it will not be. */
-  async #untilReady(service: Service, backend: Backend): Promise<MillraceError | null> {
+  /** Null once the door sends everybody there, or why it will not be ready. */
+  async #untilTarget(service: Service, backend: Backend): Promise<MillraceError | null> {
     const { clock, signal } = this.#context;
     const began = clock.now();
     const limit = startTimeoutMs(this.#request);
     this.#context.progress("Waiting until the container is ready");
     for (;;) {
       const { door, ...services } = await this.#look();
+      if (door?.state?.target?.host === backend.host) return null;
       const now = [services.service, services.next].find((one) => one?.id === service.id) ?? null;
       if (now === null) throw takenOver(service.name);
       if (hasEnded(now)) return exitError(this.#engine, now);
-      const asked = door?.state?.candidate?.host === backend.host ? door.state.candidate : null;
-      if (asked?.revision === service.revision) return null;
       if (clock.now() - began > limit) {
         const listening = await listeningAddresses(this.#engine, service.name);
-        const detail = asked?.detail ?? null;
+        const detail = door?.state?.candidate?.detail ?? null;
         return notReadyError(this.#engine, now, limit / 1000, detail, listening);
       }
       await clock.sleep(POLL_MS, signal);
@@ -276,7 +287,7 @@ export class Provision {
   }
 
   /** Gives the door a route and waits until it follows it. */
-  async #route(target: Backend | null, candidate: Backend | null): Promise<void> {
+  async #route(target: Backend | null, candidate: Route["candidate"]): Promise<void> {
     const { clock, signal } = this.#context;
     const sequence = clock.now();
     const route = { sequence, target, candidate };

@@ -21,6 +21,8 @@ export interface Service {
   /** Why the engine could not start it; empty otherwise. */
   readonly fault: string;
   readonly restarts: number;
+  /** When the engine starts it again. */
+  readonly restart: string;
   /** That it is in the deployment's network, which somebody may have removed from under it. */
   readonly joined: boolean;
 }
@@ -114,7 +116,7 @@ async function readDoor(
 }
 
 function readService(container: ContainerInspectInfo, network: NetworkInspectInfo | null): Service {
-  const { Config, Id, Name, RestartCount, State } = container;
+  const { Config, HostConfig, Id, Name, RestartCount, State } = container;
   return {
     name: Name.slice(1),
     id: Id,
@@ -126,6 +128,7 @@ function readService(container: ContainerInspectInfo, network: NetworkInspectInf
     outOfMemory: State.OOMKilled,
     fault: State.Error,
     restarts: RestartCount,
+    restart: HostConfig.RestartPolicy?.Name ?? "no",
     joined: hasJoined(container, network),
   };
 }

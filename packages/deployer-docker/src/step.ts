@@ -17,6 +17,8 @@ export type Step =
   | { readonly do: "start"; readonly service: Service }
   /** Waits until it is ready, and then sends everybody there. */
   | { readonly do: "await"; readonly service: Service }
+  /** It serves, so the engine shall start it again when it ends. */
+  | { readonly do: "keep up"; readonly service: Service }
   /** It serves, and what failed before is over. */
   | { readonly do: "forget failure" }
   | { readonly do: "nothing" };
@@ -28,7 +30,7 @@ export type Step =
 export function nextStep(
   sight: Sight,
   revision: string,
-  settings: Pick<DockerSettings, "bind" | "port">,
+  settings: Pick<DockerSettings, "bind" | "port" | "restart">,
 ): Step {
   const { door, network, next, service } = sight;
   if (network === null) return { do: "create network" };
@@ -43,8 +45,10 @@ export function nextStep(
     return service === null ? { do: "rename", service: next } : { do: "drain", service };
   if (service !== null && service === servingOf(sight)) {
     if (next !== null && !mayServe(next, revision)) return { do: "remove", service: next };
-    if (service.revision === revision && next === null)
+    if (service.revision === revision && next === null) {
+      if (service.restart !== settings.restart) return { do: "keep up", service };
       return door.failure === null ? { do: "nothing" } : { do: "forget failure" };
+    }
     return next === null ? { do: "create", name: "next", network: network.id } : goOn(next);
   }
   if (next !== null) return { do: "remove", service: next };

@@ -184,8 +184,11 @@ export const lifecycleChecks = [
     "a deploy at its deadline is picked up by refresh",
     async (bench) => {
       const operator = await bench.operator();
+      // Time enough for the platform to begin, and too little for the service to be ready.
+      const timeoutSeconds = bench.harness.patience ?? 1;
+      const environment = { CONFORMANCE_SLOW_MS: String(timeoutSeconds * 1500) };
       const error = await typedRejection("a deploy past its deadline", () =>
-        operator.deploy({ snapshot: "slow" }, { name: NAME, timeoutSeconds: 1 }),
+        operator.deploy({ snapshot: "slow" }, { name: NAME, timeoutSeconds, environment }),
       );
       assert.equal(error.class, "timeout", `it failed with ${error.code} of class ${error.class}`);
       assert.equal((await recordOf(operator)).status, "PENDING");

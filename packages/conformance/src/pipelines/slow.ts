@@ -5,6 +5,6 @@ export default instrument({
   name: "conformance_slow",
   version: 1,
   onInit: async (signal) => {
-    await sleep(1500, undefined, { signal });
+    await sleep(Number(process.env["CONFORMANCE_SLOW_MS"] ?? 1500), undefined, { signal });
   },
 });
