@@ -37,6 +37,8 @@ export interface BaseRequest extends Context {
 /** An image's configuration is small; what is larger is none. */
 const LARGEST_CONFIG = 8 * 1024 * 1024;
 
+const ONCE: RetryPolicy = { attempts: 1, firstDelayMs: 0 };
+
 /** What a tag named when it was last looked up. */
 const tagSchema = z.object({ digest: z.string() });
 
@@ -46,6 +48,8 @@ interface Source {
   /** In full, for messages. */
   readonly name: string;
   readonly connection: Connection;
+  /** Does not try again. */
+  readonly impatient: Connection;
   readonly cache: Cache;
 }
 
@@ -108,7 +112,9 @@ async function readManifest(source: Source, digest: string): Promise<unknown> {
 
 /** Asks the registry what a tag names now; when it cannot be reached, what it named before is good enough. */
 async function digestOfTag(source: Source, tag: string): Promise<string> {
-  const { connection, image, cache, name } = source;
+  const { image, cache, name } = source;
+  const { data } = tagSchema.safeParse(await cache.recall("tags", name));
+  const connection = data === undefined ? source.connection : source.impatient;
   try {
     const head = await headManifest(connection, image.repository, tag, pullScope(image.repository));
     if (head === null) throw notFound(source);
@@ -116,7 +122,6 @@ async function digestOfTag(source: Source, tag: string): Promise<string> {
     await cache.note("tags", name, { digest });
     return digest;
   } catch (error) {
-    const { data } = tagSchema.safeParse(await cache.recall("tags", name));
     if (!isMillraceError(error) || error.class !== "unreachable" || data === undefined) throw error;
     connection.context.progress(
       `${error.message} Going on with what ${name} was when it was last looked up: ${data.digest}`,
@@ -200,8 +205,14 @@ export async function resolveBase(request: BaseRequest): Promise<BaseImage> {
   const name = formatImageReference(image);
   const { registry } = image;
   const context = { signal, progress };
-  const connection = connect({ registry, credentials, plainHttp, retry, context });
-  const source: Source = { image, name, connection, cache: openCache(request.cacheDirectory) };
+  const options = { registry, credentials, plainHttp, context };
+  const source: Source = {
+    image,
+    name,
+    connection: connect({ ...options, retry }),
+    impatient: connect({ ...options, retry: ONCE }),
+    cache: openCache(request.cacheDirectory),
+  };
   const named = image.digest ?? (await digestOfTag(source, image.tag ?? "latest"));
   const { digest, manifest } = await manifestFor(source, named, platform);
   const types = manifest.layers.map(({ mediaType }) => layerType(mediaType));

@@ -4,7 +4,11 @@ import { Transform } from "node:stream";
 
 /** What goes wrong with a request. */
 export type Fault =
-  | { readonly status: number; readonly headers?: Readonly<Record<string, string>> }
+  | {
+      readonly status: number;
+      readonly headers?: Readonly<Record<string, string>>;
+      readonly body?: string;
+    }
   /** No answer ever comes; called when the client has given up. */
   | { readonly givenUp: () => void }
   /** The connection is cut when the registry has got so many bytes of the body. */
@@ -54,7 +58,7 @@ export async function startFaultProxy(registry: string): Promise<FaultProxy> {
     const fault = await proxy.fault(passed);
     if (fault !== undefined && "status" in fault) {
       request.resume();
-      response.writeHead(fault.status, fault.headers).end();
+      response.writeHead(fault.status, fault.headers).end(fault.body);
       return;
     }
     if (fault !== undefined && "givenUp" in fault) {

@@ -139,6 +139,20 @@ describe("a registry with token authentication", () => {
     expect(tokens.given).toContainEqual({ user: "ada", scopes });
   });
 
+  it("is uploaded to where the right to read the other repository is missing", async () => {
+    await push(`${registry.host}/t/private`);
+    tokens.denied = "repository:t/private:pull";
+    const { mounted, uploaded } = await pushImage(await imageOf(`${registry.host}/t/private`), {
+      ...quiet,
+      repository: `${registry.host}/t/public`,
+      credentials: ADA,
+      cacheDirectory,
+    });
+    tokens.denied = undefined;
+    expect(names([...mounted, ...uploaded])).toContain("config");
+    expect(names(uploaded)).toContain("code");
+  });
+
   it("gets a new token when one ends in the middle", async () => {
     let refused: unknown;
     proxy.fault = ({ method, headers }) => {

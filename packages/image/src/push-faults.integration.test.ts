@@ -102,6 +102,16 @@ describe("a push", () => {
     if (!retryable) expect(new Set(posts.map(({ path }) => path)).size).toBe(posts.length);
   });
 
+  it("says at once that a repository has to be created first", async () => {
+    const body = JSON.stringify({ errors: [{ code: "NAME_UNKNOWN", message: "no such name" }] });
+    proxy.fault = ({ method }) => (method === "POST" ? { status: 404, body } : undefined);
+    await expect(pushThrough(await imageOf("no repository"))).rejects.toMatchObject({
+      code: "REGISTRY_NO_REPOSITORY",
+      class: "not_found",
+    });
+    expect(proxy.passed.filter(({ method }) => method === "POST").length).toBeLessThanOrEqual(3);
+  });
+
   it("waits no longer than a minute because a registry asks for it", async () => {
     proxy.fault = () => ({ status: 429, headers: { "retry-after": "3600" } });
     await expect(pushThrough(await imageOf("patience"))).rejects.toMatchObject({

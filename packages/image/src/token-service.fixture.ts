@@ -35,6 +35,8 @@ export interface TokenService {
   readonly auth: Readonly<Record<string, unknown>>;
   /** Scopes of each token that was given out, with the user who asked. */
   readonly given: { readonly user: string; readonly scopes: readonly string[] }[];
+  /** Requests for tokens with this scope are refused. */
+  denied: string | undefined;
   stop(): Promise<void>;
 }
 
@@ -85,6 +87,8 @@ export async function startTokenService(folder: string): Promise<TokenService> {
           : undefined;
     if (user === undefined) return response.writeHead(401).end();
     const scopes = url.searchParams.getAll("scope").concat(form.get("scope")?.split(" ") ?? []);
+    if (service.denied !== undefined && scopes.includes(service.denied))
+      return response.writeHead(403).end();
     given.push({ user, scopes });
     const field = request.method === "POST" ? "access_token" : "token";
     return response
@@ -93,7 +97,8 @@ export async function startTokenService(folder: string): Promise<TokenService> {
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const realm = `http://127.0.0.1:${(server.address() as AddressInfo).port}/token`;
-  return {
+  const service: TokenService = {
+    denied: undefined,
     auth: {
       token: { realm, service: SERVICE, issuer: ISSUER, rootcertbundle: pair.certificate },
     },
@@ -104,4 +109,5 @@ export async function startTokenService(folder: string): Promise<TokenService> {
         server.closeAllConnections();
       }),
   };
+  return service;
 }

@@ -1,4 +1,5 @@
 import type { ImagePlatform } from "@millrace/core";
+import { isNonGlibcLinuxSync } from "detect-libc";
 
 /** A platform in the words of npm. */
 export interface TargetPlatform {
@@ -22,17 +23,11 @@ export function formatTarget({ os, cpu, libc }: TargetPlatform): string {
 
 /** What this process runs on. */
 export function hostTarget(): TargetPlatform {
-  const { os, cpu } = { os: process.platform, cpu: process.arch };
-  if (os !== "linux") return { os, cpu, libc: "glibc" };
-  // Loaded libraries tell the C library; a report also could, but takes its time for it.
-  const report: unknown = process.report.getReport();
-  const musl =
-    typeof report === "object" &&
-    report !== null &&
-    "sharedObjects" in report &&
-    Array.isArray(report.sharedObjects) &&
-    report.sharedObjects.some((file) => /ld-musl|libc\.musl/.test(String(file)));
-  return { os, cpu, libc: musl ? "musl" : "glibc" };
+  return {
+    os: process.platform,
+    cpu: process.arch,
+    libc: isNonGlibcLinuxSync() ? "musl" : "glibc",
+  };
 }
 
 /** What a package says of itself: `["linux"]`, or `["!win32"]`. */

@@ -55,6 +55,14 @@ export async function refusal(
       action: `Give the account that is logged in at ${registry} the right to do this, or log in with another one.`,
       details,
     });
+  if (faults.some(({ code }) => code === "NAME_UNKNOWN"))
+    return new MillraceError({
+      class: "not_found",
+      code: "REGISTRY_NO_REPOSITORY",
+      message: `The registry ${registry} has no such repository for ${what}${because}.`,
+      action: "Create the repository there first: this registry makes none by itself.",
+      details,
+    });
   if (status === 429)
     return new MillraceError({
       class: "unreachable",
@@ -169,7 +177,8 @@ export function unanswered(registry: string, what: string, cause: unknown): Mill
     code: "REGISTRY_UNREACHABLE",
     message: `The registry ${registry} gave no answer to ${what}: ${innermost(cause)}.`,
     action: `Check that ${registry} is its address, that it runs, and that this machine's network reaches it.`,
-    retryable: true,
+    // A name that no server knows does not come to be known by waiting.
+    retryable: !codes.includes("ENOTFOUND"),
     details,
     cause,
   });

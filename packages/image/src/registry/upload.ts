@@ -58,6 +58,18 @@ async function begin(
   return answer.status === 201 && from !== null ? null : uploadUrl(connection, answer);
 }
 
+/** A mount saves an upload, and is nothing to fail for: the login may lack the right to read the other repository. */
+async function beginOrMount(upload: Upload, from: string | null): Promise<URL | null> {
+  const { digest } = upload.blob;
+  if (from === null) return begin(upload, digest, null);
+  try {
+    return await begin(upload, digest, from);
+  } catch (error) {
+    if (!isMillraceError(error) || error.class !== "platform") throw error;
+    return begin(upload, digest, null);
+  }
+}
+
 /** Where an interrupted upload stands; null when the registry does not know it any more. */
 async function standing(
   { connection, repository }: UploadTarget,
@@ -177,7 +189,8 @@ export async function bring(upload: Upload, from: string | null): Promise<Outcom
       // The last answer may have been lost, and not what was sent.
       if (stands === null && (await hasBlob(upload, blob.digest))) return "uploaded";
     }
-    open = await begin(upload, blob.digest, from);
+    open = null;
+    open = await beginOrMount(upload, from);
     if (open === null) return "mounted";
     await sendWhole(upload, open);
     return "uploaded";
@@ -187,7 +200,8 @@ export async function bring(upload: Upload, from: string | null): Promise<Outcom
     try {
       return await attempt(advanced);
     } catch (error) {
-      if (!isMillraceError(error) || !LOST.has(error.details["status"])) throw error;
+      const lost = open !== null && isMillraceError(error) && LOST.has(error.details["status"]);
+      if (!lost) throw error;
       open = null;
       throw retryable(error);
     }
