@@ -39,7 +39,19 @@ interface State {
 /** How many runs began, saw their signal abort, or ended, in this process. */
 const counts: State["runs"] = { begun: 0, aborted: 0, ended: 0 };
 
-const acts = z.enum(["wait", "throw", "stray", "wrong", "deaf", "count", "log", "trace", "secret"]);
+const acts = z.enum([
+  "wait",
+  "throw",
+  "stray",
+  "wrong",
+  "deaf",
+  "crash",
+  "exit",
+  "count",
+  "log",
+  "trace",
+  "secret",
+]);
 
 const perform = defineStep({
   name: "perform",
@@ -58,6 +70,13 @@ const perform = defineStep({
       case "stray":
         void Promise.reject(new Error("nobody awaits this"));
         return { ...runs, text: "strayed" };
+      case "crash":
+        setImmediate(() => {
+          throw new Error("outside of any step");
+        });
+        return { ...runs, text: "" };
+      case "exit":
+        return process.exit(0);
       case "wrong":
         return { ...runs, text: 42 as unknown as string };
       case "log":

@@ -1,5 +1,6 @@
 import { type Logger, messageOf, redact, type Secret, type ServingSettings } from "@millrace/core";
-import { destination, pino, stdSerializers, stdTimeFunctions } from "pino";
+import { pino, stdSerializers, stdTimeFunctions } from "pino";
+import { LogWriter } from "./log-writer.ts";
 
 export interface Log {
   /** A logger whose lines carry the given fields. */
@@ -10,8 +11,6 @@ export interface Log {
   flush(): void;
 }
 
-/** Characters that wait for a slow reader; what comes beyond is dropped, so that memory stays bounded. */
-const MAX_BUFFERED = 16 * 1024 * 1024;
 /** How long the last lines may wait for a slow reader, in milliseconds. */
 const LAST_FLUSH_MS = 1000;
 
@@ -24,22 +23,11 @@ export function openLog(
   level: ServingSettings["logLevel"],
   secrets: Iterable<Secret>,
 ): Log {
-  let giveUpAt = Number.POSITIVE_INFINITY;
-  const stream = destination({
-    dest: fd,
-    sync: false,
-    maxLength: MAX_BUFFERED,
-    // A pipe that nobody empties must not keep the process from ending.
-    retryEAGAIN: () => Date.now() < giveUpAt,
-  });
+  // Node makes a pipe non-blocking when it opens the stream.
+  const writer = new LogWriter((fd === 1 ? process.stdout : process.stderr).fd);
+  let patienceMs = LAST_FLUSH_MS;
   const flush = (): void => {
-    giveUpAt = Date.now() + LAST_FLUSH_MS;
-    try {
-      stream.flushSync();
-    } catch {
-      // The reader is gone or stuck: there is nobody left to tell.
-    }
-    giveUpAt = Number.POSITIVE_INFINITY;
+    if (!writer.flush(patienceMs)) patienceMs = 0;
   };
   const hidden = [...secrets].filter((secret) => secret.reveal().length >= 4);
   const clean = (line: string): string => (hidden.length === 0 ? line : redact(line, hidden));
@@ -53,7 +41,7 @@ export function openLog(
       formatters: { level: (label) => ({ level: label }) },
       hooks: { streamWrite: clean },
     },
-    stream,
+    writer,
   );
   process.on("exit", flush);
   return {
@@ -69,7 +57,7 @@ export function openLog(
         error: write("error"),
       };
     },
-    line: (json) => stream.write(`${clean(json)}\n`),
+    line: (json) => writer.write(`${clean(json)}\n`),
     flush,
   };
 }

@@ -61,7 +61,8 @@ try {
   // User code may hold the event loop with timers and pools; what had to be written is written by now.
   process.exit(await main(process.argv.slice(2)));
 } catch (error) {
-  process.stderr.write(report(error), () =>
-    process.exit(ERROR_CLASSES[toMillraceError(error).class].exitCode),
-  );
+  const exit = () => process.exit(ERROR_CLASSES[toMillraceError(error).class].exitCode);
+  process.stderr.write(report(error), exit);
+  // Where nobody reads it.
+  setTimeout(exit, 1000);
 }

@@ -1,5 +1,5 @@
-import { fork } from "node:child_process";
-import { mkdtemp, writeFile } from "node:fs/promises";
+import { execFileSync, fork, spawn } from "node:child_process";
+import { mkdtemp, open, writeFile } from "node:fs/promises";
 import { Agent, request } from "node:http";
 import { createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
@@ -130,9 +130,7 @@ describe("at its start", () => {
 
   it("is live and not ready while onInit runs, and can be ended", async () => {
     const { directory, variables } = await fixtureOf("reluctant");
-    const holder = await listening();
-    const port = portOf(holder);
-    await new Promise((resolve) => holder.close(resolve));
+    const port = await freePort();
     const child = spawnRuntime(["serve", directory], {
       ...variables,
       INIT: "hang",
@@ -164,6 +162,13 @@ function listening(): Promise<Server> {
 function portOf(server: Server): number {
   const address = server.address();
   return typeof address === "object" && address !== null ? address.port : 0;
+}
+
+async function freePort(): Promise<number> {
+  const holder = await listening();
+  const port = portOf(holder);
+  await new Promise((resolve) => holder.close(resolve));
+  return port;
 }
 
 describe("at SIGTERM", () => {
@@ -239,6 +244,41 @@ describe("at SIGTERM", () => {
     expect((await inFlight).status).toBe(200);
     expect(await service.exited).toBe(0);
   });
+
+  it.each(["serve", "crash"])(
+    "ends although nobody reads its log: %s",
+    async (how) => {
+      const fixture = await fixtureOf("obedient", { serving: { drainSeconds: 1 } });
+      const pipe = join(fixture.directory, "log");
+      execFileSync("mkfifo", [pipe]);
+      // Opened for both, so that opening does not wait for the other end; nothing is ever read.
+      const log = await open(pipe, "r+");
+      const port = await freePort();
+      const child = spawn(process.execPath, [runtime, "serve", fixture.directory], {
+        env: { ...process.env, ...fixture.variables, ...secrets, PORT: String(port) },
+        stdio: ["ignore", log.fd, "inherit"],
+      });
+      const exited = new Promise((resolve) => child.once("exit", (...end) => resolve(end)));
+      ended.push(
+        () => child.kill("SIGKILL") && exited,
+        () => log.close(),
+      );
+      const url = `http://127.0.0.1:${port}`;
+      await vi.waitFor(
+        async () => expect((await fetch(`${url}/health/ready`)).status).toBe(200),
+        5000,
+      );
+      // A pipe holds 64 KiB; each of these logs a stack.
+      for (let call = 0; call < 200; call++) {
+        const { status } = await invoke(url, { parameters: { what: "throw" } });
+        expect(status).toBe(500);
+      }
+      if (how === "crash") await invoke(url, { parameters: { what: "crash" } });
+      else child.kill("SIGTERM");
+      expect(await exited).toEqual([how === "crash" ? 1 : 0, null]);
+    },
+    20_000,
+  );
 
   it("a second signal ends it at once", async () => {
     const service = await start("obedient");
