@@ -1,5 +1,8 @@
 import { defineProject } from "vitest/config";
 
 export default defineProject({
-  test: { include: ["src/**/*.test.ts"], exclude: ["src/**/*.integration.test.ts"] },
+  test: {
+    include: ["src/**/*.test.ts"],
+    exclude: ["src/**/*.integration.test.ts", "src/**/*.docker.test.ts"],
+  },
 });
