@@ -31,11 +31,16 @@ function withTargets(args: readonly string[]): string[] {
   });
 }
 
-function runSuiteOn(harness: string, args: readonly string[]): number {
-  const command = join(suite, "bin/millrace-conformance.js");
-  const { status } = spawnSync(process.execPath, [command, harness, ...withTargets(args)], {
-    stdio: "inherit",
-  });
+/** What gives a deployer's suite a platform, by the deployer. */
+const PLATFORMS: Readonly<Record<string, string>> = {
+  docker: join(root, "test-infra/docker/with-engine.ts"),
+};
+
+function runSuiteOn(deployer: string, harness: string, args: readonly string[]): number {
+  const command = [join(suite, "bin/millrace-conformance.js"), harness, ...withTargets(args)];
+  const platform = PLATFORMS[deployer];
+  const words = platform === undefined ? command : [platform, process.execPath, ...command];
+  const { status } = spawnSync(process.execPath, words, { stdio: "inherit" });
   return status ?? 1;
 }
 
@@ -77,7 +82,7 @@ const harness = known.get(name ?? "");
 if (name === "wrong") {
   process.exit(await runWrong(args));
 } else if (harness !== undefined && existsSync(harness)) {
-  process.exitCode = runSuiteOn(harness, args);
+  process.exitCode = runSuiteOn(name ?? "", harness, args);
 } else {
   console.error(
     `Usage: npm run conformance -- ${[...known.keys(), "wrong"].join("|")} [options of millrace-conformance]`,

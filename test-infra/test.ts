@@ -3,7 +3,14 @@
  * that counts the tests. `--only NAME,NAME` runs some lanes. In CI a required lane that cannot run is a failure.
  */
 import { parseArgs } from "node:util";
-import { commandLane, conformanceLane, type Lane, turboLane, vitestLane } from "./lanes/lane.ts";
+import {
+  commandLane,
+  conformanceLane,
+  engineMissing,
+  type Lane,
+  turboLane,
+  vitestLane,
+} from "./lanes/lane.ts";
 import { closingLine, NOTHING, ONE_FAILED, type Outcome, sum } from "./lanes/outcome.ts";
 import { postgresMissing } from "./postgres/binaries.ts";
 
@@ -14,7 +21,9 @@ const lanes: readonly Lane[] = [
   turboLane("unit", "test", "unit.json", 2),
   turboLane("integration", "test:integration", "integration.json", 1),
   vitestLane("postgres", "test-infra/postgres/vitest.config.ts", postgresMissing),
+  turboLane("docker", "test:docker", "docker.json", 1, "engine"),
   conformanceLane("local"),
+  conformanceLane("docker", engineMissing),
 ];
 
 const { values } = parseArgs({ options: { only: { type: "string" } } });

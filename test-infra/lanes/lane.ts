@@ -23,7 +23,24 @@ export interface Lane {
   readonly run: () => Outcome;
 }
 
-function execute(command: string, args: readonly string[]): boolean {
+/** Why this machine has no Docker engine or registry; undefined when it has them, or can have them installed. */
+export function engineMissing(): string | undefined {
+  const { status, stdout } = spawnSync("node", [...WITH_ENGINE, "--check"], {
+    cwd: root,
+    encoding: "utf8",
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  return status === 0 ? undefined : stdout.trim();
+}
+
+const WITH_ENGINE = ["test-infra/docker/with-engine.ts"];
+
+/** What a command is given beside what every one gets. */
+type Needs = "engine" | undefined;
+
+function execute(program: string, words: readonly string[], needs?: Needs): boolean {
+  const [command, args] =
+    needs === "engine" ? ["node", [...WITH_ENGINE, program, ...words]] : [program, words];
   const { status, error } = spawnSync(command, args, { cwd: root, stdio: "inherit" });
   if (error !== undefined) console.error(`${command} could not be started: ${error.message}`);
   return status === 0;
@@ -44,9 +61,16 @@ function readReport(file: string): Outcome {
 }
 
 /** Runs a task of the packages by turbo and counts the reports; a package without a report failed. */
-export function turboLane(name: string, task: string, report: string, concurrency: number): Lane {
+export function turboLane(
+  name: string,
+  task: string,
+  report: string,
+  concurrency: number,
+  needs?: Needs,
+): Lane {
   return {
     name,
+    ...(needs === "engine" ? { missing: engineMissing } : {}),
     requiredInCi: true,
     run: () => {
       const packages = globSync("packages/*/package.json", { cwd: root })
@@ -54,14 +78,15 @@ export function turboLane(name: string, task: string, report: string, concurrenc
         .map((file) => join(root, file, ".."));
       const reports = packages.map((folder) => join(folder, "test-results", report));
       for (const file of reports) rmSync(file, { force: true });
-      const ok = execute("turbo", [
+      const words = [
         "run",
         task,
         `--concurrency=${concurrency}`,
         "--continue",
         "--output-logs=errors-only",
         "--ui=stream",
-      ]);
+      ];
+      const ok = execute("turbo", words, needs);
       const outcome = sum(
         reports.map((file) => (existsSync(file) ? readReport(file) : ONE_FAILED)),
       );
@@ -102,11 +127,12 @@ interface ConformanceReport {
 }
 
 /** Runs the published suite on a deployer of the repository. A check whose fault its platform does not know is skipped. */
-export function conformanceLane(deployer: string): Lane {
+export function conformanceLane(deployer: string, missing?: Lane["missing"]): Lane {
   const name = `conformance-${deployer}`;
   const report = join(root, "test-results", `${name}.json`);
   return {
     name,
+    ...(missing === undefined ? {} : { missing }),
     requiredInCi: true,
     run: () => {
       rmSync(report, { force: true });
