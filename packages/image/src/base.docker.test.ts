@@ -4,6 +4,7 @@ import type { ImagePlatform } from "@millrace/core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { assembleImage } from "./assemble.ts";
 import { type BaseRequest, resolveBase } from "./base.ts";
+import { startFaultProxy } from "./fault-proxy.fixture.ts";
 import type { BaseImage, Blob, Image } from "./image.ts";
 import { OCI_INDEX, OCI_MANIFEST } from "./media-types.ts";
 import { pushImage } from "./push.ts";
@@ -200,6 +201,17 @@ describe("a base image", () => {
       code: "REGISTRY_UNREACHABLE",
       retryable: true,
     });
+  });
+
+  it("is found where the registry says nothing of use about digests", async () => {
+    const image = await givenBase("base/undigested");
+    for (const digest of ["sha256:../../../../etc/passwd", `sha512:${"0".repeat(128)}`]) {
+      const proxy = await startFaultProxy(registry.host);
+      proxy.answerHeaders = { "docker-content-digest": digest };
+      const base = await resolve("", { reference: `${proxy.host}/base/undigested:24` });
+      expect(base.digest).toBe(image.manifest?.digest);
+      await proxy.stop();
+    }
   });
 
   it("that has other bytes than its digest says is not taken", async () => {

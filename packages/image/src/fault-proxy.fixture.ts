@@ -30,6 +30,8 @@ export interface FaultProxy {
   readonly passed: Passed[];
   /** Asked for every request; what it returns goes wrong. */
   fault: (request: Passed) => Fault | undefined | Promise<Fault>;
+  /** Set over those of the registry's answers. */
+  answerHeaders: Readonly<Record<string, string>>;
   stop(): Promise<void>;
 }
 
@@ -71,7 +73,7 @@ export async function startFaultProxy(registry: string): Promise<FaultProxy> {
       request.socket.destroy();
     };
     const outgoing = ask(`http://${registry}${url}`, { method, headers }, (answer) => {
-      response.writeHead(answer.statusCode ?? 500, answer.headers);
+      response.writeHead(answer.statusCode ?? 500, { ...answer.headers, ...proxy.answerHeaders });
       const limit = fault !== undefined && "cutAnswerAfter" in fault ? fault.cutAnswerAfter : -1;
       answer.pipe(counting(limit < 0 ? Infinity : limit, () => undefined, cut)).pipe(response);
       if (limit === 0) cut();
@@ -89,6 +91,7 @@ export async function startFaultProxy(registry: string): Promise<FaultProxy> {
     host: `127.0.0.1:${(server.address() as AddressInfo).port}`,
     passed: [],
     fault: () => undefined,
+    answerHeaders: {},
     stop: () =>
       new Promise((resolve) => {
         server.close(() => resolve());

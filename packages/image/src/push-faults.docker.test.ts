@@ -166,6 +166,15 @@ describe("a push", () => {
     await givenUp.promise;
   });
 
+  it("ends at once when it is aborted while it waits", async () => {
+    const stop = new AbortController();
+    const reason = new Error("enough");
+    proxy.fault = () => ({ status: 503, headers: { "retry-after": "50" } });
+    const progress = () => stop.abort(reason);
+    const image = await imageOf("aborted while waiting");
+    await expect(pushThrough(image, { signal: stop.signal, progress })).rejects.toBe(reason);
+  });
+
   it("names a registry that does not answer", async () => {
     const gone = await startFaultProxy(registry.host);
     await gone.stop();

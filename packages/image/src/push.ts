@@ -1,7 +1,6 @@
 import { MillraceError, type RegistryCredentials } from "@millrace/core";
 import pMap from "p-map";
 import { z } from "zod";
-import { megabytes } from "./byte-count.ts";
 import { type Cache, openCache } from "./cache.ts";
 import { single } from "./chunks.ts";
 import type { Blob, Context, Document, Image } from "./image.ts";
@@ -95,9 +94,11 @@ async function pushBlob(
   });
   const { connection } = target;
   if (await connection.retrying(() => hasBlob(target, digest))) return done("present");
-  const { progress } = connection.context;
-  progress(`Pushing layer ${name} (${megabytes(size)}) to ${to.registry}/${to.repository}`);
-  const upload = { ...target, blob, what: `the upload of layer ${name}` };
+  const upload = {
+    ...target,
+    blob,
+    name: name === "config" ? "the configuration" : `layer ${name}`,
+  };
   const outcome = await bring(upload, await elsewhere(cache, to, blob));
   await cache.note("seen", `${to.registry} ${digest}`, { repository: to.repository });
   return done(outcome);

@@ -39,12 +39,17 @@ function needsCompiling(directory: string): boolean {
   return gypfile === true || binary !== undefined || existsSync(join(directory, "binding.gyp"));
 }
 
+interface Folder {
+  readonly name: string;
+  readonly path: string;
+}
+
 /** Every package folder in a `node_modules`, also those that lie in others. */
-async function foldersIn(modules: string): Promise<string[]> {
+async function foldersIn(modules: string): Promise<Folder[]> {
   const names = await packagesIn(modules);
   const inner = names.map(async (name) => {
-    const folder = join(modules, name);
-    return [folder, ...(await foldersIn(join(folder, "node_modules")))];
+    const path = join(modules, name);
+    return [{ name, path }, ...(await foldersIn(join(path, "node_modules")))];
   });
   return (await Promise.all(inner)).flat();
 }
@@ -52,11 +57,17 @@ async function foldersIn(modules: string): Promise<string[]> {
 /**
  * Checks that every package with native code has it for the platform: in itself, or in a package that it needs.
  * @param directory Holds the `node_modules`.
+ * @param required Names of the packages to check. Who needs another one optionally deals with its failure.
  * @throws MillraceError DEPENDENCY_NOT_PORTABLE, naming the package.
  */
-export async function checkBinaries(directory: string, target: TargetPlatform): Promise<void> {
+export async function checkBinaries(
+  directory: string,
+  target: TargetPlatform,
+  required: ReadonlySet<string>,
+): Promise<void> {
   const modules = join(directory, "node_modules");
-  for (const folder of await foldersIn(modules)) {
+  const folders = await foldersIn(modules);
+  for (const { path: folder } of folders.filter(({ name }) => required.has(name))) {
     const native = needsCompiling(folder) || (await addonsIn(folder)).length > 0;
     if (!native || (await hasAddonFor(folder, target))) continue;
     const { name, version, optionalDependencies } = readManifest(folder);

@@ -57,6 +57,14 @@ const PACKAGES: readonly Published[] = [
     manifest: { name: "compiled", version: "1.0.0", gypfile: true },
     files: { "binding.gyp": text("{}") },
   },
+  {
+    manifest: {
+      name: "choosy",
+      version: "1.0.0",
+      optionalDependencies: { compiled: "1.0.0" },
+    },
+    files: { "index.js": text("choosy") },
+  },
   { manifest: { name: "local", version: "1.0.0" }, files: {} },
 ];
 
@@ -93,6 +101,7 @@ beforeAll(async () => {
   }
   installed("compiled", "1.0.0", "node_modules/compiled");
   installed("local", "1.0.0", "node_modules/local");
+  installed("choosy", "1.0.0", "node_modules/choosy");
 });
 afterAll(() => registry.stop());
 
@@ -172,6 +181,11 @@ describe("the packages that a bundle cannot hold", () => {
       code,
       message: expect.stringContaining(name),
     });
+  });
+
+  it("may lack native code of what they need only optionally", async () => {
+    const files = await install({ choosy: "1.0.0" }, OTHER);
+    expect(paths(files)).toContain("/app/node_modules/choosy/index.js");
   });
 
   it("are none, when there are none", async () => {

@@ -3,7 +3,7 @@ import type { ImagePlatform } from "@millrace/core";
 import { filesIn, type LayerFile } from "../files.ts";
 import type { Context } from "../image.ts";
 import { checkBinaries } from "./binaries.ts";
-import { type InstalledPackage, readInstalled } from "./installed.ts";
+import { type InstalledPackage, readInstalled, requiredNames } from "./installed.ts";
 import { layOut } from "./layout.ts";
 import { npmInstall } from "./npm-install.ts";
 import { formatTarget, hostTarget, type TargetPlatform, targetOf } from "./target.ts";
@@ -48,6 +48,6 @@ export async function installDependencies(request: DependenciesRequest): Promise
   if (installed.length === 0) return [];
   if (formatTarget(target) === formatTarget(hostTarget())) return installedFiles(installed, at);
   const directory = await npmInstall({ ...request, packages: installed, target });
-  await checkBinaries(directory, target);
+  await checkBinaries(directory, target, requiredNames(installed));
   return filesIn(join(directory, "node_modules"), posix.join(at, "node_modules"));
 }

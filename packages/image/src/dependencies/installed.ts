@@ -120,3 +120,18 @@ export function withNeeds(packages: readonly InstalledPackage[]): InstalledPacka
   }
   return [...seen];
 }
+
+/** Names of the packages that there is no doing without: neither optional, nor needed by optional ones alone. */
+export function requiredNames(packages: readonly InstalledPackage[]): ReadonlySet<string> {
+  const required = new Set<InstalledPackage>();
+  const waiting = [...packages];
+  for (let one = waiting.pop(); one !== undefined; one = waiting.pop()) {
+    if (required.has(one)) continue;
+    required.add(one);
+    const { dependencies = {}, optionalDependencies = {} } = one.manifest;
+    const needed = (name: string) =>
+      Object.hasOwn(dependencies, name) && !Object.hasOwn(optionalDependencies, name);
+    waiting.push(...one.needs.filter(({ name }) => needed(name)));
+  }
+  return new Set([...required].map(({ name }) => name));
+}

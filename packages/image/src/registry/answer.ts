@@ -18,6 +18,16 @@ export async function readText(answer: Response): Promise<string> {
   return new TextDecoder().decode((await readBytes(answer, LONGEST_TEXT)) ?? new Uint8Array(0));
 }
 
+/** The body as JSON; undefined when it is none. */
+export async function readJson(answer: Response): Promise<unknown> {
+  const text = await readText(answer);
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
 /** Lets go of a body that nobody reads, so that its connection can be used again. */
 export async function discard(answer: Response): Promise<void> {
   await answer.body?.cancel();

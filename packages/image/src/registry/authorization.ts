@@ -1,6 +1,6 @@
 import { MillraceError, type Secret } from "@millrace/core";
 import { z } from "zod";
-import { readText } from "./answer.ts";
+import { readJson } from "./answer.ts";
 import { type Challenge, parseChallenges } from "./challenge.ts";
 import { refusal, unanswered, unauthorized } from "./errors.ts";
 
@@ -112,16 +112,15 @@ export function authorize(options: AuthorizationOptions): Authorization {
     if (response.status === 401 || response.status === 400)
       throw unauthorized(registry, what, login !== null);
     if (!response.ok) throw await refusal(url.host, "the request for a token", response);
-    const parsed = tokenSchema.safeParse(JSON.parse(await readText(response)));
-    if (!parsed.success)
+    const { data } = tokenSchema.safeParse(await readJson(response));
+    if (data === undefined)
       throw new MillraceError({
         class: "platform",
         code: "REGISTRY_REFUSED",
         message: `The token service ${url.host} of the registry ${registry} gave an answer without a token.`,
         action: "Report this to whoever runs the registry.",
-        cause: parsed.error,
       });
-    const { token, access_token, expires_in = SHORTEST_LIFE_SECONDS } = parsed.data;
+    const { token, access_token, expires_in = SHORTEST_LIFE_SECONDS } = data;
     const life = Math.max(SHORTEST_LIFE_SECONDS, expires_in) * 1000;
     return { header: `Bearer ${token ?? access_token}`, expiresAt: Date.now() + life - MARGIN_MS };
   }

@@ -1,6 +1,7 @@
 import { sha256 } from "../digest.ts";
 import type { Document } from "../image.ts";
 import { DOCKER_INDEX, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST } from "../media-types.ts";
+import { isDigest } from "../reference.ts";
 import { discard, readBytes } from "./answer.ts";
 import type { Connection } from "./connection.ts";
 import { corrupt } from "./errors.ts";
@@ -15,6 +16,12 @@ export function pullScope(repository: string): string {
 
 export function pushScope(repository: string): string {
   return `repository:${repository}:pull,push`;
+}
+
+/** The digest that an answer names; undefined when it names none, or one of another kind. */
+function digestIn(answer: Response): string | undefined {
+  const digest = answer.headers.get("docker-content-digest");
+  return digest !== null && isDigest(digest) ? digest : undefined;
 }
 
 /** Digest of what a tag or digest names; null when there is nothing, undefined when the registry does not tell. */
@@ -34,7 +41,7 @@ export async function headManifest(
   });
   await discard(answer);
   if (answer.status === 404) return null;
-  return answer.headers.get("docker-content-digest") ?? undefined;
+  return digestIn(answer);
 }
 
 /** Null when there is nothing by that name. */
@@ -57,9 +64,9 @@ export async function getManifest(
     return null;
   }
   const bytes = await readBytes(answer, LARGEST);
-  const expected = name.includes(":") ? name : answer.headers.get("docker-content-digest");
+  const expected = isDigest(name) ? name : digestIn(answer);
   const digest = bytes === null ? "more than 4 MiB" : sha256(bytes);
-  if (bytes === null || (expected !== null && digest !== expected))
+  if (bytes === null || (expected !== undefined && digest !== expected))
     throw corrupt(connection.registry, what, expected ?? "a manifest", digest);
   return { digest, bytes };
 }
@@ -85,6 +92,6 @@ export async function putManifest(
     expected: [200, 201, 202],
   });
   await discard(answer);
-  const digest = answer.headers.get("docker-content-digest") ?? manifest.digest;
+  const digest = digestIn(answer) ?? manifest.digest;
   if (digest !== manifest.digest) throw corrupt(connection.registry, what, manifest.digest, digest);
 }

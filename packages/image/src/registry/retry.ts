@@ -43,7 +43,11 @@ export async function retrying<T>(
       if (asked > LONGEST_RETRY_AFTER_MS) throw error;
       const delay = Math.max(asked, delayBefore(attempt - 1, policy));
       progress(`${error.message} Trying again in ${(delay / 1000).toFixed(1)} s.`);
-      await sleep(delay, undefined, { signal });
+      await sleep(delay, undefined, { signal }).catch((error: unknown) => {
+        // The reason itself, and not an error that wraps it.
+        signal.throwIfAborted();
+        throw error;
+      });
     }
   }
 }

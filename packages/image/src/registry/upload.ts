@@ -1,4 +1,5 @@
 import { isMillraceError, MillraceError } from "@millrace/core";
+import { megabytes } from "../byte-count.ts";
 import type { Blob } from "../image.ts";
 import { discard } from "./answer.ts";
 import type { Connection } from "./connection.ts";
@@ -104,17 +105,18 @@ function completing(url: URL, digest: string): URL {
   return complete;
 }
 
-/** What goes on with one blob: `what` is for messages. */
+/** What goes on with one blob. */
 interface Upload extends UploadTarget {
+  /** For messages: `layer code`. */
+  readonly name: string;
   readonly blob: Blob;
-  readonly what: string;
 }
 
 const TELL_EVERY_MS = 3000;
 
 /** Tells how far an upload is while it takes long. */
 async function* telling(
-  { connection, blob, what }: Upload,
+  { connection, blob, name }: Upload,
   start: number,
 ): AsyncGenerator<Uint8Array> {
   let sent = start;
@@ -125,17 +127,19 @@ async function* telling(
     if (performance.now() < next) continue;
     next = performance.now() + TELL_EVERY_MS;
     const percent = Math.floor((100 * sent) / blob.size);
-    connection.context.progress(`Going on with ${what}: ${percent} % are sent`);
+    connection.context.progress(`Pushing ${name}: ${percent} % are sent`);
   }
 }
 
 /** Sends all of a blob. In one piece, as some registries take no others. */
 async function sendWhole(upload: Upload, url: URL): Promise<void> {
-  const { connection, repository, blob, what } = upload;
+  const { connection, repository, blob, name } = upload;
+  const { registry, context } = connection;
+  context.progress(`Pushing ${name} (${megabytes(blob.size)}) to ${registry}/${repository}`);
   const answer = await connection.send({
     method: "PUT",
     url: completing(url, blob.digest),
-    what,
+    what: `the upload of ${name}`,
     scopes: [pushScope(repository)],
     headers: BYTES,
     body: { size: blob.size, open: () => telling(upload, 0) },
@@ -146,7 +150,8 @@ async function sendWhole(upload: Upload, url: URL): Promise<void> {
 
 /** Sends what the registry has not got of a blob. */
 async function sendRest(upload: Upload, url: URL, offset: number): Promise<void> {
-  const { connection, repository, blob, what } = upload;
+  const { connection, repository, blob, name } = upload;
+  const what = `the upload of ${name}`;
   const { size, digest } = blob;
   const scopes = [pushScope(repository)];
   let next = url;
