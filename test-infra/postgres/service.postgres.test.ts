@@ -119,6 +119,8 @@ describe("a deployment whose store is on PostgreSQL", () => {
         origin: "MILLRACE_STORE_URL",
       }),
     );
+    const batch = await json("run", "apps/weather/pipeline.ts", "--city", "Lisbon");
+    expect(await json("run", "show", batch.id)).toMatchObject({ id: batch.id, deploymentId: null });
     expect(readdirSync(join(folder, "home"))).not.toContain("millrace.db");
   });
 

@@ -2,7 +2,6 @@ import type { Client } from "pg";
 import { type Origin, RUN_COLUMNS, VALUES_PER_RUN, type Value } from "../recorder/batch.ts";
 import type { Retention, RunWriter } from "../recorder/run-writer.ts";
 import { oncePerRun } from "../run-codec.ts";
-import { connectionSettings } from "./connection.ts";
 import { translatePostgresError } from "./error.ts";
 import { placeOfPostgres } from "./url.ts";
 
@@ -106,7 +105,10 @@ export class PostgresRunWriter implements RunWriter {
 
   async #open(timeoutMs: number): Promise<Connection> {
     // Loaded here, because services that record to SQLite share this module.
-    const { Client } = await import("pg");
+    const [{ Client }, { connectionSettings }] = await Promise.all([
+      import("pg"),
+      import("./connection.ts"),
+    ]);
     const client = new Client(connectionSettings(this.#url, timeoutMs));
     // Its queries tell of it; between them, the next one does.
     client.on("error", () => undefined);

@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, statSync, truncateSync, writeFileSync }
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { fileURLToPath, pathToFileURL } from "node:url";
+import { pathToFileURL } from "node:url";
 import { inspect } from "node:util";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { openStore } from "../index.ts";
@@ -218,17 +218,37 @@ test("a killed writer leaves a whole store", async () => {
   database.close();
 });
 
-test("the index loads neither Kysely nor SQLite", () => {
-  const index = fileURLToPath(new URL("../index.ts", import.meta.url));
-  const program = `
+/** Names of the modules that a program asks for, in a process of its own. */
+function modulesOf(program: string): string[] {
+  const hooks = `
     import { registerHooks } from "node:module";
     const loaded = [];
     registerHooks({ resolve: (name, context, next) => { loaded.push(name); return next(name, context); } });
-    await import(${JSON.stringify(pathToFileURL(index).href)});
+    ${program}
     console.log(JSON.stringify(loaded));`;
   const loaded: string[] = JSON.parse(
-    execFileSync(process.execPath, ["--input-type=module", "-e", program], { encoding: "utf8" }),
+    execFileSync(process.execPath, ["--input-type=module", "-e", hooks], { encoding: "utf8" }),
   );
   expect(loaded.length).toBeGreaterThan(1);
+  return loaded;
+}
+
+const moduleUrl = (path: string) => JSON.stringify(new URL(path, import.meta.url).href);
+
+test("the index loads neither Kysely nor SQLite", () => {
+  const loaded = modulesOf(`await import(${moduleUrl("../index.ts")});`);
   expect(loaded.filter((name) => /kysely|sqlite|^pg$|zod|@millrace/.test(name))).toEqual([]);
+});
+
+test("a store in a file, and the recorder that writes to it, load nothing of PostgreSQL's driver", () => {
+  const loaded = modulesOf(`
+    const { openStore } = await import(${moduleUrl("../index.ts")});
+    const store = await openStore({ url: ${JSON.stringify(file)} });
+    const { RunWriting } = await import(${moduleUrl("../recorder/run-writing.ts")});
+    const options = { kind: "sqlite", file: ${JSON.stringify(file)}, spoolDirectory: ${JSON.stringify(folder)} };
+    const writing = new RunWriting({ store: options, durable: false, spoolBytes: 0 }, () => undefined);
+    await writing.take({ number: 1, origins: [], values: [] });
+    await writing.close(1000);
+    await store.close();`);
+  expect(loaded.filter((name) => name === "pg" || name.startsWith("pg-"))).toEqual([]);
 });
