@@ -187,17 +187,31 @@ describe("an unreachable store", () => {
     expect(await recordedIds()).toEqual([first.id, second.id]);
   });
 
-  test("a table that somebody locks: the spool takes the runs, and nothing waits at the server", async () => {
+  test("a table that somebody locks: the spool takes the runs, and nobody is left waiting at the server", async () => {
     const recorder = start();
-    const [first = sampleRun({}), second = first] = runs(2);
+    const [first = sampleRun({}), second = first, third = first] = runs(3);
     await recorder.record(first);
     await asSuperuser(async (client) => {
+      const waiting = async () => {
+        const { rows } = await client.query("select pid from pg_locks where not granted");
+        return rows.map(({ pid }) => Number(pid));
+      };
       await client.query("begin; lock table runs");
-      await recorder.record(second);
+      const recording = recorder.record(second);
+      await expect.poll(waiting).toHaveLength(1);
+      const [pid] = await waiting();
+      await recording;
       expect(recorder.stats.spooled).toBe(1);
+      await expect.poll(waiting, { timeout: 4000 }).not.toContain(pid);
+      await recorder.record(third);
+      expect(recorder.stats.spooled).toBe(2);
     }, url);
-    await vi.waitFor(() => expect(recorder.stats.recorded).toBe(2), eventually);
-    expect(await recordedIds()).toEqual([first.id, second.id]);
+    await vi.waitFor(() => expect(recorder.stats.recorded).toBe(3), eventually);
+    expect(await recordedIds()).toEqual(idsOf([first, second, third]));
+    expect(messages()).toEqual([
+      "The store cannot be reached: runs are spooled.",
+      "The store can be reached and has what was spooled.",
+    ]);
   });
 
   test("a server that dies and recovers under load loses no run", async () => {

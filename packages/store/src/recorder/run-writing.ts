@@ -131,6 +131,11 @@ export class RunWriting {
     this.#retryIn(this.#retryMs);
   }
 
+  #storeWorks(): void {
+    this.#retryMs = 0;
+    this.#dropping = false;
+  }
+
   #retryIn(ms: number): void {
     clearTimeout(this.#retryTimer);
     this.#retryTimer = setTimeout(() => {
@@ -140,11 +145,9 @@ export class RunWriting {
 
   async #retry(): Promise<void> {
     try {
-      await this.#writer.write([], []);
-      // From here on batches go to the store again: a spool that takes them while it is drained may never be empty.
-      this.#retryMs = 0;
-      this.#dropping = false;
+      if (this.#spool.lines === 0) await this.#writer.write([], []);
       const runs = await this.#drain();
+      this.#storeWorks();
       this.#say("info", "The store can be reached and has what was spooled.", { runs });
     } catch (thrown) {
       this.#storeFailed(thrown);
@@ -166,6 +169,8 @@ export class RunWriting {
         else values.push(origins.push(run.origin) - 1, ...run.values);
       }
       if (values.length > 0) await this.#writer.write(values, origins);
+      // From here on batches go to the store again: a spool that takes them while it is drained may never be empty.
+      this.#storeWorks();
       drained += lines.length - unreadable;
       this.#totals.recorded += lines.length - unreadable;
       this.#totals.dropped += unreadable;
