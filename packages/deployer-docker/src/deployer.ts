@@ -98,7 +98,7 @@ export class DockerDeployer implements Deployer<DockerSettings> {
     query: LogQuery,
     context: ReadContext,
   ): AsyncGenerator<LogLine> {
-    yield* logsOf(await this.#engine.open(context), target, namesOf(target), query, context);
+    yield* logsOf(this.#engine, target, query, context);
   }
 }
 

@@ -236,6 +236,15 @@ const READINGS: readonly (readonly [
     },
   ],
   [
+    says(/logging driver does not support reading/i),
+    {
+      class: "usage",
+      code: "LOGS_UNREADABLE",
+      action:
+        "Read the log where the driver writes it, or set `logDriver` to json-file, local or journald.",
+    },
+  ],
+  [
     answers(400),
     {
       class: "usage",

@@ -1,6 +1,12 @@
+import { Readable } from "node:stream";
 import type { ReadContext } from "@millrace/core";
 import type Docker from "dockerode";
-import type { Container, ContainerCreateOptions, ContainerInspectInfo } from "dockerode";
+import type {
+  Container,
+  ContainerCreateOptions,
+  ContainerInfo,
+  ContainerInspectInfo,
+} from "dockerode";
 import { type ArchiveFile, packFiles, unpackFiles } from "./archive.ts";
 import { connectEngine, type EngineConnection, mustBeNewEnough } from "./connection.ts";
 import { engineError, isMissing } from "./engine-errors.ts";
@@ -148,33 +154,51 @@ export class Engine {
 
   /** Files of a folder in a container, by name; null when there is no such folder or container. */
   async getFiles(name: string, folder: string): Promise<ReadonlyMap<string, string> | null> {
-    const archive = await this.find(`read files of the container ${name}`, (options) =>
-      this.#container(name).getArchive({ ...options, path: folder }),
+    return this.find(`read files of the container ${name}`, async (options) =>
+      unpackFiles(await this.#container(name).getArchive({ ...options, path: folder })),
     );
-    return archive === null ? null : unpackFiles(archive);
   }
 
-  /** Last lines that a container wrote, oldest first. */
-  async lastLines(name: string, count: number): Promise<readonly string[]> {
-    const text = await this.find(`read the log of the container ${name}`, (options) =>
-      this.#container(name).logs({ ...options, stdout: true, stderr: true, tail: count }),
+  /** Containers with a label `name=value`, in whatever state. */
+  listContainers(label: string): Promise<readonly ContainerInfo[]> {
+    return this.ask("list containers", (options) =>
+      this.docker.listContainers({ ...options, all: true, filters: { label: [label] } }),
     );
-    if (text === null) return [];
-    return framesOf(Buffer.from(text))
-      .flatMap((frame) => frame.toString("utf8").split("\n"))
-      .filter((line) => line !== "");
+  }
+
+  /** A container's log as the engine sends it, each entry with its time. Nothing where there is no such container. */
+  async *readLog(name: string, query: ContainerLogQuery): AsyncGenerator<string | Uint8Array> {
+    const what = `read the log of the container ${name}`;
+    const stream = await this.find(what, ({ abortSignal }) => {
+      const { promise, resolve, reject } = Promise.withResolvers<Readable>();
+      // dockerode would keep all of a log that is not followed in memory.
+      this.docker.modem.dial(
+        {
+          path: `/containers/${encodeURIComponent(name)}/logs?`,
+          method: "GET",
+          options: { stdout: true, stderr: true, timestamps: true, ...query },
+          isStream: true,
+          statusCodes: { 200: true },
+          abortSignal,
+        },
+        (error, answer) => (answer instanceof Readable ? resolve(answer) : reject(error)),
+      );
+      return promise;
+    });
+    if (stream === null) return;
+    try {
+      yield* stream;
+    } catch (thrown) {
+      this.#signal.throwIfAborted();
+      throw engineError(thrown, what);
+    }
   }
 }
 
-const FRAME_HEADER = 8;
-
-/** Payloads of the engine's multiplexed stream (Docker Engine API, ContainerAttach: stream format). */
-function framesOf(stream: Buffer): Buffer[] {
-  const frames: Buffer[] = [];
-  for (let at = 0; at + FRAME_HEADER <= stream.length; ) {
-    const length = stream.readUInt32BE(at + 4);
-    frames.push(stream.subarray(at + FRAME_HEADER, at + FRAME_HEADER + length));
-    at += FRAME_HEADER + length;
-  }
-  return frames;
+export interface ContainerLogQuery {
+  readonly follow: boolean;
+  /** Seconds since the epoch. */
+  readonly since?: string;
+  /** Only the last so many entries. */
+  readonly tail?: number;
 }

@@ -1,5 +1,6 @@
 import { type ErrorSummary, errorFromSummary, MillraceError, summarizeError } from "@millrace/core";
 import { z } from "zod";
+import { lastLines } from "./container-log.ts";
 import type { Engine } from "./engine.ts";
 import type { Service } from "./sight.ts";
 
@@ -30,7 +31,7 @@ export function errorOf({ error }: Failure): MillraceError {
 
 /** Why a container does not run, with the last that it wrote. */
 export async function exitError(engine: Engine, service: Service): Promise<MillraceError> {
-  const logs = await engine.lastLines(service.name, LAST_LINES);
+  const logs = await lastLines(engine, service.name, LAST_LINES);
   return new MillraceError({
     class: "platform",
     code: service.outOfMemory ? "OUT_OF_MEMORY" : "CONTAINER_EXITED",
@@ -79,7 +80,7 @@ export async function notReadyError(
   detail: string | null,
   listening: readonly string[],
 ): Promise<MillraceError> {
-  const logs = await engine.lastLines(service.name, LAST_LINES);
+  const logs = await lastLines(engine, service.name, LAST_LINES);
   const refused = detail === "ECONNREFUSED";
   const elsewhere = listening.length > 0 ? `it listens on ${listening.join(", ")} only` : undefined;
   const why = refused
