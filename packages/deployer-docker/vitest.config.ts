@@ -1,5 +1,5 @@
 import { defineProject } from "vitest/config";
 
 export default defineProject({
-  test: { include: ["src/**/*.test.ts"], exclude: ["src/**/*.integration.test.ts"] },
+  test: { include: ["src/**/*.test.ts"], exclude: ["src/**/*.docker.test.ts"] },
 });

@@ -42,13 +42,13 @@ export class ContainerLog {
    * for more until there are enough whole lines.
    */
   async tail(count: number): Promise<readonly StampedLine[]> {
-    for (let asked = count + 2; ; asked *= 4) {
+    for (let asked = count + 1; ; asked *= 4) {
       const pieces = await Array.fromAsync(this.#pieces({ follow: false, tail: asked }));
       const isAll = pieces.length < asked;
       const { joiner, lines } = join(pieces, isAll);
       // All pieces of the latest time have to be there, to be told from later ones.
-      const isEnough = lines.length >= count && pieces[0]?.stamp !== pieces.at(-1)?.stamp;
-      if (!isAll && !isEnough) continue;
+      const isWhole = isAll || pieces[0]?.stamp !== pieces.at(-1)?.stamp;
+      if (!isWhole || (!isAll && lines.length < count)) continue;
       for (const piece of pieces) this.#pass(piece);
       this.#joiner = joiner;
       return lines.slice(Math.max(0, lines.length - count));
@@ -68,18 +68,23 @@ export class ContainerLog {
   }
 }
 
+/**
+ * The lines of these pieces, without those that may have begun before the first one. All pieces of a line have the time of its
+ * beginning.
+ */
 function join(
   pieces: readonly LogPiece[],
   isAll: boolean,
 ): { readonly joiner: LineJoiner; readonly lines: readonly StampedLine[] } {
   const joiner = new LineJoiner();
+  const first = pieces[0]?.stamp ?? "";
   const lines: StampedLine[] = [];
-  const begun = new Set<StampedLine["stream"]>();
   for (const piece of pieces) {
     const line = joiner.add(piece);
     if (line === null) continue;
-    if (isAll || begun.has(line.stream)) lines.push(line);
-    begun.add(line.stream);
+    if (isAll || line.stamp > first) lines.push(line);
+    // Lines of the other stream that came before are not the last ones without it.
+    else lines.length = 0;
   }
   return { joiner, lines };
 }
