@@ -7,7 +7,7 @@ import {
   type StepContext,
   type StepOptions,
 } from "@millrace/core";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { z } from "zod";
 import type { Engine, EngineOptions } from "./engine.ts";
 import { testEngine } from "./graph.fixture.ts";
@@ -292,6 +292,49 @@ it("a step sees the trace that the invocation was given", async () => {
   await engine.run({ input: { n: 1 }, timeoutMs: 1000, trace });
   await once(engine);
   expect(seen).toEqual([trace, undefined]);
+});
+
+describe("steps that do not stop when they are told to", () => {
+  it.each(["resolve", "reject"])("are counted until their promises %s", async (how) => {
+    const { promise, resolve, reject } = Promise.withResolvers<number>();
+    const engine = oneStep((n) => (n === 1 ? promise : promise.then(() => n)));
+    const runs = await Promise.all([once(engine, 1, 10), once(engine, 2, 10)]);
+    expect(runs.map(({ status }) => status)).toEqual(["timed_out", "timed_out"]);
+    expect(engine.lingering).toBe(2);
+    if (how === "resolve") resolve(1);
+    else reject(new Error("late"));
+    await vi.waitFor(() => expect(engine.lingering).toBe(0));
+  });
+
+  it("are counted when their attempt is given up", async () => {
+    const { promise, resolve } = Promise.withResolvers<number>();
+    const engine = oneStep((n, { step }) => (step.attempt === 1 ? promise : n), {
+      timeout: 0.01,
+      retries: 1,
+    });
+    expect(await once(engine)).toMatchObject({ status: "completed" });
+    expect(engine.lingering).toBe(1);
+    resolve(1);
+    await vi.waitFor(() => expect(engine.lingering).toBe(0));
+  });
+
+  it("are not counted when they obey, or have returned", async () => {
+    const engine = oneStep((n, { signal }) => sleep(60_000, n, { signal }));
+    await once(engine, 1, 10);
+    await vi.waitFor(() => expect(engine.lingering).toBe(0));
+    const slow = defineStep({
+      name: "slow",
+      input: number,
+      output: z.number().refine(() => sleep(60_000, true, { ref: false })),
+      run: ({ n }) => n,
+    });
+    const judged = testEngine(
+      definePipeline({ name: "p", input: number, build: ({ n }) => ({ out: slow({ n }) }) }),
+    );
+    made.push(judged);
+    expect(await once(judged, 1, 10)).toMatchObject({ status: "timed_out" });
+    expect(judged.lingering).toBe(0);
+  });
 });
 
 describe("a step that fails", () => {

@@ -49,6 +49,8 @@ export interface Engine {
   readonly steps: readonly string[];
   /** Runs that have not ended. */
   readonly active: ReadonlySet<Run>;
+  /** How many steps go on although their signal was aborted: their run has ended, or their attempt was given up. */
+  readonly lingering: number;
   /**
    * Checks the parameters of an invocation: at once unless the schema has async parts. Unknown keys are refused.
    * @throws MillraceError `PARAMETERS_INVALID`, with every issue and its path.
@@ -66,6 +68,7 @@ export interface Engine {
 export function createEngine(compiled: CompiledPipeline, options: EngineOptions): Engine {
   const schedule = makeSchedule(compiled);
   const active = new Set<Run>();
+  let lingering = 0;
   const environment: RunEnvironment = {
     schedule,
     snapshotId: options.snapshotId,
@@ -75,6 +78,9 @@ export function createEngine(compiled: CompiledPipeline, options: EngineOptions)
     secret: options.secret,
     emit: options.onEvent ?? (() => undefined),
     long: options.onLongRun ?? (() => undefined),
+    lingers: (change) => {
+      lingering += change;
+    },
     ended: (run) => active.delete(run),
   };
   const clock = setInterval(() => {
@@ -95,6 +101,9 @@ export function createEngine(compiled: CompiledPipeline, options: EngineOptions)
   return {
     steps: schedule.steps.map((step) => step.id),
     active,
+    get lingering() {
+      return lingering;
+    },
     parse(parameters) {
       let parsed: Parsed | Promise<Parsed>;
       try {

@@ -40,6 +40,8 @@ export interface RunEnvironment {
   emit(run: Run, step: string, event: string, data: JsonValue): void;
   /** Called once when the run lasts long. */
   long(run: Run): void;
+  /** Counts the steps that were told to stop and go on. */
+  lingers(change: 1 | -1): void;
   /** Called once, when the run has ended and everything about it is known. */
   ended(run: Run): void;
 }
@@ -251,9 +253,16 @@ export class Run {
       return;
     }
     if (later) {
+      attempt.pending = true;
       Promise.resolve(result).then(
-        (value) => this.#returned(state, attempt, value, key),
-        (error) => this.#attemptFailed(state, attempt, stepFailed(step, attempt.number, error)),
+        (value) => {
+          attempt.settled();
+          this.#returned(state, attempt, value, key);
+        },
+        (error) => {
+          attempt.settled();
+          this.#attemptFailed(state, attempt, stepFailed(step, attempt.number, error));
+        },
       );
     } else {
       this.#returned(state, attempt, result, key);
@@ -420,6 +429,8 @@ function newStepState(step: ScheduledStep): StepState {
 class Attempt implements StepContext<never> {
   readonly number: number;
   timer: NodeJS.Timeout | undefined = undefined;
+  /** Whether the step has returned a promise that goes on. */
+  pending = false;
   readonly #run: Run;
   readonly #environment: RunEnvironment;
   readonly #step: ScheduledStep;
@@ -474,8 +485,15 @@ class Attempt implements StepContext<never> {
     clearTimeout(this.timer);
   }
 
+  /** The step's promise has come to its end. */
+  settled(): void {
+    this.pending = false;
+    if (this.#reason !== undefined) this.#environment.lingers(-1);
+  }
+
   abort(reason: MillraceError): void {
     this.stop();
+    if (this.pending) this.#environment.lingers(1);
     this.#reason = reason;
     this.#controller?.abort(reason);
   }

@@ -45,6 +45,7 @@ const acts = z.enum([
   "stray",
   "wrong",
   "deaf",
+  "forever",
   "crash",
   "exit",
   "count",
@@ -62,6 +63,7 @@ const perform = defineStep({
     if (what === "count") return { ...runs, text: "" };
     runs.begun++;
     if (what === "deaf") await sleep(ms);
+    else if (what === "forever") await new Promise(() => undefined);
     else await wait(ms, context.signal, runs);
     runs.ended++;
     switch (what) {

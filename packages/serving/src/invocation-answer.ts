@@ -2,6 +2,7 @@ import type { Run } from "@millrace/engine";
 import type { Problem } from "./problem.ts";
 import { problemBody } from "./problem.ts";
 import { jsonText, type RunTexts } from "./run-recording.ts";
+import { originalStack } from "./source-map.ts";
 
 /** Names in the metadata of every answer of `POST /invoke`. */
 export interface InvocationNames {
@@ -93,7 +94,7 @@ function exposed(error: Error): { message: string; stack: string | null } {
 /** Null where there is none, or none that can be read. */
 function stackOf(cause: unknown): string | null {
   try {
-    return cause instanceof Error ? String(cause.stack) : null;
+    return cause instanceof Error ? originalStack(String(cause.stack)) : null;
   } catch {
     return null;
   }

@@ -1,6 +1,7 @@
 import { type Logger, messageOf, redact, type Secret, type ServingSettings } from "@millrace/core";
 import { pino, stdSerializers, stdTimeFunctions } from "pino";
 import { LogWriter } from "./log-writer.ts";
+import { originalStack } from "./source-map.ts";
 
 export interface Log {
   /** A logger whose lines carry the given fields. */
@@ -36,7 +37,7 @@ export function openLog(
       level,
       base: null,
       errorKey: "error",
-      serializers: { error: describe },
+      serializers: { error: describe, err: describe },
       timestamp: stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
       hooks: { streamWrite: clean },
@@ -65,7 +66,9 @@ export function openLog(
 /** An error as fields of a line. User code may throw anything, also what throws when it is looked at. */
 function describe(error: unknown): unknown {
   try {
-    return error instanceof Error ? stdSerializers.err(error) : error;
+    if (!(error instanceof Error)) return error;
+    const described = stdSerializers.err(error);
+    return { ...described, stack: originalStack(described.stack) };
   } catch {
     return { message: messageOf(error) };
   }

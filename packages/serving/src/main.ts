@@ -8,6 +8,7 @@ import {
 } from "@millrace/core";
 import { runBatch } from "./batch.ts";
 import { serve } from "./serve.ts";
+import { originalStack } from "./source-map.ts";
 
 const USAGE =
   "Usage: runtime.js serve DIRECTORY | runtime.js run DIRECTORY [--name NAME] [--timeout SECONDS]";
@@ -53,7 +54,10 @@ function wrongArguments(message: string): MillraceError {
 function report(thrown: unknown): string {
   const error = toMillraceError(thrown);
   const { cause } = error;
-  const stack = cause instanceof Error && !isMillraceError(cause) ? `\n${cause.stack ?? ""}` : "";
+  const stack =
+    cause instanceof Error && !isMillraceError(cause)
+      ? `\n${originalStack(cause.stack ?? "")}`
+      : "";
   return `millrace: ${error.code}: ${error.message}${error.action === undefined ? "" : `\n  ${error.action}`}${stack}\n`;
 }
 

@@ -38,6 +38,7 @@ class Histogram {
 export interface Gauges {
   readonly inFlight: number;
   readonly queued: number;
+  readonly lingering: number;
   readonly recorder: RecorderStats;
 }
 
@@ -66,7 +67,7 @@ export class Metrics {
     this.#refused.set(code, (this.#refused.get(code) ?? 0) + 1);
   }
 
-  text({ inFlight, queued, recorder }: Gauges): string {
+  text({ inFlight, queued, lingering, recorder }: Gauges): string {
     const cpu = process.cpuUsage();
     const memory = process.memoryUsage();
     const lines = [
@@ -101,6 +102,12 @@ export class Metrics {
         ),
       ),
       ...single("millrace_runs_in_flight", "gauge", "Runs that go on.", inFlight),
+      ...single(
+        "millrace_steps_lingering",
+        "gauge",
+        "Steps that go on although they were told to stop.",
+        lingering,
+      ),
       ...single(
         "millrace_requests_queued",
         "gauge",

@@ -296,6 +296,41 @@ describe("at SIGTERM", () => {
   });
 });
 
+describe("code of the pipeline that", () => {
+  it("throws outside of any step ends the process, after what is in flight", async () => {
+    const service = await start("obedient");
+    const inFlight = service.invoke({ what: "wait", ms: 500 });
+    await vi.waitFor(async () => expect(await inFlightOf(service.url)).toBe(1));
+    expect((await service.invoke({ what: "crash" })).status).toBe(200);
+    expect((await inFlight).status).toBe(200);
+    expect(await service.exited).toBe(1);
+    expect(service.log).toContainEqual(
+      expect.objectContaining({
+        level: "error",
+        msg: expect.stringContaining("outside of any step"),
+        error: expect.objectContaining({ message: "outside of any step" }),
+      }),
+    );
+  });
+
+  it("ends the process is named in the log, with the runs that it ended, and is no orderly end", async () => {
+    const service = await start("obedient");
+    const other = service.invoke({ what: "wait", ms: 20_000 }).catch(() => "lost");
+    await vi.waitFor(async () => expect(await inFlightOf(service.url)).toBe(1));
+    await expect(service.invoke({ what: "exit" })).rejects.toThrow();
+    expect(await other).toBe("lost");
+    expect(await service.exited).toBe(1);
+    expect(service.log).toContainEqual(
+      expect.objectContaining({
+        level: "error",
+        msg: expect.stringContaining("called process.exit"),
+        code: 0,
+        runs: [expect.any(String), expect.any(String)],
+      }),
+    );
+  });
+});
+
 async function inFlightOf(url: string): Promise<number> {
   const text = await (await fetch(`${url}/metrics`, { headers: { connection: "close" } })).text();
   return Number(/^millrace_runs_in_flight (\d+)$/m.exec(text)?.[1]);

@@ -59,6 +59,7 @@ function makeHandlers(service: Service): Readonly<Record<Path, Handler>> {
       const text = metrics.text({
         inFlight: admission.active,
         queued: admission.waiting,
+        lingering: service.engine?.lingering ?? 0,
         recorder: recorder.stats,
       });
       answer(reply.raw, 200, "text/plain; version=0.0.4; charset=utf-8", text, request.id);

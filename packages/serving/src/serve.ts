@@ -68,6 +68,9 @@ async function serveSnapshot(
   // shared with other workers is joined only when requests can be served.
   if (parent === undefined) await listen(server, address);
   let host: PipelineHost | undefined;
+  const crashed = (code: number): void => exitedByPipeline(service, code);
+  // Before the listener that flushes the log.
+  process.prependListener("exit", crashed);
   try {
     host = await startPipeline({
       config,
@@ -85,11 +88,25 @@ async function serveSnapshot(
     if (!stopping.signal.aborted) await announce(service, server, parent);
   } catch (error) {
     // Told to end during its start: that is no failure.
-    if (!stopping.signal.aborted) throw error;
+    if (!stopping.signal.aborted) {
+      process.off("exit", crashed);
+      throw error;
+    }
   }
   const { why } = await stopping.requested;
   log.with({}).info(`The service shuts down: ${why}.`);
-  return stop(service, connections, host, stopping, parent);
+  const exitCode = await stop(service, connections, host, stopping, parent);
+  process.off("exit", crashed);
+  return exitCode;
+}
+
+/** Code of the pipeline that ends the process is a crash, whatever exit code it chose: whoever watches starts it again. */
+function exitedByPipeline({ log, engine }: Service, code: number): void {
+  const runs = [...(engine?.active ?? [])].map(({ id }) => id);
+  log
+    .with({})
+    .error("The pipeline's code called process.exit; requests in flight are lost.", { code, runs });
+  process.exitCode = code || 1;
 }
 
 function makeService(environment: Environment, { pipeline }: LoadedSnapshot, log: Log): Service {
