@@ -200,6 +200,18 @@ it("a token service without TLS that is elsewhere gets no login", async () => {
   registry.close();
 });
 
+it("a registry that sends on to where there is no address is refused", async () => {
+  const registry = createServer((request, response) => {
+    const location = request.method === "POST" ? "http://[" : undefined;
+    const status = request.method === "POST" ? 202 : 404;
+    response.writeHead(status, location === undefined ? {} : { location }).end();
+  });
+  await new Promise<void>((resolve) => registry.listen(0, "127.0.0.1", resolve));
+  const host = `127.0.0.1:${(registry.address() as AddressInfo).port}`;
+  await expect(push(`${host}/x`)).rejects.toMatchObject({ code: "REGISTRY_UNSAFE" });
+  registry.close();
+});
+
 describe("a registry with TLS", () => {
   let registry: Registry;
   const pair = makeCertificate(join(folder, "tls"));
