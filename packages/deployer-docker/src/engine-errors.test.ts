@@ -1,6 +1,6 @@
 import { MillraceError } from "@millrace/core";
 import { describe, expect, it } from "vitest";
-import { engineError } from "./engine-errors.ts";
+import { engineError, isMissing } from "./engine-errors.ts";
 
 /** As docker-modem makes it of an answer. */
 function answer(statusCode: number, message: string): Error {
@@ -151,5 +151,16 @@ describe("what is not the engine's", () => {
     "a text",
   ])("stays as it is: %s", (thrown) => {
     expect(engineError(thrown, "do it")).toBe(thrown);
+  });
+});
+
+describe("what is missing", () => {
+  it.each([
+    [404, "No such container: x", true],
+    [409, "can not get logs from container which is dead or marked for removal", true],
+    [409, "removal of container x is already in progress", false],
+    [500, "No such container: x", false],
+  ])("is told by status %i and the words %s: %s", (status, message, missing) => {
+    expect(isMissing(answer(status, message))).toBe(missing);
   });
 });

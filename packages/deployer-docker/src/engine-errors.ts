@@ -286,7 +286,9 @@ export function engineError(thrown: unknown, what: string): unknown {
   });
 }
 
-/** The engine does not know what was asked for. */
+/** The engine does not know what was asked for, or is removing it. */
 export function isMissing(thrown: unknown): boolean {
-  return engineFaultSchema.safeParse(thrown).data?.statusCode === 404;
+  const { data: fault } = engineFaultSchema.safeParse(thrown);
+  if (fault?.statusCode === 409) return /marked for removal/.test(fault.message);
+  return fault?.statusCode === 404;
 }
