@@ -3,7 +3,7 @@ import { afterAll, describe, expect, it } from "vitest";
 import { z } from "zod";
 import { imageArchive } from "./archive.ts";
 import { assembleImage } from "./assemble.ts";
-import { askEngine, hasEngine } from "./engine.fixture.ts";
+import { askEngine } from "./engine.fixture.ts";
 import { engineBase } from "./engine-base.ts";
 import type { Image } from "./image.ts";
 import { quiet, scratchFolder, text } from "./scratch.fixture.ts";
@@ -44,7 +44,7 @@ afterAll(async () => {
     await askEngine("DELETE", `/images/${encodeURIComponent(reference)}?force=true`);
 });
 
-describe.skipIf(!hasEngine)("a Docker engine", () => {
+describe("a Docker engine", () => {
   it("takes an image, and gives it the digest of its configuration as id", async () => {
     const image = await imageOf(`whole ${run}`, cacheDirectory);
     const reference = `millrace-test/whole:${run}`;

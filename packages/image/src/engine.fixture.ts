@@ -1,4 +1,3 @@
-import { existsSync } from "node:fs";
 import { request } from "node:http";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -7,8 +6,6 @@ const socketPath = (process.env["DOCKER_HOST"] ?? "unix:///var/run/docker.sock")
   "unix://",
   "",
 );
-
-export const hasEngine = existsSync(socketPath);
 
 /** Asks the engine, by its own API. */
 export async function askEngine(
