@@ -21,7 +21,7 @@ const lanes: readonly Lane[] = [
   turboLane("unit", "test", "unit.json", 2),
   turboLane("integration", "test:integration", "integration.json", 1),
   vitestLane("postgres", "test-infra/postgres/vitest.config.ts", postgresMissing),
-  turboLane("docker", "test:docker", "docker.json", 1, "engine"),
+  vitestLane("docker", "test-infra/docker/vitest.config.ts", engineMissing, "engine"),
   conformanceLane("local"),
   conformanceLane("docker", engineMissing),
 ];

@@ -61,16 +61,9 @@ function readReport(file: string): Outcome {
 }
 
 /** Runs a task of the packages by turbo and counts the reports; a package without a report failed. */
-export function turboLane(
-  name: string,
-  task: string,
-  report: string,
-  concurrency: number,
-  needs?: Needs,
-): Lane {
+export function turboLane(name: string, task: string, report: string, concurrency: number): Lane {
   return {
     name,
-    ...(needs === "engine" ? { missing: engineMissing } : {}),
     requiredInCi: true,
     run: () => {
       const packages = globSync("packages/*/package.json", { cwd: root })
@@ -78,15 +71,14 @@ export function turboLane(
         .map((file) => join(root, file, ".."));
       const reports = packages.map((folder) => join(folder, "test-results", report));
       for (const file of reports) rmSync(file, { force: true });
-      const words = [
+      const ok = execute("turbo", [
         "run",
         task,
         `--concurrency=${concurrency}`,
         "--continue",
         "--output-logs=errors-only",
         "--ui=stream",
-      ];
-      const ok = execute("turbo", words, needs);
+      ]);
       const outcome = sum(
         reports.map((file) => (existsSync(file) ? readReport(file) : ONE_FAILED)),
       );
@@ -96,7 +88,12 @@ export function turboLane(
 }
 
 /** Runs vitest with a configuration that is not a package's. */
-export function vitestLane(name: string, config: string, missing?: Lane["missing"]): Lane {
+export function vitestLane(
+  name: string,
+  config: string,
+  missing?: Lane["missing"],
+  needs?: Needs,
+): Lane {
   const report = join(root, "test-results", `${name}.json`);
   return {
     name,
@@ -104,14 +101,8 @@ export function vitestLane(name: string, config: string, missing?: Lane["missing
     requiredInCi: true,
     run: () => {
       rmSync(report, { force: true });
-      execute("vitest", [
-        "run",
-        "--config",
-        config,
-        "--reporter=default",
-        "--reporter=json",
-        `--outputFile.json=${report}`,
-      ]);
+      const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${report}`];
+      execute("vitest", ["run", "--config", config, ...reporters], needs);
       return existsSync(report) ? readReport(report) : ONE_FAILED;
     },
   };

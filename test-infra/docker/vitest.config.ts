@@ -1,0 +1,14 @@
+import { join } from "node:path";
+import { defineConfig } from "vitest/config";
+
+/** The tests of all packages that need a Docker engine or a registry. */
+export default defineConfig({
+  test: {
+    root: join(import.meta.dirname, "../.."),
+    include: ["{packages/*/src,test-infra}/**/*.docker.test.ts"],
+    // One of the tests restarts the engine.
+    fileParallelism: false,
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
+  },
+});
