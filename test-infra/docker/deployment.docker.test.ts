@@ -172,17 +172,12 @@ describe("a deployment in containers", () => {
   });
 
   test("is restarted by the engine when its process dies, and requests wait for that", async () => {
-    await deploy(
-      "mortal",
-      pipeline("mortal", { top: 'process.on("SIGUSR2", () => process.exit(9));' }),
-    );
+    const top = "if (process.env.PORT) setTimeout(() => process.exit(9), 3000);";
+    await deploy("mortal", pipeline("mortal", { top }));
     const { Id } = await serviceOf("mortal");
-    await askEngine(engine.socket, "POST", `/containers/${Id}/kill?signal=SIGUSR2`);
     await vi.waitFor(async () => {
-      const { RestartCount } = await engineList<{ readonly RestartCount: number }>(
-        `/containers/${Id}/json`,
-      );
-      expect(RestartCount).toBe(1);
+      const shown = await engineList<{ readonly RestartCount: number }>(`/containers/${Id}/json`);
+      expect(shown.RestartCount).toBeGreaterThan(0);
     }, WAIT);
     expect(await says("mortal")).toContain('"one"');
   });
@@ -278,7 +273,7 @@ describe("what is wrong before anything starts", () => {
 
   test.each([
     [{ networks: ["no-such-network"] }, "no-such-network"],
-    [{ volumes: ["/no/such/folder:/data:ro,z"] }, "/no/such/folder"],
+    [{ volumes: ["/no/such/folder:/data:ro"] }, "/no/such/folder"],
     [{ runOptions: { CapAdd: ["NO_SUCH_CAPABILITY"] } }, "NO_SUCH_CAPABILITY"],
     [{ logDriver: "no-such-driver" }, "no-such-driver"],
   ])("%j is refused by name", async (settings, word) => {

@@ -60,8 +60,9 @@ function lastWords(logs: readonly string[]): string {
 
 const lineSchema = z.looseObject({ msg: z.string(), run: z.unknown().optional() });
 
-/** What a line says to a person; null for one that records a run. */
+/** What a line says to a person; null for one that records a run or goes on with a line before it, as stacks do. */
 function wordsOf(line: string): string | null {
+  if (/^\s/.test(line)) return null;
   if (!line.startsWith("{")) return line;
   try {
     const { data } = lineSchema.safeParse(JSON.parse(line));

@@ -7,7 +7,7 @@ import {
   SERVICE_CONFIG_VARIABLE,
   type Secret,
 } from "@millrace/core";
-import type { ContainerCreateOptions, HostConfig } from "dockerode";
+import type { ContainerCreateOptions, HostConfig, MountSettings } from "dockerode";
 import { z } from "zod";
 import type { ArchiveFile } from "./archive.ts";
 import { type Place, PORT } from "./door-container.ts";
@@ -105,22 +105,10 @@ function hostConfig({ deployment, secrets, settings }: Request, network: string)
     ...(settings.readOnly
       ? { Tmpfs: { "/tmp": `rw,nosuid,nodev,mode=1777,size=${bytesOf(settings.tmpSize)}` } }
       : {}),
-    Binds: settings.volumes,
-    Mounts:
-      Object.keys(secrets).length === 0
-        ? []
-        : [
-            {
-              Type: "volume",
-              Source: "",
-              Target: SECRETS_FOLDER,
-              VolumeOptions: {
-                NoCopy: true,
-                Labels: labelsOf(deployment, "secrets"),
-                DriverConfig: { Name: "local", Options: {} },
-              },
-            },
-          ],
+    Mounts: [
+      ...settings.volumes.map(mountOf),
+      ...(Object.keys(secrets).length === 0 ? [] : [secretsMount(deployment)]),
+    ],
     ExtraHosts: settings.extraHosts,
     Ulimits: settings.ulimits.map(({ name, soft, hard }) => ({
       Name: name,
@@ -134,6 +122,31 @@ function hostConfig({ deployment, secrets, settings }: Request, network: string)
     ...(gpus === undefined
       ? {}
       : { DeviceRequests: [{ Count: gpus === "all" ? -1 : gpus, Capabilities: [["gpu"]] }] }),
+  };
+}
+
+/** A folder that does not exist is refused, and not made as Docker's short form would. */
+function mountOf(volume: string): MountSettings {
+  const [source = "", target = "", mode] = volume.split(":");
+  return {
+    Type: source.startsWith("/") ? "bind" : "volume",
+    Source: source,
+    Target: target,
+    ReadOnly: mode === "ro",
+  };
+}
+
+/** A volume without a name goes with its container. */
+function secretsMount(deployment: Request["deployment"]): MountSettings {
+  return {
+    Type: "volume",
+    Source: "",
+    Target: SECRETS_FOLDER,
+    VolumeOptions: {
+      NoCopy: true,
+      Labels: labelsOf(deployment, "secrets"),
+      DriverConfig: { Name: "local", Options: {} },
+    },
   };
 }
 

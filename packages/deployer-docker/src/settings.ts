@@ -93,9 +93,7 @@ export const settingsSchema = z.strictObject({
   tmpSize: bytes.default("256m").meta({ description: "Size of /tmp in a read-only container." }),
   volumes: z
     .array(
-      z
-        .string()
-        .regex(/^[^:]+:\/[^:]*(?::(?:ro|rw|z|Z|,)+)?$/, "must be source:/path or source:/path:ro"),
+      z.string().regex(/^[^:]+:\/[^:]*(?::(?:ro|rw))?$/, "must be source:/path or source:/path:ro"),
     )
     .default([])
     .meta({
