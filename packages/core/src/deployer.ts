@@ -57,6 +57,8 @@ export interface ImageArtefact {
    * that is made from the image's digest for one that an engine was given. Before `provision` it has been delivered.
    */
   readonly reference: string;
+  /** For a platform that pulls the image with the login of whoever deploys; null where there is none, or no registry. */
+  readonly credentials: RegistryCredentials | null;
 }
 
 export type Artefact = BundleArtefact | ImageArtefact;
@@ -68,6 +70,7 @@ export interface ImagePlatform {
 }
 
 export interface RegistryCredentials {
+  /** `<token>` marks the password as an identity token, as Docker's credential helpers do. */
   readonly username: string;
   readonly password: Secret;
 }

@@ -19,4 +19,5 @@ export {
   parseRepositoryName,
   type RepositoryName,
 } from "./reference.ts";
+export { findCredentials } from "./registry/docker-login.ts";
 export type { RetryPolicy } from "./registry/retry.ts";

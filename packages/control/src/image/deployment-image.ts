@@ -144,7 +144,7 @@ function forEngine(image: Image, destination: EngineDestination): DeploymentImag
   const digest = image.config.digest.replace("sha256:", "");
   const reference = `${destination.repository}:${digest.slice(0, 32)}`;
   return {
-    artefact: { kind: "image", reference },
+    artefact: { kind: "image", reference, credentials: null },
     async deliver(context) {
       const found = await destination.find(reference, context);
       if (found !== null && hasLayersOf(found, image)) return;
@@ -187,22 +187,30 @@ async function load(
   await destination.load(reference, without(layers.slice(0, ours)), context);
 }
 
-function forRegistry(
+async function forRegistry(
   image: Image,
   destination: RegistryDestination,
   cacheDirectory: string,
-): DeploymentImage {
-  const { repository, credentials } = destination;
+): Promise<DeploymentImage> {
+  const { repository } = destination;
+  const { findCredentials } = await import("@millrace/image");
+  const credentials = destination.credentials ?? (await findCredentials(repository));
   const { manifest } = image;
   if (manifest === null) throw new TypeError("a base that only an engine has cannot be pushed");
   return {
-    artefact: { kind: "image", reference: `${repository}@${manifest.digest}` },
+    artefact: { kind: "image", reference: `${repository}@${manifest.digest}`, credentials },
     async deliver(context) {
       const { pushImage } = await import("@millrace/image");
       context.progress(`Pushing the image to ${repository}`);
       // Registries that clean up take an image without a tag for waste.
       const tag = `millrace-${manifest.digest.replace("sha256:", "").slice(0, 12)}`;
-      await pushImage(image, { repository, tag, credentials, cacheDirectory, ...context });
+      await pushImage(image, {
+        repository,
+        tag,
+        credentials: destination.credentials,
+        cacheDirectory,
+        ...context,
+      });
     },
   };
 }

@@ -3,8 +3,9 @@ import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { MillraceError, messageOf, parse, Secret } from "@millrace/core";
+import { MillraceError, messageOf, parse, type RegistryCredentials, Secret } from "@millrace/core";
 import { z } from "zod";
+import { parseRepositoryName } from "../reference.ts";
 import type { Login } from "./authorization.ts";
 
 /** The key under which Docker keeps logins at Docker Hub. */
@@ -154,4 +155,13 @@ export async function findDockerLogin(
   const helper = config.credHelpers?.[key] ?? config.credHelpers?.[registry] ?? config.credsStore;
   const found = helper ? await loginFromHelper(helper, key) : null;
   return found ?? loginInFile(file, config, key);
+}
+
+/** The login at a repository's registry that Docker's configuration file has, for others to pull with; null when it has none. */
+export async function findCredentials(repository: string): Promise<RegistryCredentials | null> {
+  const login = await findDockerLogin(parseRepositoryName(repository).registry);
+  if (login === null) return null;
+  return login.kind === "identity"
+    ? { username: TOKEN_USER, password: login.token }
+    : { username: login.username, password: login.password };
 }
