@@ -50,7 +50,7 @@ export function engineDestination(access: EngineAccess): EngineDestination {
   };
 }
 
-async function findImage(engine: Engine, reference: string): Promise<EngineImage | null> {
+export async function findImage(engine: Engine, reference: string): Promise<EngineImage | null> {
   const found = await engine.find(`look at the image ${reference}`, () =>
     engine.docker.getImage(reference).inspect(),
   );

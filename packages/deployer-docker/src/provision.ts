@@ -15,6 +15,7 @@ import {
 import { type Backend, ROUTE_FILE, type Route } from "./door-files.ts";
 import type { Engine } from "./engine.ts";
 import { exitError, FAILURE_FILE, notReadyError, writeFailure } from "./failure.ts";
+import { pullImage } from "./image-pull.ts";
 import { listeningAddresses } from "./listening.ts";
 import { containerResource, hostOf, labelsOf, type Names, networkResource } from "./names.ts";
 import { removeNetwork } from "./network.ts";
@@ -95,6 +96,7 @@ export class Provision {
         await this.#createNetwork();
         break;
       case "create door":
+        await this.#pull();
         await this.#createDoor(step.network);
         break;
       case "start door":
@@ -114,6 +116,7 @@ export class Provision {
         await this.#rename(step.service);
         break;
       case "create":
+        await this.#pull();
         await this.#createService(this.#names[step.name], step.network);
         break;
       case "start":
@@ -131,6 +134,13 @@ export class Provision {
         break;
     }
     return "done";
+  }
+
+  /** An image that was handed to the engine is there already. */
+  async #pull(): Promise<void> {
+    const { artefact, settings } = this.#request;
+    if (artefact.kind !== "image" || settings.registry === undefined) return;
+    await pullImage(this.#engine, artefact, this.#context);
   }
 
   async #createNetwork(): Promise<void> {
