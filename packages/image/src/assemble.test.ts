@@ -1,4 +1,11 @@
-import { chmodSync, mkdirSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  mkdirSync,
+  readFileSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
@@ -185,6 +192,22 @@ describe("a layer", () => {
     writeFileSync(file, "y".repeat(1000));
     const changed = await assembleImage(request([{ path: "app/a.js", file }], { cacheDirectory }));
     expect(changed.layers[0]?.diffId).not.toBe(before.layers[0]?.diffId);
+  });
+
+  it("is made again when the cache was damaged", async () => {
+    const first = request(SOURCES);
+    const image = await assembleImage(first);
+    const digest = image.layers[0]?.blob?.digest ?? "";
+    const file = join(first.cacheDirectory, "blobs", digest.replace(":", "/"));
+    const good = readFileSync(file);
+    writeFileSync(file, Buffer.alloc(good.length, 1));
+    await expect(layerBytes(image)).rejects.toMatchObject({ code: "IMAGE_CACHE_DAMAGED" });
+    expect(await layerBytes(await assembleImage(first))).toEqual(good);
+  });
+
+  it("is not made once its maker has been told to stop", async () => {
+    const stop = AbortSignal.abort(new Error("enough"));
+    await expect(assembleImage(request(SOURCES, { signal: stop }))).rejects.toThrow("enough");
   });
 
   it("is made by several at once with one cache", async () => {

@@ -1,7 +1,7 @@
 import { canonicalJson, type JsonObject, parse } from "@millrace/core";
 import { z } from "zod";
 import { type Cache, openCache } from "./cache.ts";
-import { sha256, startMeter } from "./digest.ts";
+import { type Meter, sha256, startMeter } from "./digest.ts";
 import { contentKey, knowAll, type LayerFile, withFolders } from "./files.ts";
 import { gzip } from "./gzip.ts";
 import type { BaseImage, Document, Image, Layer } from "./image.ts";
@@ -47,9 +47,11 @@ type MadeLayer = z.output<typeof madeLayerSchema>;
 
 async function* metered(
   source: AsyncIterable<Uint8Array>,
-  meter: ReturnType<typeof startMeter>,
+  meter: Meter,
+  signal: AbortSignal,
 ): AsyncGenerator<Uint8Array> {
   for await (const chunk of source) {
+    signal.throwIfAborted();
     meter.add(chunk);
     yield chunk;
   }
@@ -71,7 +73,7 @@ async function makeLayer(
   let made = await madeBefore(cache, key);
   if (made === null) {
     const plain = startMeter();
-    const stored = await cache.write(gzip(metered(writeTar(withFolders(known)), plain)));
+    const stored = await cache.write(gzip(metered(writeTar(withFolders(known)), plain, signal)));
     made = { ...stored, diffId: plain.digest() };
     await cache.note("layers", key, made);
   }

@@ -24,6 +24,10 @@ export interface Cache {
   size(digest: string): Promise<number | null>;
   /** For small content: all of it, checked against its digest; null when it is not held. */
   read(digest: string): Promise<Uint8Array | null>;
+  /**
+   * When it is read from the start, it is checked against its digest by the time that it ends.
+   * @throws MillraceError IMAGE_CACHE_DAMAGED; it is then not held any more.
+   */
   open(digest: string, start?: number): AsyncIterable<Uint8Array>;
   write(source: AsyncIterable<Uint8Array>): Promise<Stored>;
   /** Passes bytes on while it writes them; they are kept when they came to their end and have this digest. */
@@ -61,6 +65,19 @@ export async function onDisk<T>(directory: string, work: Promise<T>): Promise<T>
       cause: error,
     });
   }
+}
+
+function damaged(directory: string, digest: string): MillraceError {
+  return new MillraceError({
+    class: "platform",
+    code: "IMAGE_CACHE_DAMAGED",
+    message: `The image cache ${directory} had other bytes for ${digest} than it was given.`,
+    action: "They were removed. Repeat the command, and check the disk when it happens again.",
+  });
+}
+
+function readFrom(path: string, start: number): AsyncIterable<Uint8Array> {
+  return createReadStream(path, { start, highWaterMark: READ_BYTES });
 }
 
 const TOUCH_AFTER_MS = 24 * 60 * 60_000;
@@ -123,8 +140,16 @@ export function openCache(directory: string): Cache {
       // A file that was cut short by a crash of the machine counts as not held.
       return content !== null && sha256(content) === digest ? content : null;
     },
-    open: (digest, start = 0) =>
-      createReadStream(pathOf(digest), { start, highWaterMark: READ_BYTES }),
+    async *open(digest, start = 0) {
+      const meter = startMeter();
+      for await (const chunk of readFrom(pathOf(digest), start)) {
+        meter.add(chunk);
+        yield chunk;
+      }
+      if (start > 0 || meter.digest() === digest) return;
+      await rm(pathOf(digest), { force: true });
+      throw damaged(directory, digest);
+    },
     async write(source) {
       const writer = writing(source, ({ digest }) => pathOf(digest));
       for (;;) {

@@ -26,6 +26,9 @@ export interface KnownFile {
   readonly digest: string | null;
 }
 
+/** Changes when the same files come to give other bytes: with the layout of the tar, or a compressor's version. */
+const LAYER_FORMAT = 1;
+
 const READ_BYTES = 1024 * 1024;
 /** Files up to this size are read at once. */
 const SMALL_BYTES = 4 * 1024 * 1024;
@@ -114,7 +117,7 @@ export function contentKey(files: readonly KnownFile[]): string {
       ? [entry.path, "link", entry.target]
       : [entry.path, entry.executable ? "executable" : "file", digest],
   );
-  return sha256(canonicalJson(listed));
+  return sha256(canonicalJson({ format: LAYER_FORMAT, files: listed }));
 }
 
 /** The files with the folders that they lie in, each before what is in it. */
