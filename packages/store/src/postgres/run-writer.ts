@@ -5,10 +5,12 @@ import { oncePerRun } from "../run-codec.ts";
 import { translatePostgresError } from "./error.ts";
 import { placeOfPostgres } from "./url.ts";
 
-/** How long a write may take before the spool takes its runs: requests wait for it. */
+/** How long a batch may take before the spool takes its runs: requests wait for it. */
 const TIMEOUT_MS = 1000;
-/** The same while the store is known to be away, when nothing waits; and for what nothing waits for. */
+/** The same for what nothing waits for. */
 const PATIENT_TIMEOUT_MS = 5000;
+/** A connection that is not used for so long is ended. The server has few, and opens a new one in some milliseconds. */
+const IDLE_MS = 30_000;
 
 /** Types of the columns of `RUN_COLUMNS`. */
 const TYPES: Readonly<Record<(typeof RUN_COLUMNS)[number], string>> = {
@@ -45,71 +47,100 @@ const PRUNE = `delete from runs where id in (
   limit $4)`;
 
 /**
- * Writes runs on a connection of its own, a batch in one statement. It never makes or changes the store's tables. A reply
- * that is lost leaves open whether the runs were written: they are written again, and are there once.
+ * Writes runs, a batch in one statement. It never makes or changes the store's tables. A reply that is lost leaves open
+ * whether the runs were written: they are written again, and are there once.
  */
 export class PostgresRunWriter implements RunWriter {
-  readonly #url: string;
-  readonly #durable: boolean;
-  #connection: Connection | undefined;
-  #failed = false;
-  /** One transaction after the other: batches and what the spool had share the connection. */
-  #last: Promise<unknown> = Promise.resolve();
+  readonly #batches: Line;
+  /** A line of its own, so that no batch waits for what takes long. */
+  readonly #patient: Line;
 
   /** `durable`: a commit is on the server's disk, whatever the server's or the user's default is. */
   constructor(url: string, durable: boolean) {
-    this.#url = url;
-    this.#durable = durable;
+    this.#batches = new Line(url, durable, TIMEOUT_MS);
+    this.#patient = new Line(url, durable, PATIENT_TIMEOUT_MS);
   }
 
   write(values: readonly Value[], origins: readonly Origin[]): Promise<void> {
-    const written = this.#last.then(() => this.#write(values, origins));
-    this.#last = written.catch(() => undefined);
-    return written;
+    return this.#batches.transaction((client, originIds) =>
+      insert(client, originIds, values, origins),
+    );
   }
 
-  /** On a connection of its own, so that no batch waits for it. */
+  writeSpooled(values: readonly Value[], origins: readonly Origin[]): Promise<void> {
+    return this.#patient.transaction((client, originIds) =>
+      insert(client, originIds, values, origins),
+    );
+  }
+
   async prune({ projectId, deploymentIds, beforeId }: Retention, limit: number): Promise<number> {
-    const connection = await this.#open(PATIENT_TIMEOUT_MS);
-    try {
-      const { rowCount } = await connection.transaction(PATIENT_TIMEOUT_MS, (client) =>
-        client.query(PRUNE, [projectId, deploymentIds, beforeId, limit]),
-      );
-      return rowCount ?? 0;
-    } finally {
-      await connection.end();
-    }
+    const { rowCount } = await this.#patient.transaction((client) =>
+      client.query(PRUNE, [projectId, deploymentIds, beforeId, limit]),
+    );
+    return rowCount ?? 0;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.#batches.close(), this.#patient.close()]);
+  }
+}
+
+type Work<T> = (client: Client, originIds: Map<Origin, number>) => Promise<T>;
+
+/** Transactions one after the other, on one connection that is opened when it is needed. */
+class Line {
+  readonly #url: string;
+  readonly #durable: boolean;
+  readonly #timeoutMs: number;
+  #connection: Connection | undefined;
+  #last: Promise<unknown> = Promise.resolve();
+  #idle: NodeJS.Timeout | undefined;
+
+  constructor(url: string, durable: boolean, timeoutMs: number) {
+    this.#url = url;
+    this.#durable = durable;
+    this.#timeoutMs = timeoutMs;
+  }
+
+  transaction<T>(work: Work<T>): Promise<T> {
+    const done = this.#last.then(() => this.#transaction(work));
+    this.#last = done.catch(() => undefined);
+    return done;
   }
 
   async close(): Promise<void> {
     await this.#last;
+    clearTimeout(this.#idle);
     await this.#connection?.end();
     this.#connection = undefined;
   }
 
-  async #write(values: readonly Value[], origins: readonly Origin[]): Promise<void> {
-    const timeoutMs = this.#failed ? PATIENT_TIMEOUT_MS : TIMEOUT_MS;
+  async #transaction<T>(work: Work<T>): Promise<T> {
+    clearTimeout(this.#idle);
     try {
-      this.#connection ??= await this.#open(timeoutMs);
-      const { originIds, transaction } = this.#connection;
-      await transaction(timeoutMs, (client) => insert(client, originIds, values, origins));
-      this.#failed = false;
+      this.#connection ??= await this.#open();
+      const result = await this.#connection.transaction(this.#timeoutMs, work);
+      this.#idle = setTimeout(() => this.#drop(), IDLE_MS).unref();
+      return result;
     } catch (thrown) {
-      // The next write begins anew, and trusts nothing of what came before.
-      this.#connection?.drop();
-      this.#connection = undefined;
-      this.#failed = true;
+      // The next transaction begins anew, and trusts nothing of what came before.
+      this.#drop();
       throw translatePostgresError(thrown, placeOfPostgres(this.#url)) ?? thrown;
     }
   }
 
-  async #open(timeoutMs: number): Promise<Connection> {
+  #drop(): void {
+    this.#connection?.drop();
+    this.#connection = undefined;
+  }
+
+  async #open(): Promise<Connection> {
     // Loaded here, because services that record to SQLite share this module.
     const [{ Client }, { connectionSettings }] = await Promise.all([
       import("pg"),
       import("./connection.ts"),
     ]);
-    const client = new Client(connectionSettings(this.#url, timeoutMs));
+    const client = new Client(connectionSettings(this.#url, this.#timeoutMs));
     // Its queries tell of it; between them, the next one does.
     client.on("error", () => undefined);
     await client.connect();
@@ -119,7 +150,7 @@ export class PostgresRunWriter implements RunWriter {
 
 class Connection {
   /** Row ids of origins by their number in the batches. */
-  readonly originIds = new Map<Origin, number>();
+  readonly #originIds = new Map<Origin, number>();
   readonly #client: Client;
   readonly #durable: boolean;
 
@@ -129,22 +160,19 @@ class Connection {
   }
 
   /** Here and at the server the time is limited: a server that hangs must not hang us, nor write much later. */
-  readonly transaction = async <T>(
-    timeoutMs: number,
-    work: (client: Client) => Promise<T>,
-  ): Promise<T> => {
+  async transaction<T>(timeoutMs: number, work: Work<T>): Promise<T> {
     const timer = setTimeout(() => this.drop(), timeoutMs);
     try {
       await this.#client.query(
         `begin; set local statement_timeout = ${timeoutMs}; set local lock_timeout = ${timeoutMs}${this.#durable ? "; set local synchronous_commit = on" : ""}`,
       );
-      const result = await work(this.#client);
+      const result = await work(this.#client, this.#originIds);
       await this.#client.query("commit");
       return result;
     } finally {
       clearTimeout(timer);
     }
-  };
+  }
 
   /** Ends it at once; the server rolls back what was not committed. */
   drop(): void {

@@ -7,6 +7,8 @@ export interface RunWriter {
    * Values are as in a batch; `origins` are all that their numbers stand for. Throws when nothing was written, or nobody knows: writing again is safe.
    */
   write(values: readonly Value[], origins: readonly Origin[]): void | Promise<void>;
+  /** The same for runs of a spool, which nothing waits for. */
+  writeSpooled(values: readonly Value[], origins: readonly Origin[]): void | Promise<void>;
   /** Deletes at most `limit` old runs; returns how many. */
   prune(retention: Retention, limit: number): number | Promise<number>;
   close(): void | Promise<void>;

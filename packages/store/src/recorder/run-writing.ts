@@ -145,7 +145,7 @@ export class RunWriting {
 
   async #retry(): Promise<void> {
     try {
-      if (this.#spool.lines === 0) await this.#writer.write([], []);
+      if (this.#spool.lines === 0) await this.#writer.writeSpooled([], []);
       const runs = await this.#drain();
       this.#storeWorks();
       this.#say("info", "The store can be reached and has what was spooled.", { runs });
@@ -168,7 +168,7 @@ export class RunWriting {
         if (run === null) unreadable += 1;
         else values.push(origins.push(run.origin) - 1, ...run.values);
       }
-      if (values.length > 0) await this.#writer.write(values, origins);
+      if (values.length > 0) await this.#writer.writeSpooled(values, origins);
       // From here on batches go to the store again: a spool that takes them while it is drained may never be empty.
       this.#storeWorks();
       drained += lines.length - unreadable;

@@ -28,6 +28,10 @@ export class SqliteRunWriter implements RunWriter {
     this.#transaction((connection) => connection.insert(values, origins));
   }
 
+  writeSpooled(values: readonly Value[], origins: readonly Origin[]): void {
+    this.write(values, origins);
+  }
+
   prune(retention: Retention, limit: number): number {
     return this.#transaction((connection) => connection.prune(retention, limit));
   }
