@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ImagePlatform } from "@millrace/core";
@@ -10,6 +11,7 @@ import { OCI_INDEX, OCI_MANIFEST } from "./media-types.ts";
 import { pushImage } from "./push.ts";
 import { type Registry, startRegistry } from "./registry.fixture.ts";
 import { bytesOf, EMPTY_BASE, quiet, scratchFolder, text } from "./scratch.fixture.ts";
+import { imageOf } from "./small-image.fixture.ts";
 
 const AMD64: ImagePlatform = { os: "linux", architecture: "amd64" };
 const ARM64: ImagePlatform = { os: "linux", architecture: "arm64" };
@@ -212,6 +214,31 @@ describe("a base image", () => {
       expect(base.digest).toBe(image.manifest?.digest);
       await proxy.stop();
     }
+  });
+
+  it("has its layers read to the end when the connection is cut in the middle", async () => {
+    const image = await imageOf("cut", freshCache(), randomBytes(3_000_000));
+    const cacheDirectory = freshCache();
+    await pushImage(image, {
+      ...quiet,
+      repository: `${registry.host}/base/cut`,
+      tag: "1",
+      credentials: null,
+      cacheDirectory,
+    });
+    const proxy = await startFaultProxy(registry.host);
+    const base = await resolve("", { reference: `${proxy.host}/base/cut:1`, cacheDirectory });
+    let cuts = 3;
+    proxy.fault = () => (cuts-- > 0 ? { cutAnswerAfter: 500_000 } : undefined);
+    proxy.passed.length = 0;
+    const bytes = await bytesOf(blobOf(base).open());
+    expect(bytes).toEqual(await bytesOf(blobOf(image).open()));
+    const ranges = proxy.passed.map(({ headers }) => headers["range"]);
+    expect(ranges[0]).toBeUndefined();
+    expect(ranges.slice(1)).toEqual(
+      Array.from({ length: 3 }, () => expect.stringMatching(/^bytes=[1-9]/)),
+    );
+    await proxy.stop();
   });
 
   it("that has other bytes than its digest says is not taken", async () => {
