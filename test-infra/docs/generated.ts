@@ -14,6 +14,7 @@ import {
   STATUS_MEANING,
   servingSettingsSchema,
 } from "@millrace/core";
+import docker from "@millrace/deployer-docker";
 import local from "@millrace/deployer-local";
 import { z } from "zod";
 
@@ -58,7 +59,7 @@ export function settingsTable(schema: z.ZodType): string {
 }
 
 function flavorSettings(name: string): string {
-  const flavor = local.flavors.find((candidate) => candidate.name === name);
+  const flavor = [...local.flavors, ...docker.flavors].find((candidate) => candidate.name === name);
   if (flavor === undefined) throw new Error(`No flavor ${name}`);
   return settingsTable(flavor.settings);
 }
@@ -71,6 +72,7 @@ const sections: Readonly<Record<string, () => string>> = {
   clauses: clausesMarkdown,
   "serving-settings": () => settingsTable(servingSettingsSchema),
   "local-settings": () => flavorSettings("local"),
+  "docker-settings": () => flavorSettings("docker"),
   "exit-codes": () =>
     `| exit code | class | meaning |\n| --- | --- | --- |\n| 0 | | it worked |\n${Object.entries(
       ERROR_CLASSES,

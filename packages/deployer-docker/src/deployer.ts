@@ -13,6 +13,7 @@ import type {
 } from "@millrace/core";
 import { type Engine, EngineAccess } from "./engine.ts";
 import { engineDestination, enginePlatform } from "./engine-destination.ts";
+import { mustBeReachable } from "./exposure.ts";
 import { logsOf } from "./logs.ts";
 import { containerResource, LABELS, namesOf, networkResource } from "./names.ts";
 import { removeNetwork } from "./network.ts";
@@ -57,6 +58,7 @@ export class DockerDeployer implements Deployer<DockerSettings> {
 
   async plan(request: DeploymentRequest<DockerSettings>, context: ReadContext): Promise<Plan> {
     const engine = await this.#engine.open(context);
+    mustBeReachable(engine.host, request.settings);
     const names = namesOf(request.deployment);
     const sight = await look(engine, request.deployment, names);
     return planOf(names, sight, request, await readSecretDigests(engine, sight));
@@ -67,6 +69,7 @@ export class DockerDeployer implements Deployer<DockerSettings> {
     context: DeployerContext,
   ): Promise<Observation> {
     const engine = await this.#engine.open(context);
+    mustBeReachable(engine.host, request.settings);
     const names = namesOf(request.deployment);
     const sight = await new Provision(engine, names, request, context).run();
     return observe(engine, engine.host, names, request.deployment, sight);
