@@ -1,7 +1,15 @@
 import { hash, timingSafeEqual } from "node:crypto";
 
-/** Tells both ways in, so that a browser asks for the key (any user name) and a program knows the scheme. */
-export const CHALLENGE = 'Bearer realm="millrace", Basic realm="millrace", charset="UTF-8"';
+/**
+ * Headers that tell both ways in, so that a browser asks for the key (any user name) and a program knows the scheme. One
+ * header each: browsers look at the first challenge of a header only.
+ */
+export const CHALLENGES = [
+  "WWW-Authenticate",
+  'Basic realm="millrace", charset="UTF-8"',
+  "WWW-Authenticate",
+  'Bearer realm="millrace"',
+];
 
 /**
  * Makes the check of the Authorization header against the SHA-256 of the key: `Bearer KEY`, or Basic with the key as

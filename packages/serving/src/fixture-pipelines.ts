@@ -177,6 +177,20 @@ export const surprising = definePipeline({
   }),
 });
 
+/** All of its texts are markup. */
+export const hostile = definePipeline({
+  name: "hostile",
+  description: "<img src=x onerror='window.broken = 1'><b>bold</b>",
+  input: z.object({
+    city: z
+      .enum(["<script>window.broken = 1</script>", "</script><b>"])
+      .default("<script>window.broken = 1</script>")
+      .describe("</textarea><b>"),
+    "<b>": z.string().default("</pre><b>"),
+  }),
+  build: ({ city }) => ({ text: advise({ celsius: 1 }), city: celsius({ city }).city }),
+});
+
 /** Its onInit does as the environment says. */
 export const reluctant = definePipeline({
   name: "reluctant",

@@ -2,7 +2,7 @@ import { messageOf } from "@millrace/core";
 import { uuidv7 } from "@millrace/engine";
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from "fastify";
 import { answer, answerProblem, JSON_TYPE } from "./answer.ts";
-import { CHALLENGE, makeAuthentication } from "./authentication.ts";
+import { CHALLENGES, makeAuthentication } from "./authentication.ts";
 import { docsHeaders, docsPage } from "./docs-page.ts";
 import { makeHttpServer } from "./http-server.ts";
 import { makeInvoke, refuse } from "./invoke.ts";
@@ -168,7 +168,7 @@ function unauthenticated(service: Service, request: FastifyRequest, reply: Fasti
     detail:
       "Send the deployment's key as `Authorization: Bearer KEY`, or as the password of HTTP Basic.",
   };
-  sendProblem(service, request, reply, problem, ["WWW-Authenticate", CHALLENGE]);
+  sendProblem(service, request, reply, problem, CHALLENGES);
 }
 
 function notFound(service: Service, request: FastifyRequest, reply: FastifyReply): void {
