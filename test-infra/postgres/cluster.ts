@@ -36,11 +36,11 @@ export async function startCluster(binaries: string): Promise<Cluster> {
       async stop() {
         server.stdin?.end();
         if (server.exitCode === null && server.signalCode === null) await once(server, "exit");
-        rmSync(folder, { recursive: true });
+        rmSync(folder, { recursive: true, force: true });
       },
     };
   } catch (error) {
-    rmSync(folder, { recursive: true });
+    rmSync(folder, { recursive: true, force: true });
     throw error;
   }
 }
@@ -88,8 +88,8 @@ function initialize(
   });
 }
 
-/** The shell ends the server when its standard input ends: at the latest with the process that started it. */
-const UNTIL_INPUT_ENDS = `"$@" & server=$!; cat > /dev/null; kill -INT $server; wait $server`;
+/** The shell ends the server, and removes the folder, when its standard input ends: at the latest with the process that started it. */
+const UNTIL_INPUT_ENDS = `"$@" & server=$!; cat > /dev/null; kill -INT $server; wait $server; rm -rf "$0"`;
 
 async function startServer(
   binaries: string,
@@ -110,7 +110,7 @@ async function startServer(
     [
       "-c",
       UNTIL_INPUT_ENDS,
-      "sh",
+      folder,
       join(binaries, "postgres"),
       "-D",
       join(folder, "data"),
