@@ -124,6 +124,29 @@ describe("a deployment whose store is on PostgreSQL", () => {
     expect(readdirSync(join(folder, "home"))).not.toContain("millrace.db");
   });
 
+  test("does not show a batch run's steps the URL, which the command has in its environment", async () => {
+    // Inside the workspace, so that `millrace` and `zod` resolve as they do for a user; ignored by git.
+    const workspace = join(root, "packages/millrace/.millrace");
+    mkdirSync(workspace, { recursive: true });
+    const place = mkdtempSync(join(workspace, "sees-"));
+    onTestFinished(() => rmSync(place, { recursive: true }));
+    writeFileSync(
+      join(place, "sees.ts"),
+      `import { definePipeline, defineStep } from "millrace";
+      import { z } from "zod";
+      const look = defineStep({
+        name: "look",
+        input: z.object({}),
+        output: z.array(z.string()),
+        run: () => Object.keys(process.env).filter((name) => name.startsWith("MILLRACE_")).sort(),
+      });
+      export default definePipeline({ name: "sees", input: z.object({}), build: () => ({ seen: look({}) }) });`,
+    );
+    const { outputs } = await json("run", join(place, "sees.ts"));
+    expect(outputs.seen).toContain("MILLRACE_HOME");
+    expect(outputs.seen).not.toContain("MILLRACE_STORE_URL");
+  });
+
   test("gives the password to nobody but to a file of its owner", async () => {
     for (const process of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
       for (const file of ["environ", "cmdline"])

@@ -6,6 +6,7 @@ import {
   type JsonObject,
   MillraceError,
   type RunRecord,
+  STORE_URL_SECRET,
 } from "@millrace/core";
 import type { RunOptions } from "./client.ts";
 import { secretValues } from "./secrets/values.ts";
@@ -62,7 +63,8 @@ export async function runBatch(
       args.push("--timeout", String(options.timeoutSeconds));
     const result = await execute(
       args,
-      { ...environment, ...variables, ...folder.variables },
+      // The store's URL is among the secrets, and nowhere else.
+      { ...environment, ...variables, ...folder.variables, [STORE_URL_SECRET]: undefined },
       parameters,
       options,
     );

@@ -1,4 +1,9 @@
-import { type SnapshotManifest, type SnapshotRecord, toMillraceError } from "@millrace/core";
+import {
+  type SnapshotManifest,
+  type SnapshotRecord,
+  STORE_URL_SECRET,
+  toMillraceError,
+} from "@millrace/core";
 import type { DevEvent, DevOptions } from "../client.ts";
 import { Door, HOST } from "./door.ts";
 import { SourceWatch } from "./source-watch.ts";
@@ -111,6 +116,8 @@ class Reloads {
       ...variables,
       HOST,
       PORT: String(this.#door.port),
+      // The store's URL is among the secrets, and nowhere else.
+      [STORE_URL_SECRET]: undefined,
     };
     const worker = new Worker(this.#parts.runtime, version.directory, environment, (line) =>
       this.#options.onLog?.(line),
