@@ -4,8 +4,10 @@ import { expect, it } from "vitest";
 import { knowAll } from "./files.ts";
 import { bytesOf, quiet, scratchFolder } from "./scratch.fixture.ts";
 
+const folder = scratchFolder();
+
 it("a file that changes between its look-up and its reading is not taken for what it was", async () => {
-  const file = join(scratchFolder(), "changing");
+  const file = join(folder, "changing");
   writeFileSync(file, "before");
   const [known] = await knowAll([{ path: "a", file }], quiet.signal);
   if (known?.entry.kind !== "file") throw new Error("The file is not known.");
