@@ -45,7 +45,7 @@ describe.skipIf(!canMount)("a full disk", () => {
     expect(errors.length).toBeGreaterThan(2);
     for (const error of errors) {
       expect(error).toMatch(
-        /ARTIFACTS_UNWRITABLE|STORE_FULL|STATE_UNWRITABLE|ENOSPC|no space left/,
+        /ARTIFACTS_UNWRITABLE|STORE_FULL|STATE_UNWRITABLE|ENOSPC|no space left|cannot grow/,
       );
       expect(error).not.toContain("INTERNAL");
     }

@@ -4,7 +4,7 @@ export default defineConfig({
   test: {
     root: import.meta.dirname,
     include: ["**/*.test.ts"],
-    exclude: [...configDefaults.exclude, "**/*.postgres.test.ts"],
+    exclude: [...configDefaults.exclude, "**/*.postgres.test.ts", "**/*.docker.test.ts"],
     testTimeout: 60_000,
   },
 });
