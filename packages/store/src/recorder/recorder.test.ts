@@ -316,10 +316,10 @@ describe("a process that dies", () => {
     await Promise.all(own.map((recorder) => recorder.record(sampleRun({ projectId }))));
     expect(own.map(({ stats }) => stats.spooled)).toEqual([1, 1]);
     expect(spoolFiles()).toHaveLength(3);
-    blocker.close();
     living.kill("SIGKILL");
     await once(living, "close");
     expect(statSync(join(spoolDirectory, name)).size).toBeGreaterThan(0);
+    blocker.close();
     const heir = start();
     await heir.record(sampleRun({ projectId }));
     await vi.waitFor(() => expect(spoolFiles()).not.toContain(name), eventually);
