@@ -310,6 +310,8 @@ describe("a process that dies", () => {
     });
     living.stdout.resume();
     await once(living.stdout, "data");
+    // It lives, and holds what it holds, but writes no more.
+    living.kill("SIGSTOP");
     const [name = ""] = spoolFiles();
     // Two recorders of this process, and each looks at the spools of the others.
     const own = [start(), start()];
