@@ -38,6 +38,8 @@ const home = mkdtempSync(join(tmpdir(), "millrace-bench-"));
 const manyHome = mkdtempSync(join(tmpdir(), "millrace-bench-many-"));
 const client = await connect({ home });
 
+const wanted = (key: string): boolean => key.startsWith(options.only);
+
 /** Each measurement with the prefix of the keys that it gives. */
 const measurements: readonly (readonly [string, () => Promise<readonly Result[]>])[] = [
   ["cli.version", async () => [benchVersion(home, scale.processes)]],
@@ -52,17 +54,13 @@ const measurements: readonly (readonly [string, () => Promise<readonly Result[]>
       return [benchList(manyHome, scale.processes, `${deployments} deployments, ${runs} runs`)];
     },
   ],
-  ["throughput latency memory", () => benchServing(client, scale)],
+  ["throughput latency memory", () => benchServing(client, scale, wanted)],
 ];
 
 try {
   const results: Result[] = [];
   for (const [keys, measure] of measurements) {
-    if (
-      options.only !== "" &&
-      !keys.split(" ").some((key) => key.startsWith(options.only) || options.only.startsWith(key))
-    )
-      continue;
+    if (!keys.split(" ").some((key) => wanted(key) || options.only.startsWith(key))) continue;
     console.error(`measuring ${keys} …`);
     results.push(...(await measure()));
   }

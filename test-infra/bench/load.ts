@@ -2,11 +2,14 @@ import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import autocannon from "autocannon";
+import { fileURLToPath } from "node:url";
+import { z } from "zod";
 
 /** The core that servers are pinned to, and the one for the load. */
 export const SERVER_CORE = 0;
 export const LOAD_CORE = 1;
+
+const OPEN_LOOP = fileURLToPath(new URL("./open-loop.ts", import.meta.url));
 
 const BODY = JSON.stringify({ parameters: { value: 20 } });
 
@@ -52,23 +55,24 @@ export function throughput(url: string, connections: number, seconds: number): n
   }
 }
 
-/** The 99th percentile of the latency in milliseconds at a fixed rate of requests. */
-export async function latencyAt(
+const latencySchema = z.object({ p50: z.number(), p99: z.number(), ownP99: z.number() });
+
+/** Milliseconds; `ownP99` is the generator's own part, which is in `p50` and `p99`. */
+export type Latency = z.output<typeof latencySchema>;
+
+/** Latencies at a fixed rate of requests, counted from when each was due. @throws Error when any answer was not 200. */
+export function latencyAt(
   url: string,
   connections: number,
   rate: number,
   seconds: number,
-): Promise<number> {
-  const result = await autocannon({
-    url: `${url}/invoke`,
-    method: "POST",
-    headers: { "content-type": "application/json" },
-    body: BODY,
-    connections,
-    overallRate: Math.round(rate),
-    duration: seconds,
-  });
-  if (result.non2xx > 0 || result.errors > 0)
-    throw new Error(`${result.non2xx} wrong answers, ${result.errors} errors`);
-  return result.latency.p99;
+): Latency {
+  const args = [`${url}/invoke`, connections, rate, seconds, BODY].map(String);
+  const { status, stdout, stderr } = spawnSync(
+    "taskset",
+    ["-c", String(LOAD_CORE), process.execPath, OPEN_LOOP, ...args],
+    { encoding: "utf8" },
+  );
+  if (status !== 0) throw new Error(`The load at a fixed rate failed: ${stderr}`);
+  return latencySchema.parse(JSON.parse(stdout));
 }
