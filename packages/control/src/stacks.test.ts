@@ -38,6 +38,17 @@ describe("deployers and stacks", () => {
     );
   });
 
+  it("are shown without the keys that the file gives them", async () => {
+    const { client } = await open({
+      deployers: {
+        prod: { flavor: "cloud", settings: { cpu: 2 }, serving: { authKey: "0123456789abcdef" } },
+      },
+    });
+    const shown = [await client.deployers.list(), await client.deployers.get("prod")];
+    expect(JSON.stringify(shown)).not.toContain("0123456789abcdef");
+    expect((await client.deployers.get("prod")).deployer.serving).toEqual({ authKey: "[secret]" });
+  });
+
   it("come from the file, where they are edited, before those of the store", async () => {
     const { client, file } = await open({
       deployers: { prod: { flavor: "cloud", settings: { cpu: 2 } } },

@@ -9,7 +9,12 @@ import {
 } from "@millrace/core";
 import type { Client, ConfigEntry, DeployerEntry, StackEntry } from "./client.ts";
 import { BUILT_IN } from "./config/defaults.ts";
-import { deployerSettings, type Layer, servingSettings } from "./settings/layers.ts";
+import {
+  deployerSettings,
+  type Layer,
+  servingSettings,
+  withoutSecrets,
+} from "./settings/layers.ts";
 import type { Workspace } from "./workspace.ts";
 
 /** What a component's record holds of its settings. */
@@ -113,7 +118,7 @@ export function deployersOf(workspace: Workspace): Client["deployers"] {
   const { store, project, plugins } = workspace;
   return {
     flavors: () => plugins.all(),
-    list: () => listDeployers(workspace),
+    list: async () => (await listDeployers(workspace)).map(masked),
     async register(name, flavorName, { settings = {}, serving = {} } = {}) {
       validName("deployer", name);
       await mustBeFreeName(workspace, "deployer", name);
@@ -137,7 +142,7 @@ export function deployersOf(workspace: Workspace): Client["deployers"] {
       const flavor = await plugins.flavor(deployer.flavor);
       const { effective } = deployerSettings(flavor, [settingsLayer(deployer)]);
       const serving = servingSettings([servingLayer(deployer)]).effective;
-      return { deployer, flavor, effective: [...effective, ...serving] };
+      return { deployer: masked(deployer), flavor, effective: [...effective, ...serving] };
     },
     async delete(name) {
       const entry = await getDeployer(workspace, name);
@@ -184,6 +189,12 @@ export function servingLayer(
   deployer: Pick<DeployerEntry, "name" | "serving">,
 ): Layer<ServingSettingsInput> {
   return { origin: "deployer", place: `deployer "${deployer.name}"`, values: deployer.serving };
+}
+
+/** What is shown of a deployer: a key or a password that the file gives it is not. */
+function masked(deployer: DeployerEntry): DeployerEntry {
+  const { settings, serving } = deployer;
+  return { ...deployer, settings: withoutSecrets(settings), serving: withoutSecrets(serving) };
 }
 
 function entryOf({ name, flavor, settings }: Component): DeployerEntry {

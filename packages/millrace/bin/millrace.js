@@ -27,8 +27,20 @@ if (process.argv.length === 3 && (process.argv[2] === "--version" || process.arg
   const caches =
     process.env.XDG_CACHE_HOME || join(process.getBuiltinModule("node:os").homedir(), ".cache");
   process.getBuiltinModule("node:module").enableCompileCache(join(caches, "millrace"));
+  let isDone = false;
+  // The configuration and plugins are loaded into this process: one that waits for ever, or that ends the process, must not
+  // look like success. 13 is Node's code for a top-level await that nothing resolves.
+  process.on("exit", (code) => {
+    if (isDone || (code !== 0 && code !== 13)) return;
+    process.exitCode = 2;
+    process.stderr.write(
+      "error NEVER_LOADED: The command ended before it was done: a module that it loads never finishes loading, or ends the process.\n" +
+        "Look in millrace.config.ts and in the plugins that it names for an await that nothing resolves, and for process.exit.\n",
+    );
+  });
   import("@millrace/cli").then(async ({ flush, main, processTerminal }) => {
     const code = await main(process.argv.slice(2), { version, terminal: processTerminal() });
+    isDone = true;
     await Promise.all([flush(process.stdout), flush(process.stderr)]);
     process.exit(code);
   });

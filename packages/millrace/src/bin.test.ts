@@ -1,8 +1,9 @@
 import { execFile } from "node:child_process";
-import { readFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 
 const bin = join(import.meta.dirname, "../bin/millrace.js");
 const run = promisify(execFile);
@@ -33,4 +34,19 @@ test("an older Node is told what to do, with exit code 2", async () => {
 test("a module that needs the client is loaded only when a command asks for it", async () => {
   const { stdout } = await run(process.execPath, [bin, "--help"]);
   expect(stdout).toContain("Usage: millrace [options] [command]");
+});
+
+test.each([
+  ["never finishes loading", "await new Promise(() => {}); export default {};"],
+  ["ends the process", "process.exit(0);"],
+])("a configuration that %s is an error and no success", async (_what, text) => {
+  const folder = await mkdtemp(join(tmpdir(), "millrace-bin-"));
+  onTestFinished(() => rm(folder, { recursive: true }));
+  await writeFile(join(folder, "millrace.config.js"), text);
+  await writeFile(join(folder, "package.json"), '{"type":"module"}');
+  const failure = await run(process.execPath, [bin, "deployment", "list"], { cwd: folder }).catch(
+    (error: unknown) => error,
+  );
+  expect(failure).toMatchObject({ code: 2, stdout: "" });
+  expect(String(failure)).toContain("error NEVER_LOADED");
 });

@@ -11,6 +11,8 @@ export async function deprovision(
 ): Promise<DeploymentRecord> {
   const { record, platform } = session;
   if (record.status === "ABSENT" && (await platform.inventory()).length === 0) return record;
+  // A plugin that is missing here says nothing about the deployment.
+  await platform.deployer();
   await session.operate({
     begin: {
       kind,

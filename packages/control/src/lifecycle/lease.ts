@@ -15,19 +15,47 @@ export interface HeldLease {
   readonly signal: AbortSignal;
 }
 
+type Parts = Pick<DriverDependencies, "store" | "timing">;
+
 /**
  * Runs the work while holding the lease on a deployment, and gives it back at the end. A lease whose holder is dead is
  * taken over.
  * @throws MillraceError `DEPLOYMENT_BUSY` when a living process holds it.
  */
-export async function withLease<T>(
-  { store: { leases }, timing: { leaseTtlMs } }: Pick<DriverDependencies, "store" | "timing">,
+export function withLease<T>(
+  parts: Parts,
   record: Pick<DeploymentRecord, "id" | "name">,
   purpose: string,
   work: (held: HeldLease) => Promise<T>,
 ): Promise<T> {
-  const holder = await thisProcess(`${purpose} ${record.name}`);
-  const lease = await take(leases, `deployment:${record.id}`, holder, leaseTtlMs, record.name);
+  const doing = `${purpose} ${record.name}`;
+  return holding(parts, `deployment:${record.id}`, doing, work, (current) =>
+    busy(record.name, current),
+  );
+}
+
+/**
+ * Runs the work while nobody else can deploy the snapshot under another name: of two that would, one hears of the other
+ * before anything is started.
+ * @throws MillraceError `SNAPSHOT_DEPLOYED` when a living process deploys it.
+ */
+export function withSnapshotClaimed<T>(
+  parts: Parts,
+  { name, projectId }: Pick<DeploymentRecord, "name" | "projectId">,
+  snapshotId: string,
+  work: () => Promise<T>,
+): Promise<T> {
+  return holding(parts, `snapshot:${projectId}:${snapshotId}`, name, work, claimed);
+}
+
+async function holding<T>(
+  { store: { leases }, timing: { leaseTtlMs } }: Parts,
+  name: string,
+  purpose: string,
+  work: (held: HeldLease) => Promise<T>,
+  refuse: (current: Lease) => MillraceError,
+): Promise<T> {
+  const lease = await take(leases, name, await thisProcess(purpose), leaseTtlMs, refuse);
   const heartbeat = startHeartbeat(leases, lease, leaseTtlMs);
   try {
     return await work({ lease, signal: heartbeat.lost });
@@ -61,7 +89,7 @@ async function take(
   name: string,
   holder: LeaseHolder,
   ttlMs: number,
-  deployment: string,
+  refuse: (current: Lease) => MillraceError,
 ): Promise<Lease> {
   let attempt = await attemptUntilClear(() => leases.acquire(name, holder, ttlMs));
   if (!attempt.acquired && (await isDead(attempt.current.holder))) {
@@ -69,7 +97,7 @@ async function take(
     attempt = await attemptUntilClear(() => leases.takeOver(current, holder, ttlMs));
   }
   if (attempt.acquired) return attempt.lease;
-  throw busy(deployment, attempt.current);
+  throw refuse(attempt.current);
 }
 
 /** A lease that was given back at the moment it was asked for has no holder to name: asking again takes it. */
@@ -91,6 +119,17 @@ function busy(deployment: string, { holder, expiresAt }: Lease): MillraceError {
     action: `Wait until it is done and try again. If that process is gone, its claim ends by itself at ${new Date(expiresAt).toISOString()}.`,
     retryable: true,
     details: { holder, expiresAt },
+  });
+}
+
+/** The purpose of the claim is the name that the snapshot is deployed under. */
+function claimed({ holder }: Lease): MillraceError {
+  return new MillraceError({
+    class: "conflict",
+    code: "SNAPSHOT_DEPLOYED",
+    message: `This snapshot is just being deployed as "${holder.purpose}".`,
+    action: `Update that deployment (--name ${holder.purpose}), delete it, or change the pipeline so that it makes another snapshot.`,
+    details: { deployment: holder.purpose },
   });
 }
 

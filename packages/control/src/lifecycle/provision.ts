@@ -3,6 +3,7 @@ import type { DeploymentPatch } from "@millrace/store";
 import type { DeploymentPlan, DeployResult } from "../client.ts";
 import { unreachableCause } from "./bounds.ts";
 import type { Desired, ProvisionInput } from "./dependencies.ts";
+import { withSnapshotClaimed } from "./lease.ts";
 import { describePlan, makePlan } from "./plan.ts";
 import { READINGS } from "./platform.ts";
 import { mustBeFree } from "./rules.ts";
@@ -18,8 +19,23 @@ import {
 
 /** Brings a revision into service. Nothing is done, and recorded, when it serves already. */
 export async function provision(session: Session, input: ProvisionInput): Promise<DeployResult> {
+  let begun = false;
+  try {
+    return await withSnapshotClaimed(session.dependencies, session.record, input.snapshotId, () => {
+      begun = true;
+      return provisionClaimed(session, input);
+    });
+  } catch (error) {
+    if (!begun) await leaveAsItWas(session, input, session.bounds.explain(error));
+    throw error;
+  }
+}
+
+async function provisionClaimed(session: Session, input: ProvisionInput): Promise<DeployResult> {
   let prepared: Prepared;
   try {
+    const { store } = session.dependencies;
+    await mustBeFree(store, session.record.projectId, input.snapshotId, session.record);
     prepared = await prepare(session, input);
     if (!prepared.serves) await askFirst(session, prepared.plan, input);
   } catch (thrown) {

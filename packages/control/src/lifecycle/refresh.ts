@@ -16,6 +16,8 @@ const BEGIN: Begin = {
  * recorded one. It is recorded as an operation when it ends another one: one that crashed, or was left to be picked up.
  */
 export async function refresh(session: Session): Promise<DeploymentRecord> {
+  // A plugin that is missing here says nothing about the deployment.
+  await session.platform.deployer();
   const { crashed, wanted } = await unfinished(session.dependencies.store, session.record.id);
   const ending = await observe(session, wanted);
   if (crashed || ending.patch.snapshotId !== undefined) {

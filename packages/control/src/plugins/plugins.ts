@@ -13,28 +13,41 @@ import {
 import { BUILT_IN } from "../config/defaults.ts";
 import type { LoadedConfig } from "../config/load.ts";
 
+interface Loaded {
+  readonly flavors: ReadonlyMap<string, Flavor>;
+  /** Why the first plugin that cannot be loaded cannot be. */
+  readonly failure: { readonly cause: unknown } | null;
+}
+
 /** Finds flavors in the configured plugins. Plugins are imported when a flavor is first asked for. */
 export class Plugins {
   readonly #config: Pick<LoadedConfig, "config" | "directory">;
   readonly #given: readonly Flavor[];
-  #flavors: Promise<ReadonlyMap<string, Flavor>> | undefined;
+  #loaded: Promise<Loaded> | undefined;
 
   constructor(config: Pick<LoadedConfig, "config" | "directory">, given: readonly Flavor[]) {
     this.#config = config;
     this.#given = given;
   }
 
+  /** @throws MillraceError when a plugin cannot be loaded. */
   async all(): Promise<readonly Flavor[]> {
-    return [...(await this.#load()).values()];
+    const { flavors, failure } = await this.#load();
+    if (failure !== null) throw failure.cause;
+    return [...flavors.values()];
   }
 
-  /** @throws MillraceError `FLAVOR_UNKNOWN` */
+  /**
+   * A plugin that cannot be loaded is in the way of its own flavors only.
+   * @throws MillraceError `FLAVOR_UNKNOWN`, or why a plugin that may have it cannot be loaded.
+   */
   async flavor(name: string): Promise<Flavor> {
     const given = this.#given.find((flavor) => flavor.name === name);
     if (given !== undefined) return given;
-    const flavors = await this.#load();
+    const { flavors, failure } = await this.#load();
     const flavor = flavors.get(name);
     if (flavor !== undefined) return flavor;
+    if (failure !== null) throw failure.cause;
     const meant = suggest(name, flavors.keys());
     throw new MillraceError({
       class: "not_found",
@@ -44,12 +57,12 @@ export class Plugins {
     });
   }
 
-  #load(): Promise<ReadonlyMap<string, Flavor>> {
-    this.#flavors ??= this.#import();
-    return this.#flavors;
+  #load(): Promise<Loaded> {
+    this.#loaded ??= this.#import();
+    return this.#loaded;
   }
 
-  async #import(): Promise<ReadonlyMap<string, Flavor>> {
+  async #import(): Promise<Loaded> {
     const { config, directory } = this.#config;
     const configured = config.plugins ?? [];
     const named = configured.some((plugin) => plugin === BUILT_IN.plugin)
@@ -57,9 +70,16 @@ export class Plugins {
       : [...installedBuiltIn(directory), ...configured];
     const flavors = new Map(this.#given.map((flavor) => [flavor.name, flavor]));
     const from = new Map<string, string>();
+    let failure: Loaded["failure"] = null;
     for (const entry of named) {
-      const plugin = typeof entry === "string" ? await importPlugin(entry, directory) : entry;
-      checkContract(plugin);
+      let plugin: Plugin;
+      try {
+        plugin = typeof entry === "string" ? await importPlugin(entry, directory) : entry;
+        checkContract(plugin);
+      } catch (cause) {
+        failure ??= { cause };
+        continue;
+      }
       for (const flavor of plugin.flavors) {
         if (this.#given.some(({ name }) => name === flavor.name)) continue;
         const other = from.get(flavor.name);
@@ -68,7 +88,7 @@ export class Plugins {
         flavors.set(flavor.name, flavor);
       }
     }
-    return flavors;
+    return { flavors, failure };
   }
 }
 

@@ -25,6 +25,8 @@ export interface Layer<T> {
 const SECRET_NAME =
   /(?:password|passphrase|secret|token|credentials?|(?:auth|api|access|private|signing)[_-]?key)$/i;
 
+const MASK = "[secret]";
+
 export interface Settings<T> {
   readonly value: T;
   /** Every single setting and where it came from; secrets are masked. */
@@ -110,8 +112,18 @@ function effectiveSettings(
     const origin = layers.findLast(({ values }) => has(values, path))?.origin ?? "default";
     const last = path.at(-1) ?? "";
     const masked = typeof leaf === "string" && SECRET_NAME.test(last);
-    return { name: [prefix, ...path].join("."), value: masked ? "[secret]" : leaf, origin };
+    return { name: [prefix, ...path].join("."), value: masked ? MASK : leaf, origin };
   });
+}
+
+/** The same settings with `[secret]` in place of each text that by its name is one. */
+export function withoutSecrets(values: JsonObject): JsonObject {
+  return Object.fromEntries(
+    Object.entries(values).map(([name, value]) => {
+      if (isObject(value)) return [name, withoutSecrets(value)];
+      return [name, typeof value === "string" && SECRET_NAME.test(name) ? MASK : value];
+    }),
+  );
 }
 
 function leaves(
