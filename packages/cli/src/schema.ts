@@ -63,8 +63,12 @@ export function allowedValues(schema: JsonSchema): readonly JsonValue[] | undefi
   return Array.isArray(list) ? list.map(asJson) : undefined;
 }
 
+/** How far a type is followed into itself; deeper it is `any`. */
+const DEEPEST = 3;
+
 /** A short name of what a schema accepts: `string`, `integer 1..12`, `"a" | "b"`, `number[]`, `object`. */
-export function describeType(given: JsonSchema, document: JsonSchema = given): string {
+export function describeType(given: JsonSchema, document: JsonSchema = given, depth = 0): string {
+  if (depth > DEEPEST) return "any";
   const schema = resolve(given, document);
   const allowed = allowedValues(schema);
   if (allowed !== undefined)
@@ -75,17 +79,22 @@ export function describeType(given: JsonSchema, document: JsonSchema = given): s
   const options = alternatives(schema);
   if (options.length > 0)
     return shorten(
-      options.map((option) => describeType(option, document)),
+      options.map((option) => describeType(option, document, depth + 1)),
       " | ",
     );
   const types = typesOf(schema);
   if (types.length === 0) return "any";
-  return types.map((type) => describeOne(type, schema, document)).join(" | ");
+  return types.map((type) => describeOne(type, schema, document, depth)).join(" | ");
 }
 
-function describeOne(type: string, schema: JsonSchema, document: JsonSchema): string {
+function describeOne(
+  type: string,
+  schema: JsonSchema,
+  document: JsonSchema,
+  depth: number,
+): string {
   if (type === "array") {
-    const items = describeType(resolve(schema["items"], document), document);
+    const items = describeType(resolve(schema["items"], document), document, depth + 1);
     return items.includes(" ") ? `(${items})[]` : `${items}[]`;
   }
   if (type === "string")

@@ -1,3 +1,5 @@
+import { statfsSync } from "node:fs";
+import { dirname } from "node:path";
 import { type ErrorClass, MillraceError, messageOf } from "@millrace/core";
 
 interface Fault {
@@ -89,7 +91,7 @@ export function isBusy(thrown: unknown): boolean {
 }
 
 export function translateSqliteError(thrown: unknown, file: string): MillraceError | null {
-  const fault = faultOf(thrown);
+  const fault = faultOf(thrown, file);
   if (fault === undefined) return null;
   const { class: errorClass, code, what, action, retryable } = fault;
   return new MillraceError({
@@ -103,10 +105,25 @@ export function translateSqliteError(thrown: unknown, file: string): MillraceErr
   });
 }
 
-function faultOf(thrown: unknown): Fault | undefined {
+/** SQLite tells a full disk as an I/O error where it cannot make its shared memory as large as it has to be. */
+const IO_ERROR = 10;
+const LITTLE_BYTES = 65_536;
+
+function faultOf(thrown: unknown, file: string): Fault | undefined {
   const code = resultCode(thrown);
+  if (code === IO_ERROR && freeBytes(dirname(file)) < LITTLE_BYTES) return FULL;
   if (code !== null) return BY_RESULT_CODE[code];
   if (thrown instanceof Error && "code" in thrown && typeof thrown.code === "string")
     return BY_SYSTEM_CODE[thrown.code];
   return undefined;
+}
+
+function freeBytes(folder: string): number {
+  try {
+    const { bavail, bsize } = statfsSync(folder);
+    return bavail * bsize;
+  } catch {
+    // What cannot be asked is not known to be full.
+    return Number.POSITIVE_INFINITY;
+  }
 }
