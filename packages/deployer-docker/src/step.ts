@@ -45,7 +45,9 @@ export function nextStep(
     return service === null ? { do: "rename", service: next } : { do: "drain", service };
   if (service !== null && service === servingOf(sight)) {
     if (next !== null && !mayServe(next, revision)) return { do: "remove", service: next };
-    if (service.revision === revision && next === null) {
+    if (service.revision === revision) {
+      // Another deploy made it when this one was done already. Both have the name that the door knows: it may have requests.
+      if (next !== null) return { do: "drain", service: next };
       if (service.restart !== settings.restart) return { do: "keep up", service };
       return door.failure === null ? { do: "nothing" } : { do: "forget failure" };
     }
