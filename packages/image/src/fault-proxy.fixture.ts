@@ -22,6 +22,8 @@ export interface Passed {
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
   /** Bytes of the body. */
   bytes: number;
+  /** Of the answer; null until it begins. */
+  status: number | null;
 }
 
 export interface FaultProxy {
@@ -55,11 +57,12 @@ function counting(limit: number, passed: (bytes: number) => void, reached: () =>
 export async function startFaultProxy(registry: string): Promise<FaultProxy> {
   const server = createServer(async (request, response) => {
     const { method = "", url = "", headers } = request;
-    const passed: Passed = { method, path: url, headers, bytes: 0 };
+    const passed: Passed = { method, path: url, headers, bytes: 0, status: null };
     proxy.passed.push(passed);
     const fault = await proxy.fault(passed);
     if (fault !== undefined && "status" in fault) {
       request.resume();
+      passed.status = fault.status;
       response.writeHead(fault.status, fault.headers).end(fault.body);
       return;
     }
@@ -73,6 +76,7 @@ export async function startFaultProxy(registry: string): Promise<FaultProxy> {
       request.socket.destroy();
     };
     const outgoing = ask(`http://${registry}${url}`, { method, headers }, (answer) => {
+      passed.status = answer.statusCode ?? 500;
       response.writeHead(answer.statusCode ?? 500, { ...answer.headers, ...proxy.answerHeaders });
       const limit = fault !== undefined && "cutAnswerAfter" in fault ? fault.cutAnswerAfter : -1;
       answer.pipe(counting(limit < 0 ? Infinity : limit, () => undefined, cut)).pipe(response);
