@@ -43,7 +43,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await client.close();
-  await engine.stop();
+  await engine.remove();
   rmSync(folder, { recursive: true, force: true });
 });
 
