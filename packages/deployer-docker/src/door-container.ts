@@ -46,6 +46,8 @@ export function doorOptions(
     Cmd: [DOOR_FOLDER, String(PORT)],
     Env: [],
     WorkingDir: "/",
+    // For an engine, any signal to a container of which it is not said what stops it is a stop, and ends its restarts.
+    StopSignal: "SIGTERM",
     Labels: {
       ...labelsOf(deployment, "door"),
       [LABELS.spec]: JSON.stringify({ ...endpoint, version }),
@@ -56,7 +58,8 @@ export function doorOptions(
       PortBindings: {
         [`${PORT}/tcp`]: [{ HostIp: endpoint.bind, HostPort: String(endpoint.port) }],
       },
-      RestartPolicy: { Name: "unless-stopped" },
+      // Not "unless-stopped": the signal for a new route counts as a stop, and it would not come back with its engine.
+      RestartPolicy: { Name: "always" },
       CapDrop: ["ALL"],
       SecurityOpt: ["no-new-privileges"],
       PidsLimit: 128,
