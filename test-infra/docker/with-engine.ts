@@ -5,14 +5,23 @@
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { messageOf } from "@millrace/core";
 import { BASE_IMAGE, DEFAULT_BASE, hasImage, importBaseImage } from "./base-image.ts";
 import { findEngine, provideDockerd, provideEngine, provideRegistry } from "./engine.ts";
 
 const [command, ...args] = process.argv.slice(2);
 
+/** Why there can be no engine; also when what says where it is cannot be read. */
+async function engineMissing(): Promise<string | undefined> {
+  try {
+    return (await findEngine()) === undefined ? provideDockerd() : undefined;
+  } catch (error) {
+    return messageOf(error);
+  }
+}
+
 async function check(): Promise<number> {
-  const engine = (await findEngine()) === undefined ? provideDockerd() : undefined;
-  const missing = engine ?? provideRegistry();
+  const missing = (await engineMissing()) ?? provideRegistry();
   if (missing === undefined) return 0;
   console.log(missing);
   return 1;
