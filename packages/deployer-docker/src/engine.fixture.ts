@@ -45,7 +45,7 @@ export class Deployment {
       Image: base,
       Entrypoint: [...command],
       Labels: { [LABELS.deployment]: this.target.id, [LABELS.role]: "service" },
-      HostConfig: { Init: true, ...hostConfig },
+      HostConfig: { Init: true, NetworkMode: "none", ...hostConfig },
       ...options,
     });
   }

@@ -1,8 +1,9 @@
 import { createHash } from "node:crypto";
 import type { LogLine, LogQuery } from "@millrace/core";
 import { expect, onTestFinished, test } from "vitest";
-import { Deployment, engineUrl, readContext, until } from "./engine.fixture.ts";
+import { Deployment, engineUrl, readContext, socket, until } from "./engine.fixture.ts";
 import { EngineAccess } from "./engine.ts";
+import { EngineProxy } from "./engine-proxy.fixture.ts";
 import { logsOf } from "./logs.ts";
 
 const access = new EngineAccess(engineUrl);
@@ -33,12 +34,12 @@ interface Follower {
   stop(): void;
 }
 
-function follow({ target }: Deployment, query: LogQuery = {}): Follower {
+function follow({ target }: Deployment, query: LogQuery = {}, by = access): Follower {
   const abort = new AbortController();
   const lines: LogLine[] = [];
   const reading = async (): Promise<void> => {
     const context = readContext(abort.signal);
-    for await (const line of logsOf(access, target, { ...query, follow: true }, context))
+    for await (const line of logsOf(by, target, { ...query, follow: true }, context))
       lines.push(line);
   };
   const ended = reading();
@@ -150,6 +151,27 @@ test("follow goes on with the container that takes another's place, and ends whe
   await made.remove();
   await follower.ended;
   expect(seen()).toEqual(["old", "new"]);
+});
+
+test("follow goes on, each line once, when the engine is away for a while", async () => {
+  const made = deployment();
+  await made.run(`let i = 0; setInterval(() => console.log("line " + i++), 20)`);
+  const proxy = await EngineProxy.open(socket);
+  onTestFinished(() => proxy.close());
+  const follower = follow(made, {}, new EngineAccess(`unix://${proxy.socket}`));
+  await until("it is followed", () => follower.lines.length > 5);
+  proxy.mode = "cut off";
+  await until("more is written meanwhile", async () => {
+    return (await read(made)).length > follower.lines.length + 20;
+  });
+  proxy.restore();
+  const before = follower.lines.length;
+  await until("it is followed again", () => follower.lines.length > before + 30);
+  follower.stop();
+  await follower.ended;
+  expect(follower.lines.map(({ text }) => text)).toEqual(
+    follower.lines.map((_, index) => `line ${index}`),
+  );
 });
 
 test("follow with tail 0 gives new lines only", async () => {
