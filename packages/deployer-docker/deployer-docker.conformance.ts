@@ -25,7 +25,7 @@ export default defineHarness({
     { settings: { memory: "lots" }, names: "memory" },
     { settings: { runOptions: { Memory: 1 } }, names: "runOptions" },
   ],
-  parallel: 2,
+  parallel: 4,
   patience: 4,
   setup: async () => engineBehindProxy(await EngineProxy.open(socket)),
 });
