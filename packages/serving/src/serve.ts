@@ -26,6 +26,8 @@ import { boundYoungGeneration } from "./young-generation.ts";
 
 /** How long the last run records may take to be written, in milliseconds. */
 const RECORDER_CLOSE_MS = 10_000;
+/** How long after its deadline a run may still be on its way to the store, in milliseconds. */
+const DEADLINE_GRACE_MS = 60_000;
 /** How long requests in flight may go on after the process lost its footing, in milliseconds. */
 const CRASH_DRAIN_MS = 2000;
 
@@ -114,7 +116,9 @@ function makeService(environment: Environment, { pipeline }: LoadedSnapshot, log
   const store = runStoreOf(environment);
   const { tracking } = config.serving;
   const { projectId, id: deploymentId } = config.deployment;
-  const recorder = startRecorder({ store, tracking, projectId, log: log.line });
+  const longestRunMs = config.serving.requestTimeoutSeconds * 1000 + DEADLINE_GRACE_MS;
+  const deployment = { id: deploymentId, longestRunMs };
+  const recorder = startRecorder({ store, tracking, projectId, deployment, log: log.line });
   return {
     config,
     pipeline,

@@ -115,6 +115,33 @@ export function runWriterSuite(
       expect(items.map(({ deploymentId }) => deploymentId)).toEqual(["gone", "own", null, kept.id]);
     });
 
+    test("runs that are overdue are interrupted, of one deployment only, and say why", async () => {
+      const running = (deployment: string) => ({
+        ...runOf(deployment),
+        status: "running" as const,
+        durationMs: null,
+        outputs: null,
+      });
+      await write(running("own"), runOf("own"), running("other"));
+      now += 60_000;
+      await write(running("own"));
+      const overdue = { deploymentId: "own", beforeId: uuidV7Floor(now) };
+      expect(await writer.interrupt(overdue)).toBe(1);
+      expect(await writer.interrupt(overdue)).toBe(0);
+      const { items } = await store.runs.list(projectId);
+      expect(items.map(({ deploymentId, status }) => [deploymentId, status])).toEqual([
+        ["own", "running"],
+        ["other", "running"],
+        ["own", "completed"],
+        ["own", "interrupted"],
+      ]);
+      const [, , , first] = items;
+      expect(await store.runs.find(projectId, first?.id ?? "")).toMatchObject({
+        status: "interrupted",
+        error: { code: "RUN_INTERRUPTED" },
+      });
+    });
+
     test("a number without its origin is a fault of ours, and writes nothing", async () => {
       const values: Value[] = [];
       appendRun(values, 7, runOf("d1"));

@@ -1,6 +1,11 @@
 import type { Client } from "pg";
 import { type Origin, RUN_COLUMNS, VALUES_PER_RUN, type Value } from "../recorder/batch.ts";
-import type { Retention, RunWriter } from "../recorder/run-writer.ts";
+import {
+  INTERRUPTED,
+  type Overdue,
+  type Retention,
+  type RunWriter,
+} from "../recorder/run-writer.ts";
 import { oncePerRun } from "../run-codec.ts";
 import { translatePostgresError } from "./error.ts";
 import { placeOfPostgres } from "./url.ts";
@@ -46,6 +51,10 @@ const PRUNE = `delete from runs where id in (
     or (origin.deployment_id <> '' and origin.deployment_id not in (select id from deployments)))
   limit $4)`;
 
+const INTERRUPT = `update runs set status = 'interrupted', error = $1
+  where status = 'running' and id < $2
+    and origin_id in (select id from run_origins where deployment_id = $3)`;
+
 /**
  * Writes runs, a batch in one statement. It never makes or changes the store's tables. A reply that is lost leaves open
  * whether the runs were written: they are written again, and are there once.
@@ -76,6 +85,13 @@ export class PostgresRunWriter implements RunWriter {
   async prune({ projectId, deploymentIds, beforeId }: Retention, limit: number): Promise<number> {
     const { rowCount } = await this.#patient.transaction((client) =>
       client.query(PRUNE, [projectId, deploymentIds, beforeId, limit]),
+    );
+    return rowCount ?? 0;
+  }
+
+  async interrupt({ deploymentId, beforeId }: Overdue): Promise<number> {
+    const { rowCount } = await this.#patient.transaction((client) =>
+      client.query(INTERRUPT, [JSON.stringify(INTERRUPTED), beforeId, deploymentId]),
     );
     return rowCount ?? 0;
   }

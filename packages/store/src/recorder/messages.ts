@@ -13,6 +13,14 @@ export interface WriterOptions {
   readonly durable: boolean;
   readonly spoolBytes: number;
   readonly retentionDays: number;
+  /** The deployment that is served; null for a batch run. */
+  readonly deployment: DeploymentRuns | null;
+}
+
+export interface DeploymentRuns {
+  readonly id: string;
+  /** Milliseconds after which a run of it cannot be under way any more. */
+  readonly longestRunMs: number;
 }
 
 /** To the writer: a batch, or `close`: finish and end within that time, in milliseconds. */

@@ -28,6 +28,7 @@ const TRACKING = {
   maxPayloadBytes: 65_536,
   spoolBytes: 1 << 26,
   retentionDays: 30,
+  deployment: null,
 } as const;
 
 let folder: string;

@@ -1,5 +1,6 @@
 import type { RunRecord, Secret, ServingSettings } from "@millrace/core";
 import { startLogRecorder } from "./log-recorder.ts";
+import type { DeploymentRuns } from "./messages.ts";
 import { ThreadRecorder } from "./thread-recorder.ts";
 
 export interface RecorderStats {
@@ -43,12 +44,20 @@ export interface RecorderOptions {
   readonly tracking: ServingSettings["tracking"];
   /** Project whose old runs are deleted. */
   readonly projectId: string;
+  /** The deployment that is served: runs that its processes did not end are marked as interrupted. Default none. */
+  readonly deployment?: DeploymentRuns;
   /** Takes one line of JSON: the recorder's own messages, and the runs when there is no store. */
   log(line: string): void;
 }
 
 /** Starts recording runs of this process. Sampling is the caller's: every run that it is given is recorded. */
-export function startRecorder({ store, tracking, projectId, log }: RecorderOptions): Recorder {
+export function startRecorder({
+  store,
+  tracking,
+  projectId,
+  deployment,
+  log,
+}: RecorderOptions): Recorder {
   if (store === null) return startLogRecorder(tracking.mode, log);
   return new ThreadRecorder(
     {
@@ -57,6 +66,7 @@ export function startRecorder({ store, tracking, projectId, log }: RecorderOptio
       durable: tracking.mode === "sync" && tracking.durability === "machine",
       spoolBytes: tracking.spoolBytes,
       retentionDays: tracking.retentionDays,
+      deployment: deployment ?? null,
     },
     tracking.mode === "sync",
     log,

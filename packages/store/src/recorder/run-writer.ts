@@ -1,3 +1,4 @@
+import type { ErrorSummary } from "@millrace/core";
 import type { Origin, Value } from "./batch.ts";
 
 /** Writes runs into a store, for the writer thread alone. One for each kind of database. */
@@ -11,8 +12,25 @@ export interface RunWriter {
   writeSpooled(values: readonly Value[], origins: readonly Origin[]): void | Promise<void>;
   /** Deletes at most `limit` old runs; returns how many. */
   prune(retention: Retention, limit: number): number | Promise<number>;
+  /** Ends runs whose process is gone; returns how many. */
+  interrupt(overdue: Overdue): number | Promise<number>;
   close(): void | Promise<void>;
 }
+
+/** Runs of a deployment that are recorded as `running` and began longer ago than any run may take. */
+export interface Overdue {
+  readonly deploymentId: string;
+  /** Runs with a lower id began before that. */
+  readonly beforeId: string;
+}
+
+/** What the record of a run says that ended with its process. */
+export const INTERRUPTED: ErrorSummary = {
+  class: "platform",
+  code: "RUN_INTERRUPTED",
+  message: "The process that ran it ended before the run did.",
+  retryable: true,
+};
 
 export interface Retention {
   readonly projectId: string;

@@ -207,7 +207,27 @@ export class RunWriting {
         error: text(thrown),
       });
     }
+    if (pruned < PRUNE.chunk) await this.#interrupt();
     this.#pruneIn(pruned < PRUNE.chunk ? PRUNE.everyMs : PRUNE.nextChunkMs);
+  }
+
+  /** A run that is recorded as running after its deadline belonged to a process that was killed. */
+  async #interrupt(): Promise<void> {
+    const { deployment } = this.#options;
+    if (deployment === null || this.#retryMs > 0) return;
+    const { id: deploymentId, longestRunMs } = deployment;
+    try {
+      const beforeId = uuidV7Floor(Date.now() - longestRunMs);
+      const count = await this.#writer.interrupt({ deploymentId, beforeId });
+      if (count > 0)
+        this.#say("warn", "Runs ended with their process and are recorded as interrupted.", {
+          runs: count,
+        });
+    } catch (thrown) {
+      this.#say("warn", "Interrupted runs could not be marked; this is tried again.", {
+        error: text(thrown),
+      });
+    }
   }
 
   #say(

@@ -1,7 +1,12 @@
 import { statSync } from "node:fs";
 import type { StatementSync } from "node:sqlite";
 import { type Origin, RUN_COLUMNS, VALUES_PER_RUN, type Value } from "../recorder/batch.ts";
-import type { Retention, RunWriter } from "../recorder/run-writer.ts";
+import {
+  INTERRUPTED,
+  type Overdue,
+  type Retention,
+  type RunWriter,
+} from "../recorder/run-writer.ts";
 import { DatabaseSync } from "./node-sqlite.ts";
 
 /** Rows of the larger insert: fewer calls into SQLite. */
@@ -30,6 +35,10 @@ export class SqliteRunWriter implements RunWriter {
 
   writeSpooled(values: readonly Value[], origins: readonly Origin[]): void {
     this.write(values, origins);
+  }
+
+  interrupt(overdue: Overdue): number {
+    return this.#transaction((connection) => connection.interrupt(overdue));
   }
 
   prune(retention: Retention, limit: number): number {
@@ -133,6 +142,16 @@ class Connection {
       pruned += Number(remove.run(origin["id"] ?? null, beforeId, limit - pruned).changes);
     }
     return pruned;
+  }
+
+  interrupt({ deploymentId, beforeId }: Overdue): number {
+    const { changes } = this.database
+      .prepare(
+        `update runs set status = 'interrupted', error = ? where status = 'running' and id < ?
+          and origin_id in (select id from run_origins where deployment_id = ?)`,
+      )
+      .run(JSON.stringify(INTERRUPTED), beforeId, deploymentId);
+    return Number(changes);
   }
 
   #originId(origin: Origin | undefined): number {
