@@ -67,6 +67,12 @@ test("a platform's own text before a logged run, and its JSON around it, are loo
   );
 });
 
+test("a key named __proto__ comes back", () => {
+  const run = sampleRun({ outputs: JSON.parse('{"__proto__":{"a":1}}') });
+  const read = readRunLine(runLogLine(run));
+  expect(JSON.stringify(read)).toContain('"outputs":{"__proto__":{"a":1}}');
+});
+
 test("every other line is left alone", () => {
   fc.assert(
     fc.property(fc.oneof(fc.string(), fc.json()), (line) => {

@@ -1,10 +1,19 @@
-import { ERROR_CLASSES, type ErrorClass, RUN_STATUSES, type RunRecord } from "@millrace/core";
+import {
+  ERROR_CLASSES,
+  type ErrorClass,
+  type JsonValue,
+  RUN_STATUSES,
+  type RunRecord,
+} from "@millrace/core";
 import { z } from "zod";
 
 const UUID_V7 = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 /** Longer ones are nobody's name, and indexes do not take them. */
 const name = z.string().min(1).max(500);
 const milliseconds = z.number().min(0);
+
+/** It was parsed from JSON; zod's own would lose a key named __proto__. */
+const json = z.custom<JsonValue>((value) => value !== undefined, "is missing");
 
 /** The form of a run that comes from outside: a log, or a spool. */
 export const runRecordSchema: z.ZodType<RunRecord> = z.object({
@@ -17,8 +26,8 @@ export const runRecordSchema: z.ZodType<RunRecord> = z.object({
   status: z.enum(RUN_STATUSES),
   startedAt: z.int().min(0),
   durationMs: milliseconds.nullable(),
-  inputs: z.json(),
-  outputs: z.json(),
+  inputs: json,
+  outputs: json,
   steps: z.array(
     z.object({
       step: z.string(),
