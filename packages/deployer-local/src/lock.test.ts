@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setImmediate as turn } from "node:timers/promises";
@@ -43,5 +43,12 @@ test("who waits can be called off", async () => {
   await withLock(file, undefined, async () => {
     const signal = AbortSignal.timeout(5);
     await expect(withLock(file, signal, async () => {})).rejects.toThrow();
+  });
+});
+
+test("nobody but its owner can open the lock", async () => {
+  const file = join(folder, "lock");
+  await withLock(file, undefined, async () => {
+    expect(statSync(file).mode & 0o777).toBe(0o600);
   });
 });

@@ -1,4 +1,4 @@
-import { mkdirSync } from "node:fs";
+import { chmodSync, mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -20,6 +20,8 @@ export async function withLock<T>(
   mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
   const database = new DatabaseSync(file);
   try {
+    // SQLite makes files that others can read: who can open this one can hold the lock for ever.
+    chmodSync(file, 0o600);
     await acquire(database, file, signal);
     return await work();
   } finally {
