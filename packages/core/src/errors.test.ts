@@ -10,6 +10,7 @@ import {
   toMillraceError,
 } from "./errors.ts";
 import { canonicalJson } from "./json.ts";
+import { Secret } from "./secret.ts";
 
 describe("MillraceError", () => {
   it("survives being stored and read back", () => {
@@ -28,6 +29,45 @@ describe("MillraceError", () => {
     expect(JSON.stringify(summary)).not.toContain("below");
     expect(summarizeError(errorFromSummary(summary))).toEqual(summary);
     expect((error.cause as Error).message).toBe("below");
+  });
+
+  it("is summarised without the values of secrets, wherever they stand", () => {
+    const value = 'pa"ss\\word';
+    const error = new MillraceError({
+      class: "pipeline",
+      code: "INIT_FAILED",
+      message: `cannot log in with ${value}`,
+      action: `not with ${value}`,
+      issues: [{ path: ["a"], message: `not ${value}` }],
+      details: { logs: [JSON.stringify({ value })], deep: { value }, count: 1 },
+    });
+    const summary = summarizeError(error, [new Secret(value), new Secret("pipeline")]);
+    expect(summary).toEqual({
+      class: "pipeline",
+      code: "INIT_FAILED",
+      message: "cannot log in with [secret]",
+      action: "not with [secret]",
+      retryable: false,
+      issues: [{ path: ["a"], message: "not [secret]" }],
+      details: { logs: ['{"value":"[secret]"}'], deep: { value: "[secret]" }, count: 1 },
+    });
+  });
+
+  it("is summarised although its details contain themselves", () => {
+    const details: Record<string, unknown> = {};
+    details["self"] = details;
+    const error = new MillraceError({ class: "pipeline", code: "X", message: "x", details });
+    expect(JSON.stringify(summarizeError(error, [new Secret("abcd")]))).toContain("too deep");
+  });
+
+  it("is summarised with a message of bounded length, cut after its secrets were replaced", () => {
+    const secret = "0123456789".repeat(10);
+    const long = new Error("x".repeat(16_280) + secret + "y".repeat(20_000_000));
+    const { message } = summarizeError(long, [new Secret(secret)]);
+    expect(message.length).toBeLessThanOrEqual(16_384);
+    expect(message).toMatch(/x\[secret\]y+ … \(19999968 characters left out\)$/);
+    expect(summarizeError(new Error(message)).message).toBe(message);
+    expect(summarizeError(new Error("z".repeat(16_384))).message).toBe("z".repeat(16_384));
   });
 
   it("takes in anything that can be thrown, with its cause", () => {

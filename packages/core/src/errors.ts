@@ -1,3 +1,5 @@
+import { redact, type Secret } from "./secret.ts";
+
 /** What kind of failure an error is. Each class is one exit code of the command, so that scripts can branch on it. */
 export const ERROR_CLASSES = {
   internal: { exitCode: 1, meaning: "a fault of Millrace itself" },
@@ -109,17 +111,59 @@ export interface ErrorSummary {
   readonly details?: Readonly<Record<string, unknown>>;
 }
 
-export function summarizeError(thrown: unknown): ErrorSummary {
+/** Longest message of a summary, in UTF-16 code units: code of a pipeline may throw texts of any size. */
+const MAX_MESSAGE = 16_384;
+/** Room for the words that say how much was left out. */
+const CUT_NOTE = 64;
+/** Details nest no deeper than this, except when they contain themselves. */
+const MAX_DEPTH = 16;
+
+/**
+ * An error as it may be stored and sent: a message of more than 16,384 characters is cut and says how many were left out.
+ * @param secrets What the process knows: their clear values are replaced by `[secret]` in all texts.
+ */
+export function summarizeError(thrown: unknown, secrets: Iterable<Secret> = []): ErrorSummary {
   const error = toMillraceError(thrown);
+  const known = [...secrets];
+  const clean = (text: string): string => redact(text, known);
   return {
     class: error.class,
     code: error.code,
-    message: error.message,
-    ...(error.action === undefined ? {} : { action: error.action }),
+    message: cut(clean(error.message)),
+    ...(error.action === undefined ? {} : { action: clean(error.action) }),
     retryable: error.retryable,
-    ...(error.issues.length === 0 ? {} : { issues: error.issues }),
-    ...(Object.keys(error.details).length === 0 ? {} : { details: error.details }),
+    ...(error.issues.length === 0
+      ? {}
+      : { issues: error.issues.map(({ path, message }) => ({ path, message: clean(message) })) }),
+    ...(Object.keys(error.details).length === 0
+      ? {}
+      : { details: known.length === 0 ? error.details : cleanMembers(error.details, clean, 0) }),
   };
+}
+
+function cut(message: string): string {
+  if (message.length <= MAX_MESSAGE) return message;
+  const kept = MAX_MESSAGE - CUT_NOTE;
+  return `${message.slice(0, kept)} … (${message.length - kept} characters left out)`;
+}
+
+function cleanMembers(
+  members: Readonly<Record<string, unknown>>,
+  clean: (text: string) => string,
+  depth: number,
+): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(members).map(([name, value]) => [name, cleanValue(value, clean, depth)]),
+  );
+}
+
+function cleanValue(value: unknown, clean: (text: string) => string, depth: number): unknown {
+  if (typeof value === "string") return clean(value);
+  if (typeof value !== "object" || value === null) return value;
+  if (depth === MAX_DEPTH) return "(nested too deep)";
+  if (Array.isArray(value)) return value.map((item) => cleanValue(item, clean, depth + 1));
+  const isPlain = [Object.prototype, null].includes(Object.getPrototypeOf(value));
+  return isPlain ? cleanMembers({ ...value }, clean, depth + 1) : value;
 }
 
 /** Turns a stored summary back into an error that can be thrown. */

@@ -85,6 +85,7 @@ async function runOnce(
     pipelineName: snapshot.pipeline.name,
     snapshotId: config.snapshot.id,
     deploymentId: null,
+    secrets: [...secrets.values()],
   });
   try {
     const host = await startPipeline({
@@ -106,7 +107,7 @@ async function runOnce(
       await recording.ended(run, textsOf(run));
       return {
         run: recording.record(run),
-        error: run.error === null ? null : summarizeError(run.error),
+        error: run.error === null ? null : summarizeError(run.error, secrets.values()),
       };
     } finally {
       await host.stop();

@@ -710,6 +710,11 @@ describe("exposeErrors", () => {
         message: expect.stringContaining("the inner cause"),
         stack: expect.stringMatching(/fixture-pipelines\.ts:\d+:\d+/),
       });
+      const leak = await problemOf(await service.invoke({ what: "leak" }));
+      expect(leak["error"]).toMatchObject({
+        message: expect.stringContaining("cannot log in with [secret]"),
+        stack: expect.stringContaining("cannot log in with [secret]"),
+      });
     } finally {
       await service.stop();
     }

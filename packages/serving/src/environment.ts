@@ -21,12 +21,23 @@ export interface Environment {
 
 type Variables = Readonly<Record<string, string | undefined>>;
 
+/** Kept for the last words of a process that could not start: they must hold none of them. */
+let given: readonly Secret[] = [];
+
+/** The secrets that this process has read. */
+export function givenSecrets(): readonly Secret[] {
+  return given;
+}
+
 /**
  * Reads the configuration and the secrets.
  * @throws MillraceError `SERVICE_CONFIG_MISSING`, `SERVICE_CONFIG_INVALID`, `SECRETS_UNREADABLE`
  */
 export async function readEnvironment(variables: Variables): Promise<Environment> {
-  return { config: readConfig(variables), secrets: await readSecrets(variables) };
+  const config = readConfig(variables);
+  const secrets = await readSecrets(variables);
+  given = [...secrets.values()];
+  return { config, secrets };
 }
 
 function readConfig(variables: Variables): ServiceConfig {

@@ -52,6 +52,7 @@ const acts = z.enum([
   "log",
   "trace",
   "secret",
+  "leak",
 ]);
 
 const perform = defineStep({
@@ -91,6 +92,8 @@ const perform = defineStep({
       case "secret":
         context.log.info(`leaked ${context.secret("API_KEY").reveal()}`);
         return { ...runs, text: String(context.secret("API_KEY").reveal().length) };
+      case "leak":
+        throw new Error(`cannot log in with ${context.secret("API_KEY").reveal()}`);
       default:
         return { ...runs, text: "" };
     }
@@ -197,6 +200,7 @@ export const reluctant = definePipeline({
   input: z.object({}),
   settings: {},
   onInit: async ({ signal }) => {
+    if (process.env["INIT"] === "leak") throw new Error("cannot log in with very-secret-value");
     if (process.env["INIT"] === "throw") throw new Error("the database is away");
     if (process.env["INIT"] === "hang") await sleep(60_000, undefined, { signal });
     return null;

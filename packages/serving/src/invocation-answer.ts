@@ -1,3 +1,4 @@
+import { redact, type Secret, summarizeError } from "@millrace/core";
 import type { Run } from "@millrace/engine";
 import type { Problem } from "./problem.ts";
 import { problemBody } from "./problem.ts";
@@ -64,7 +65,7 @@ function seconds6(milliseconds: number): number {
 }
 
 /** What the client is told of a run that did not complete. */
-export function problemOfRun(run: Run, exposeErrors: boolean): Problem {
+export function problemOfRun(run: Run, exposeErrors: boolean, secrets: readonly Secret[]): Problem {
   const { error } = run;
   switch (error?.code) {
     case "RUN_TIMEOUT":
@@ -80,15 +81,22 @@ export function problemOfRun(run: Run, exposeErrors: boolean): Problem {
         code: error.code,
         detail: `${run.failedStep === null ? "An output" : `Step "${run.failedStep}"`} of the run ${run.id} did not succeed; the service's log and the run's record say why.`,
         step: run.failedStep ?? undefined,
-        exposed: exposeErrors ? exposed(error) : undefined,
+        exposed: exposeErrors ? exposed(error, secrets) : undefined,
       };
     default:
       return { code: "INTERNAL", detail: `The run ${run.id} ended as ${run.status}.` };
   }
 }
 
-function exposed(error: Error): { message: string; stack: string | null } {
-  return { message: error.message, stack: stackOf(error.cause) };
+function exposed(
+  error: Error,
+  secrets: readonly Secret[],
+): { message: string; stack: string | null } {
+  const stack = stackOf(error.cause);
+  return {
+    message: summarizeError(error, secrets).message,
+    stack: stack === null ? null : redact(stack, secrets),
+  };
 }
 
 /** Null where there is none, or none that can be read. */

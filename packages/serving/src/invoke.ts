@@ -174,7 +174,10 @@ class Call {
 
   #answer(run: Run, texts: RunTexts): void {
     if (run.status === "completed") this.#succeed(run, texts);
-    else this.#fail(run, problemOfRun(run, this.#service.config.serving.exposeErrors));
+    else {
+      const { config, secrets } = this.#service;
+      this.#fail(run, problemOfRun(run, config.serving.exposeErrors, secrets));
+    }
     this.#service.admission.leave();
   }
 

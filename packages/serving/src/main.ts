@@ -4,9 +4,11 @@ import {
   isMillraceError,
   MillraceError,
   messageOf,
+  redact,
   toMillraceError,
 } from "@millrace/core";
 import { runBatch } from "./batch.ts";
+import { givenSecrets } from "./environment.ts";
 import { serve } from "./serve.ts";
 import { originalStack } from "./source-map.ts";
 
@@ -66,7 +68,7 @@ try {
   process.exit(await main(process.argv.slice(2)));
 } catch (error) {
   const exit = () => process.exit(ERROR_CLASSES[toMillraceError(error).class].exitCode);
-  process.stderr.write(report(error), exit);
+  process.stderr.write(redact(report(error), givenSecrets()), exit);
   // Where nobody reads it.
   setTimeout(exit, 1000);
 }

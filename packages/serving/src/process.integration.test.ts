@@ -421,6 +421,22 @@ describe("a worker", () => {
     expect(await exited).toBe(5);
   });
 
+  it("tells neither the parent nor stderr a secret when it cannot start", async () => {
+    const { child, told, exited } = worker(await fixtureOf("reluctant"), await listening(), {
+      INIT: "leak",
+    });
+    let stderr = "";
+    child.stderr?.on("data", (text) => {
+      stderr += text;
+    });
+    expect(await told("failed")).toMatchObject({
+      error: { message: "onInit of the pipeline failed: cannot log in with [secret]" },
+    });
+    expect(await exited).toBe(5);
+    await vi.waitFor(() => expect(stderr).toContain("cannot log in with [secret]"));
+    expect(stderr).not.toContain("very-secret-value");
+  });
+
   it("ends when its parent is gone", async () => {
     const { child, told, exited } = worker(await fixtureOf("weather"), await listening());
     await told("ready");

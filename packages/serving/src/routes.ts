@@ -1,4 +1,4 @@
-import { messageOf } from "@millrace/core";
+import { summarizeError } from "@millrace/core";
 import { uuidv7 } from "@millrace/engine";
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from "fastify";
 import { answer, answerProblem, JSON_TYPE } from "./answer.ts";
@@ -205,6 +205,8 @@ function fail(
     .error("The request could not be handled.", { error });
   sendProblem(service, request, reply, {
     code: "INTERNAL",
-    detail: service.config.serving.exposeErrors ? messageOf(error) : "The service's log says why.",
+    detail: service.config.serving.exposeErrors
+      ? summarizeError(error, service.secrets).message
+      : "The service's log says why.",
   });
 }

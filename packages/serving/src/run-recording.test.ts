@@ -1,4 +1,4 @@
-import { definePipeline, type RunRecord, servingSettingsSchema } from "@millrace/core";
+import { definePipeline, type RunRecord, Secret, servingSettingsSchema } from "@millrace/core";
 import { createEngine, type Run } from "@millrace/engine";
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
@@ -9,7 +9,13 @@ const echo = definePipeline({
   input: z.object({ text: z.string() }),
   build: ({ text }) => ({ text }),
 });
-const identity = { projectId: "p", pipelineName: "echo", snapshotId: "s", deploymentId: "d" };
+const identity = {
+  projectId: "p",
+  pipelineName: "echo",
+  snapshotId: "s",
+  deploymentId: "d",
+  secrets: [new Secret("hunter2-hunter2")],
+};
 
 async function runOf(text: string, aborted = false): Promise<Run> {
   const silent = { debug() {}, info() {}, warn() {}, error() {} };
@@ -56,6 +62,17 @@ describe("run recording", () => {
     ]);
     expect(recorded[0]?.texts).toEqual({ inputs: '{"text":"abcd"}', outputs: '{"text":"abcd"}' });
     expect(recorded[1]?.run.outputs).toMatchObject({ truncated: true });
+  });
+
+  it("keeps no secret and no endless text of an error", async () => {
+    const { recorded, end } = recording({});
+    const run = await runOf("a", true);
+    const error = new Error(`no hunter2-hunter2 ${"x".repeat(1_000_000)}`);
+    end(Object.assign(run, { error }));
+    expect(recorded[0]?.run.error?.message).toMatch(
+      /^no \[secret\] x+ … \(\d+ characters left out\)$/,
+    );
+    expect(JSON.stringify(recorded[0]?.run).length).toBeLessThan(20_000);
   });
 
   it("records nothing when it is off, not even failures", async () => {

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import {
   type JsonValue,
   type RunRecord,
+  type Secret,
   type ServingSettings,
   summarizeError,
 } from "@millrace/core";
@@ -9,10 +10,11 @@ import type { Run } from "@millrace/engine";
 import type { Recorder } from "@millrace/store";
 
 /** What the records of all runs of this process share. */
-export type RunIdentity = Pick<
-  RunRecord,
-  "projectId" | "pipelineName" | "snapshotId" | "deploymentId"
->;
+export interface RunIdentity
+  extends Pick<RunRecord, "projectId" | "pipelineName" | "snapshotId" | "deploymentId"> {
+  /** Errors are recorded without their values. */
+  readonly secrets: readonly Secret[];
+}
 
 /** JSON text of what a run was given and what it gave; undefined where there is none. Made once per run. */
 export interface RunTexts {
@@ -95,7 +97,7 @@ function recordOf(
     inputs,
     outputs,
     steps: run.stepRuns(),
-    error: run.error === null ? null : summarizeError(run.error),
+    error: run.error === null ? null : summarizeError(run.error, identity.secrets),
   };
 }
 

@@ -10,7 +10,13 @@ import {
 import { startRecorder } from "@millrace/store";
 import { Admission } from "./admission.ts";
 import { Connections, drain } from "./drain.ts";
-import { type Environment, readEnvironment, runStoreOf, secretReader } from "./environment.ts";
+import {
+  type Environment,
+  givenSecrets,
+  readEnvironment,
+  runStoreOf,
+  secretReader,
+} from "./environment.ts";
 import { checkExposure } from "./exposure.ts";
 import { makeInvocationAnswers } from "./invocation-answer.ts";
 import { type Log, openLog } from "./log.ts";
@@ -44,7 +50,7 @@ export async function serve(directory: string, variables: Variables): Promise<nu
   try {
     return await serveSnapshot(directory, variables, parent);
   } catch (error) {
-    await parent?.send({ type: "failed", error: summarizeError(error) });
+    await parent?.send({ type: "failed", error: summarizeError(error, givenSecrets()) });
     throw error;
   }
 }
@@ -113,6 +119,7 @@ function exitedByPipeline({ log, engine }: Service, code: number): void {
 
 function makeService(environment: Environment, { pipeline }: LoadedSnapshot, log: Log): Service {
   const { config } = environment;
+  const secrets = [...environment.secrets.values()];
   const store = runStoreOf(environment);
   const { tracking } = config.serving;
   const { projectId, id: deploymentId } = config.deployment;
@@ -124,6 +131,7 @@ function makeService(environment: Environment, { pipeline }: LoadedSnapshot, log
     pipeline,
     log,
     metrics: new Metrics(pipeline.graph.steps.map(({ id }) => id)),
+    secrets,
     admission: new Admission(config.serving),
     recorder,
     recording: makeRunRecording(recorder, tracking, {
@@ -131,6 +139,7 @@ function makeService(environment: Environment, { pipeline }: LoadedSnapshot, log
       pipelineName: pipeline.name,
       snapshotId: config.snapshot.id,
       deploymentId,
+      secrets,
     }),
     answers: makeInvocationAnswers({ ...config, pipeline: pipeline.name }),
     phase: "starting",

@@ -1,4 +1,4 @@
-import type { CompiledPipeline, ServiceConfig } from "@millrace/core";
+import type { CompiledPipeline, Secret, ServiceConfig } from "@millrace/core";
 import type { Engine } from "@millrace/engine";
 import type { Recorder } from "@millrace/store";
 import type { Admission } from "./admission.ts";
@@ -15,6 +15,8 @@ export interface Service {
   readonly config: ServiceConfig;
   readonly pipeline: CompiledPipeline;
   readonly log: Log;
+  /** None of them may stand in what the process writes or answers. */
+  readonly secrets: readonly Secret[];
   readonly metrics: Metrics;
   readonly admission: Admission;
   readonly recorder: Recorder;
