@@ -325,6 +325,24 @@ describe("secrets", () => {
     }
   });
 
+  test("stand in no error, state file or log when a service fails with them", async () => {
+    const failed = await bed.provision({
+      secrets: { TOKEN: new Secret(value) },
+      environment: { BEHAVIOUR: "leak" },
+    });
+    expect(failed).toMatchObject({
+      state: "failed",
+      error: {
+        message: "onInit failed: cannot log in with [secret]",
+        details: { token: "[secret]" },
+      },
+    });
+    expect(readFileSync(join(bed.folder, "state.json"), "utf8")).not.toContain(value);
+    const logs = await bed.logs();
+    expect(logs.some(({ text }) => text.includes("cannot log in with [secret]"))).toBe(true);
+    expect(JSON.stringify(logs)).not.toContain(value);
+  });
+
   test("are told apart by a plan that shows no value", async () => {
     await bed.provision({ secrets: { OLD: new Secret("aaaa"), SAME: new Secret("bbbb") } });
     const plan = await bed.deployer.plan(

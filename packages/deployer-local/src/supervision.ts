@@ -3,7 +3,6 @@ import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import {
   type ErrorSummary,
-  redact,
   SECRETS_DIRECTORY_VARIABLE,
   Secret,
   summarizeError,
@@ -267,7 +266,7 @@ export class Supervision {
         PORT: String(port),
         ...(secretsFolder === null ? {} : { [SECRETS_DIRECTORY_VARIABLE]: secretsFolder }),
       },
-      redact: (text) => redact(text, Object.values(secrets)),
+      secrets: Object.values(secrets),
       onLines: (stream, lines) => {
         const time = new Date();
         log.write(lines.map((text) => ({ time, replica, stream, text })));

@@ -1,6 +1,14 @@
 import { type ChildProcess, fork, type SendHandle } from "node:child_process";
 import { StringDecoder } from "node:string_decoder";
-import { type ErrorSummary, MillraceError, messageOf, summarizeError } from "@millrace/core";
+import {
+  type ErrorSummary,
+  errorFromSummary,
+  MillraceError,
+  messageOf,
+  redact,
+  type Secret,
+  summarizeError,
+} from "@millrace/core";
 import { sendSocket } from "./listening-socket.ts";
 import { type ProcessIdentity, startTimeOf } from "./process-identity.ts";
 import { type ParentMessage, workerMessageSchema } from "./worker-protocol.ts";
@@ -12,8 +20,8 @@ export interface WorkerOptions {
   readonly environment: Readonly<Record<string, string>>;
   readonly startTimeoutSeconds: number;
   readonly socket: SendHandle;
-  /** Takes secrets out of what the worker writes. */
-  readonly redact: (text: string) => string;
+  /** Taken out of what the worker writes and says. */
+  readonly secrets: readonly Secret[];
   /** Called for each batch of lines that the worker writes. */
   readonly onLines: (stream: "stdout" | "stderr", lines: readonly string[]) => void;
 }
@@ -82,7 +90,9 @@ export class Worker {
       this.#child.on("message", (message: unknown) => {
         const known = workerMessageSchema.safeParse(message);
         if (!known.success) return;
-        if (known.data.type === "failed") this.#failure = known.data.error;
+        if (known.data.type === "failed") {
+          this.#failure = summarizeError(errorFromSummary(known.data.error), options.secrets);
+        }
         if (known.data.type === "ready" && this.state === "starting") {
           this.state = "ready";
           clearTimeout(timer);
@@ -117,9 +127,9 @@ export class Worker {
     });
   }
 
-  #collect(stream: "stdout" | "stderr", { onLines, redact }: WorkerOptions): void {
+  #collect(stream: "stdout" | "stderr", { onLines, secrets }: WorkerOptions): void {
     const take = (written: readonly string[]): void => {
-      const lines = written.map(redact);
+      const lines = written.map((line) => redact(line, secrets));
       this.#lastLines.push(...lines);
       this.#lastLines.splice(0, this.#lastLines.length - LAST_LINES);
       onLines(stream, lines);
