@@ -208,5 +208,6 @@ export const reluctant = definePipeline({
   build: () => ({ out: advise({ celsius: process.env["GRAPH"] === "differs" ? 2 : 1 }) }),
 });
 
-/** Its module throws when the environment says so. */
+/** Its module throws, or is never loaded, when the environment says so. */
+if (process.env["MODULE"] === "hang") await sleep(60_000);
 if (process.env["MODULE"] === "throw") throw new Error("the module is broken");

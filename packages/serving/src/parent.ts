@@ -19,14 +19,19 @@ export function findParent(): Parent | undefined {
   process.on("message", (message, handle) => {
     if (isMessage(message) && message.type === "listen" && isObject(handle)) resolve(handle);
   });
+  const gone = untilGone();
   return {
     socket,
-    // A parent that is gone is noticed by its `disconnect`; nothing can be told to it any more.
+    // A parent that is gone is noticed by its `disconnect`; nothing can be told to it any more, nor is a message on its way
+    // then ever said to have arrived.
     send: (message) =>
-      new Promise((done) => {
-        if (process.connected) process.send?.(message, undefined, undefined, () => done());
-        else done();
-      }),
+      Promise.race([
+        gone,
+        new Promise<void>((done) => {
+          if (process.connected) process.send?.(message, undefined, undefined, () => done());
+          else done();
+        }),
+      ]),
     onDrain: (listener) => {
       process.on("message", (message) => {
         if (isMessage(message) && message.type === "drain") listener(message);
@@ -38,8 +43,16 @@ export function findParent(): Parent | undefined {
           listener(handle);
       });
     },
-    onGone: (listener) => process.on("disconnect", listener),
+    onGone: (listener) => void gone.then(listener),
   };
+}
+
+/** The parent may have gone before this module was loaded: then nothing says so any more. */
+function untilGone(): Promise<void> {
+  return new Promise((resolve) => {
+    process.once("disconnect", resolve);
+    if (!process.connected) resolve();
+  });
 }
 
 function isMessage(message: unknown): message is ParentMessage {

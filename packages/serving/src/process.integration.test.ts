@@ -437,6 +437,31 @@ describe("a worker", () => {
     expect(stderr).not.toContain("very-secret-value");
   });
 
+  it.each([0, 40, 80, 120, 160, 200, 240, 280])(
+    "ends when its parent goes %i ms after the fork, its pipes too",
+    async (ms) => {
+      const { child, exited } = worker(await fixtureOf("weather"), await listening());
+      await sleep(ms);
+      child.disconnect();
+      child.stdout?.destroy();
+      child.stderr?.destroy();
+      expect(typeof (await exited)).toBe("number");
+    },
+    10_000,
+  );
+
+  it.each(["INIT", "MODULE"])(
+    "ends when its parent is gone although its start never ends (%s)",
+    async (name) => {
+      const variables = { [name]: "hang" };
+      const { child, exited } = worker(await fixtureOf("reluctant"), await listening(), variables);
+      await sleep(500);
+      child.disconnect();
+      expect(await exited).toBe(0);
+    },
+    10_000,
+  );
+
   it("ends when its parent is gone", async () => {
     const { child, told, exited } = worker(await fixtureOf("weather"), await listening());
     await told("ready");

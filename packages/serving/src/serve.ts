@@ -67,7 +67,12 @@ async function serveSnapshot(
   const log = openLog(1, config.serving.logLevel, secrets.values());
   const stopping = new Stopping();
   listenToReasons(stopping, config.serving.drainSeconds * 1000, log, parent);
-  const snapshot = await loadSnapshot(directory, config.snapshot.id);
+  // A module may wait for ever while it is loaded.
+  const snapshot = await Promise.race([
+    loadSnapshot(directory, config.snapshot.id),
+    stopping.requested.then(() => null),
+  ]);
+  if (snapshot === null) return (await stopping.requested).exitCode;
   const secret = secretReader(snapshot.manifest.pipeline.secrets, secrets);
   const service = makeService(environment, snapshot, log);
   const { server } = await makeRoutes(service);
