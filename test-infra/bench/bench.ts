@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { connect } from "millrace";
 import { benchColdStart, benchDeploy, benchList, benchVersion } from "./commands.ts";
+import { benchImage } from "./image.ts";
 import { fillStore } from "./many-records.ts";
 import { formatTable, meetsBudget, type Result } from "./results.ts";
 import { benchServing, type Scale } from "./serving.ts";
@@ -54,6 +55,7 @@ const measurements: readonly (readonly [string, () => Promise<readonly Result[]>
       return [benchList(manyHome, scale.processes, `${deployments} deployments, ${runs} runs`)];
     },
   ],
+  ["image", async () => benchImage(client, home, options.quick ? 3 : 7)],
   ["throughput latency memory", () => benchServing(client, scale, wanted)],
 ];
 

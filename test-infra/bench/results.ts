@@ -3,7 +3,7 @@ export interface Result {
   /** Stable key, for programs: `throughput.async`. */
   readonly key: string;
   readonly value: number;
-  readonly unit: "ratio" | "seconds" | "requests";
+  readonly unit: "ratio" | "seconds" | "requests" | "bytes" | "blobs";
   /** What the value must not pass, and on which side. */
   readonly budget: { readonly atLeast: number } | { readonly atMost: number };
   /** The absolute figures behind the value, for people. */
@@ -14,7 +14,7 @@ export function meetsBudget({ value, budget }: Result): boolean {
   return "atLeast" in budget ? value >= budget.atLeast : value <= budget.atMost;
 }
 
-const SHORT_UNIT = { ratio: "x", seconds: " s", requests: "" } as const;
+const SHORT_UNIT = { ratio: "x", seconds: " s", requests: "", bytes: " B", blobs: "" } as const;
 
 export function formatTable(results: readonly Result[]): string {
   const rows = results.map((result) => {
