@@ -35,6 +35,7 @@ import type { LocalSettings } from "./settings.ts";
 import { specOf } from "./spec.ts";
 import { readState } from "./state-file.ts";
 import { startSupervisor } from "./supervisor-start.ts";
+import { findWorkers } from "./worker-search.ts";
 
 /** How long a supervisor whose socket is gone may take to make it anew. */
 const REAPPEAR_MS = 3_000;
@@ -92,6 +93,7 @@ export class LocalDeployer implements Deployer<LocalSettings> {
       if (status === null) await removeLeftovers(places, context);
       else await stopSupervisor(places, status, true, context);
     }
+    await endStrayWorkers(places, context);
     await removeStalePresence(places, context);
     await context.journal.gone(processResource(places));
     await context.journal.gone(folderResource(places));
@@ -140,7 +142,10 @@ export class LocalDeployer implements Deployer<LocalSettings> {
     context: DeployerContext,
   ): Promise<Status> {
     await endLostSupervisor(places, context);
-    const leftovers = stateIfReadable(places)?.workers ?? [];
+    const leftovers = [...(stateIfReadable(places)?.workers ?? []), ...findWorkers(places)];
+    // A supervisor is there before its workers: if none is there now, those that were found are nobody's.
+    const other = await askSupervisor(places, { type: "status" }, context.signal);
+    if (other !== null) return other;
     try {
       const listening = await listenWhereWanted(places, request, leftovers, context);
       return await startSupervisor(
@@ -243,6 +248,16 @@ async function removeLeftovers(places: Places, context: DeployerContext): Promis
     removeAllSecretFiles(places);
     rmSync(places.socket, { force: true });
     rmSync(places.folder, { recursive: true, force: true });
+  });
+}
+
+/** Workers whose supervisor was killed before it could write down that there are any, and that did not notice. */
+async function endStrayWorkers(places: Places, { signal }: DeployerContext): Promise<void> {
+  if (findWorkers(places).length === 0) return;
+  await withLock(places.lock, signal, async () => {
+    const workers = findWorkers(places);
+    if ((await askSupervisor(places, { type: "status" }, signal)) !== null) return;
+    for (const worker of workers) killProcess(worker);
   });
 }
 

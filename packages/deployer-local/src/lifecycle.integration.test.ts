@@ -245,6 +245,38 @@ describe("a supervisor that was killed", () => {
     expect(isRunning(pid)).toBe(false);
   });
 
+  test.each([
+    [
+      "its state file does not name",
+      () => {
+        const file = join(bed.folder, "state.json");
+        const state = JSON.parse(readFileSync(file, "utf8"));
+        writeFileSync(file, JSON.stringify({ ...state, workers: [] }));
+      },
+    ],
+    ["no file names", () => rmSync(join(bed.stateDirectory, "deployments"), { recursive: true })],
+  ])("is removed with a worker that %s and that did not notice", async (_which, forget) => {
+    const before = await bed.provision({ environment: { BEHAVIOUR: "ignores-disconnect" } });
+    const { pid } = await ask(before.url);
+    process.kill(supervisorPid(before), "SIGKILL");
+    await eventually(() => !isRunning(supervisorPid(before)));
+    forget();
+    expect(await bed.deprovision()).toMatchObject({ state: "absent" });
+    await eventually(() => !isRunning(pid));
+  });
+
+  test("is replaced although its state file does not name a worker that has its port", async () => {
+    const before = await bed.provision({ environment: { BEHAVIOUR: "ignores-disconnect" } });
+    const { pid } = await ask(before.url);
+    process.kill(supervisorPid(before), "SIGKILL");
+    await eventually(() => !isRunning(supervisorPid(before)));
+    const file = join(bed.folder, "state.json");
+    const state = JSON.parse(readFileSync(file, "utf8"));
+    writeFileSync(file, JSON.stringify({ ...state, workers: [] }));
+    expect((await bed.provision({ revision: "2" })).url).toBe(before.url);
+    expect(isRunning(pid)).toBe(false);
+  });
+
   test("is removed with all that it left", async () => {
     const before = await bed.provision({ environment: { BEHAVIOUR: "ignores-disconnect" } });
     const { pid } = await ask(before.url);

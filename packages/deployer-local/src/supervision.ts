@@ -15,6 +15,7 @@ import { startTimeOf } from "./process-identity.ts";
 import { secretDigest } from "./secret-digest.ts";
 import { removeSecretFiles, writeSecretFiles } from "./secret-files.ts";
 import { notStarted, Worker } from "./worker.ts";
+import { workerMark } from "./worker-search.ts";
 
 export interface SupervisionOptions {
   readonly places: Places;
@@ -251,7 +252,7 @@ export class Supervision {
   }
 
   #fork(generation: Generation, replica: string, secretsFolder: string | null): Worker {
-    const { host, port, socket, log } = this.#options;
+    const { places, host, port, socket, log } = this.#options;
     const { spec, secrets } = generation;
     const worker = new Worker({
       replica,
@@ -264,6 +265,7 @@ export class Supervision {
         ...spec.environment,
         HOST: host,
         PORT: String(port),
+        ...workerMark(places),
         ...(secretsFolder === null ? {} : { [SECRETS_DIRECTORY_VARIABLE]: secretsFolder }),
       },
       secrets: Object.values(secrets),
