@@ -287,6 +287,31 @@ describe("a supervisor that was killed", () => {
   });
 });
 
+describe("a worker", () => {
+  test("that never gives up its thread is replaced, and one that answers is not", async () => {
+    const up = await bed.provision({ settings: { workers: 2, silenceTimeoutSeconds: 1 } });
+    const pids = new Set<number>();
+    await eventually(async () => pids.add((await ask(up.url)).pid).size === 2);
+    const stuck = ask(up.url, "/loop");
+    await expect(stuck).rejects.toThrow();
+    const healed = await bed.until(
+      ({ metadata }) => metadata["restarts"] === 1 && workersReady(metadata) === 2,
+    );
+    expect(supervisorPid(healed)).toBe(supervisorPid(up));
+    const logs = await bed.logs();
+    expect(logs.some(({ text }) => text.includes("has not answered its supervisor for 1"))).toBe(
+      true,
+    );
+    const after = new Set<number>();
+    await eventually(async () => after.add((await ask(up.url)).pid).size === 2);
+    expect([...after].filter((pid) => pids.has(pid))).toHaveLength(1);
+  });
+});
+
+function workersReady({ workers }: Readonly<Record<string, unknown>>): number {
+  return JSON.stringify(workers).split('"ready"').length - 1;
+}
+
 describe("a supervisor", () => {
   test.each([
     ["state file", (folder: string) => rmSync(join(folder, "state.json"))],

@@ -31,6 +31,10 @@ export const settingsSchema = z.strictObject({
   startTimeoutSeconds: z.number().positive().max(7200).optional().meta({
     description: "How long a worker may take to be ready. Default: initTimeoutSeconds + 30.",
   }),
+  silenceTimeoutSeconds: z.number().min(1).max(3600).default(30).meta({
+    description:
+      "How long a worker may not answer its supervisor, because code holds its thread, before it is replaced.",
+  }),
   maxRestartDelaySeconds: z
     .number()
     .min(0.1)

@@ -259,6 +259,7 @@ export class Supervision {
       runtime: spec.runtime,
       directory: spec.directory,
       startTimeoutSeconds: spec.startTimeoutSeconds,
+      silenceTimeoutSeconds: spec.settings.silenceTimeoutSeconds,
       socket,
       environment: {
         ...inheritedEnvironment(process.env),

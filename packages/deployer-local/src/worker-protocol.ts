@@ -22,11 +22,14 @@ export const workerMessageSchema = z.discriminatedUnion("type", [
   z.object({ type: z.literal("ready"), url: z.string() }),
   z.object({ type: z.literal("failed"), error: errorSummarySchema }),
   z.object({ type: z.literal("drained") }),
+  z.object({ type: z.literal("alive") }),
 ]);
 
 /** What a worker is told. `listen` carries the listening socket as the message's handle. */
 export type ParentMessage =
   | { readonly type: "listen" }
+  /** Answered by `alive` as soon as the worker's thread is free. */
+  | { readonly type: "ping" }
   | {
       readonly type: "drain";
       /** Longest time for requests in flight. */

@@ -19,6 +19,7 @@ export interface WorkerOptions {
   readonly directory: string;
   readonly environment: Readonly<Record<string, string>>;
   readonly startTimeoutSeconds: number;
+  readonly silenceTimeoutSeconds: number;
   readonly socket: SendHandle;
   /** Taken out of what the worker writes and says. */
   readonly secrets: readonly Secret[];
@@ -32,6 +33,8 @@ const MAX_LINE_LENGTH = 65_536;
 const OUTPUT_GRACE_MS = 500;
 /** On top of the drain deadline, which the worker keeps by itself. */
 const DRAIN_GRACE_MS = 5_000;
+/** So many questions in a row go unanswered before a worker counts as silent. Several, since this process may be held up too. */
+const PINGS = 3;
 
 /** One process that runs a snapshot and accepts connections from the shared socket. */
 export class Worker {
@@ -45,6 +48,7 @@ export class Worker {
   readonly #child: ChildProcess;
   readonly #lastLines: string[] = [];
   #failure: ErrorSummary | null = null;
+  #unanswered = 0;
 
   constructor(options: WorkerOptions) {
     this.replica = options.replica;
@@ -90,11 +94,13 @@ export class Worker {
       this.#child.on("message", (message: unknown) => {
         const known = workerMessageSchema.safeParse(message);
         if (!known.success) return;
+        if (known.data.type === "alive") this.#unanswered = 0;
         if (known.data.type === "failed") {
           this.#failure = summarizeError(errorFromSummary(known.data.error), options.secrets);
         }
         if (known.data.type === "ready" && this.state === "starting") {
           this.state = "ready";
+          this.#watchSilence(options.silenceTimeoutSeconds);
           clearTimeout(timer);
           resolve(null);
         }
@@ -105,6 +111,23 @@ export class Worker {
       });
       if (this.#child.connected) sendSocket(this.#child, listen, options.socket);
     });
+  }
+
+  /** Nothing but the worker itself knows whether it could answer a request: all share one socket. */
+  #watchSilence(seconds: number): void {
+    const timer = setInterval(
+      () => {
+        if (this.state !== "ready") return clearInterval(timer);
+        if (this.#unanswered === PINGS) {
+          this.#failure = silent(seconds);
+          this.kill();
+        }
+        this.#unanswered += 1;
+        this.#send({ type: "ping" });
+      },
+      (seconds * 1000) / PINGS,
+    );
+    void this.exited.then(() => clearInterval(timer));
   }
 
   #watchExit(): Promise<ErrorSummary> {
@@ -181,6 +204,18 @@ function startTimeout(seconds: number): ErrorSummary {
       code: "WORKER_START_TIMEOUT",
       message: `The service was not ready after ${seconds} seconds and was ended.`,
       action: "See why `onInit` takes so long, or raise `startTimeoutSeconds`.",
+    }),
+  );
+}
+
+function silent(seconds: number): ErrorSummary {
+  return summarizeError(
+    new MillraceError({
+      class: "pipeline",
+      code: "WORKER_SILENT",
+      message: `The service's process has not answered its supervisor for ${seconds} seconds and was ended.`,
+      action:
+        "Look for code that never gives up the thread (an endless loop), or raise `silenceTimeoutSeconds`.",
     }),
   );
 }

@@ -18,6 +18,8 @@ export function findParent(): Parent | undefined {
   const { promise: socket, resolve } = Promise.withResolvers<object>();
   process.on("message", (message, handle) => {
     if (isMessage(message) && message.type === "listen" && isObject(handle)) resolve(handle);
+    if (isMessage(message) && message.type === "ping" && process.connected)
+      process.send?.({ type: "alive" } satisfies WorkerMessage, undefined, undefined, () => {});
   });
   const gone = untilGone();
   return {

@@ -411,6 +411,12 @@ describe("a worker", () => {
     expect(statuses.get(200)).toBeGreaterThan(50);
   });
 
+  it("says that it is alive when it is asked", async () => {
+    const { child, told } = worker(await fixtureOf("weather"), await listening());
+    child.send({ type: "ping" });
+    expect(await told("alive")).toEqual({ type: "alive" });
+  });
+
   it("tells the parent why it cannot start", async () => {
     const { told, exited } = worker(await fixtureOf("reluctant"), await listening(), {
       INIT: "throw",

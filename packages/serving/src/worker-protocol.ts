@@ -15,6 +15,8 @@ export type ParentMessage =
    * (`net._createServerHandle(host, port, 4)`), which accepts nothing until a worker listens on it.
    */
   | { readonly type: "listen" }
+  /** Asks whether the worker's thread is free. Answered by `alive`, at any time. */
+  | { readonly type: "ping" }
   /** Carries a connection that the parent accepted, as the message's handle. Allowed after `ready`. */
   | { readonly type: "connection" }
   /**
@@ -36,6 +38,8 @@ export type ParentMessage =
 export type WorkerMessage =
   /** `onInit` is done and connections are accepted. Sent once. */
   | { readonly type: "ready"; readonly url: string }
+  /** Answers a `ping`. */
+  | { readonly type: "alive" }
   /** Start-up failed. The process then exits with the exit code of the error's class. */
   | { readonly type: "failed"; readonly error: ErrorSummary }
   /** The worker has accepted nothing new since `drain`, answered everything, recorded it, and is about to exit with 0. */
