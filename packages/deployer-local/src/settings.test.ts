@@ -12,6 +12,7 @@ test("every setting has a default or may be left out, and a description", () => 
     portRange: [8000, 8999],
     portFallback: false,
     workers: 1,
+    silenceTimeoutSeconds: 30,
     maxRestartDelaySeconds: 30,
     logMaxBytes: 10_485_760,
     logFiles: 5,
