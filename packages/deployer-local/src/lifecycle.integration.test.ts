@@ -1,10 +1,19 @@
-import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { Secret } from "@millrace/core";
 import plugin from "@millrace/deployer-local";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { z } from "zod";
 import { eventually, isRunning, supervisorPid, TestBed } from "./bed.fixture.ts";
+import { settingsSchema } from "./settings.ts";
 
 const answerSchema = z.object({
   pid: z.int(),
@@ -336,6 +345,32 @@ describe("a supervisor", () => {
     writeFileSync(file, JSON.stringify({ ...state, pid: innocent, workers: [worker] }));
     expect(await bed.inspect()).toMatchObject({ state: "failed" });
     expect(await bed.deprovision()).toMatchObject({ state: "absent" });
+  });
+
+  test("whose folder was moved is not said to be gone", async () => {
+    const supervisor = supervisorPid(await bed.provision());
+    const moved = `${bed.stateDirectory}-moved`;
+    process.kill(supervisor, "SIGSTOP");
+    try {
+      renameSync(bed.stateDirectory, moved);
+      const deployer = await plugin.flavors[0]?.create({
+        name: "local",
+        settings: settingsSchema.parse({}),
+        stateDirectory: moved,
+      });
+      rmSync(join(moved, "deployments", bed.target.id, "control.sock"));
+      expect(await deployer?.inspect(bed.target, bed.context())).toMatchObject({
+        state: "failed",
+        error: {
+          code: "SUPERVISOR_GONE",
+          message: expect.stringContaining(`(process ${supervisor}) runs, and cannot be asked`),
+        },
+      });
+    } finally {
+      renameSync(moved, bed.stateDirectory);
+      process.kill(supervisor, "SIGCONT");
+    }
+    await bed.until(({ state }) => state === "running");
   });
 
   test("is ended by a deprovision although its folder was deleted", async () => {

@@ -9,6 +9,7 @@ import {
 } from "@millrace/core";
 import type { State, Status } from "./control-protocol.ts";
 import type { Places } from "./places.ts";
+import { isAlive } from "./process-identity.ts";
 
 export function processResource(places: Places): ResourceKey {
   return { kind: "process", name: places.name };
@@ -68,8 +69,7 @@ export function observeGone(places: Places, state: State | null): Observation {
     error: new MillraceError({
       class: "platform",
       code: "SUPERVISOR_GONE",
-      message: `The process that supervises deployment ${places.deploymentId}${state === null ? "" : ` (process ${state.pid})`} is gone.`,
-      action: "Provision the deployment: it starts again on the same port.",
+      ...wordsOfGone(places, state),
       details: { folder: places.folder },
     }),
     resources: [{ ...folderResource(places), platformId: places.folder }],
@@ -78,6 +78,20 @@ export function observeGone(places: Places, state: State | null): Observation {
         ? {}
         : { host: state.host, port: state.port, restarts: state.restarts, logs: places.logs },
   };
+}
+
+function wordsOfGone({ deploymentId, folder }: Places, state: State | null) {
+  const supervisor = `The process that supervises deployment ${deploymentId}${state === null ? "" : ` (process ${state.pid})`}`;
+  return state !== null && isAlive(state)
+    ? {
+        message: `${supervisor} runs, and cannot be asked at ${folder}: the folder was moved there, or its control socket deleted.`,
+        action:
+          "Move the folder back, or provision the deployment: that process is ended, and another one starts on the same port.",
+      }
+    : {
+        message: `${supervisor} is gone.`,
+        action: "Provision the deployment: it starts again on the same port.",
+      };
 }
 
 /** Nothing exists. The port is remembered, so that the URL is the same when the deployment comes back. */
