@@ -28,7 +28,7 @@ export const deployInputs = {
   ),
   generateAuthKey: flag(
     "--generate-auth-key",
-    "Callers must carry a random key, which is made once: give this option at each deploy.",
+    "Callers must carry a random key. It is made once and stays with later deploys; `--serving generateAuthKey=false` takes it away.",
   ),
   timeoutSeconds: seconds(
     "--timeout <time>",

@@ -825,9 +825,9 @@ describe("secret set", () => {
 
   test("refuses an empty value and never takes one as an argument", async () => {
     expect((await runCommand(["secret", "set", "TOKEN"])).stderr).toContain("error SECRET_EMPTY");
-    expect((await runCommand(["secret", "set", "TOKEN", "value"])).stderr).toContain(
-      "error ARGUMENT_EXCESS",
-    );
+    const { stderr } = await runCommand(["secret", "set", "TOKEN", "the-value"]);
+    expect(stderr).toContain("error SECRET_IN_ARGUMENT");
+    expect(stderr).not.toContain("the-value");
   });
 });
 
@@ -846,6 +846,14 @@ describe("init", () => {
     expect(await readFile(join(folder, "pipeline.ts"), "utf8")).toContain("definePipeline");
     expect(stdout).toContain("kept   package.json (it exists)");
     expect(stdout).toContain("npm install millrace zod");
+    expect(stdout).toContain("npm install --save-dev typescript @types/node");
+  });
+
+  test("says so when the folder is a file", async () => {
+    await writeFile(join(folder, "taken"), "");
+    const { code, stderr } = await runCommand(["init", "taken"], { directory: folder });
+    expect(code).toBe(2);
+    expect(stderr).toContain("error FOLDER_UNUSABLE");
   });
 });
 

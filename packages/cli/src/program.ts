@@ -184,6 +184,8 @@ function commandLineError(error: CommanderError, path: string): Error {
   if (error.exitCode === 0) return new Printed(0);
   // A group without a subcommand: its help was printed.
   if (error.code === "commander.help") return new Printed(ERROR_CLASSES.usage.exitCode);
+  if (error.code === "commander.excessArguments" && path.endsWith("secret set"))
+    return valueGiven();
   const [what = "", hint] = error.message.replace(/^error: /, "").split("\n");
   const message = `${what.charAt(0).toUpperCase()}${what.slice(1).replace(/\.$/, "")}.`;
   return new MillraceError({
@@ -192,6 +194,17 @@ function commandLineError(error: CommanderError, path: string): Error {
     message,
     action: `${hint === undefined ? "" : `${hint.replace(/^\(|\)$/g, "")} `}See ${path} --help.`,
     cause: error,
+  });
+}
+
+/** The likeliest slip with a secret; its value must not be printed on top of that. */
+function valueGiven(): MillraceError {
+  return new MillraceError({
+    class: "usage",
+    code: "SECRET_IN_ARGUMENT",
+    message: "The value of a secret does not belong on the command line, where others can read it.",
+    action:
+      "Give the name alone: the value is asked for, or read from standard input (millrace secret set NAME < file).",
   });
 }
 

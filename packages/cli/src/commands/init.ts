@@ -1,8 +1,9 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { basename, join, relative, resolve } from "node:path";
+import { messageOf } from "@millrace/core";
 import { defineCommand } from "../command.ts";
 import { firstFiles } from "../first-project.ts";
-import { optionalArgument } from "../inputs.ts";
+import { optionalArgument, usage } from "../inputs.ts";
 import { formatSection } from "../table.ts";
 
 export const init = defineCommand({
@@ -15,7 +16,13 @@ export const init = defineCommand({
   examples: ["init", "init weather"],
   run: async (context, { folder = "." }) => {
     const directory = resolve(context.terminal.directory, folder);
-    await mkdir(directory, { recursive: true });
+    await mkdir(directory, { recursive: true }).catch((cause: unknown) => {
+      throw usage(
+        "FOLDER_UNUSABLE",
+        `The folder ${directory} cannot be made: ${messageOf(cause)}.`,
+        "Name a folder, and not a file that is there.",
+      );
+    });
     const written: string[] = [];
     const kept: string[] = [];
     for (const [file, content] of Object.entries(
@@ -45,7 +52,9 @@ export const init = defineCommand({
 function nextSteps(folder: string, hadPackage: boolean): string[] {
   return [
     ...(folder === "" ? [] : [`cd ${folder}`]),
-    hadPackage ? "npm install millrace zod" : "npm install",
+    ...(hadPackage
+      ? ["npm install millrace zod", "npm install --save-dev typescript @types/node"]
+      : ["npm install"]),
     "npx millrace dev pipeline.ts",
     "npx millrace deploy pipeline.ts --name hello",
     "npx millrace invoke hello --name Ada",

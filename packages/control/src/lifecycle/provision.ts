@@ -194,7 +194,7 @@ function deployFailed(
   return new MillraceError({
     class: "platform",
     code: "DEPLOY_FAILED",
-    message: `Deployment "${record.name}" could not be brought to the new snapshot: ${error.message} ${whatServes(finding, wanted)}`,
+    message: `Deployment "${record.name}" could not be brought to the new snapshot: ${sentence(error.message)} ${whatServes(finding, wanted)}`,
     action: `${error.action === undefined ? "" : `${error.action} `}\`millrace deployment logs ${record.name}\` shows what the service wrote. Then deploy again.`,
     retryable: error.retryable,
     details: {
@@ -204,6 +204,11 @@ function deployFailed(
     },
     cause: error,
   });
+}
+
+/** Messages of user code end as they like. */
+function sentence(text: string): string {
+  return /[.!?]$/.test(text) ? text : `${text}.`;
 }
 
 function whatServes(finding: Finding | null, wanted: Revision): string {
