@@ -97,7 +97,7 @@ function formatTitle(deployment: DeploymentRecord, style: Style): string {
 function address({ deployment, hasAuthKey, authKey }: DeploymentDetails): [string, string][] {
   const key =
     authKey?.reveal() ??
-    `•••••••• (shown by: millrace deployment describe ${deployment.name} --show-secret)`;
+    `•••••••• (shown by: npx millrace deployment describe ${deployment.name} --show-secret)`;
   return [
     ["URL", deployment.url ?? "none"],
     ...(deployment.url === null ? [] : [["Docs", `${deployment.url}/docs`] as [string, string]]),
@@ -128,7 +128,7 @@ export function invokeCommand(deployment: string, parameters: JsonObject): strin
   const words = Object.entries(parameters).map(
     ([name, value]) => `--${name} ${shellQuote(formatValue(value))}`,
   );
-  return ["millrace invoke", shellQuote(deployment), ...words].join(" ");
+  return ["npx millrace invoke", shellQuote(deployment), ...words].join(" ");
 }
 
 /** The same as an HTTP request. */
@@ -213,12 +213,12 @@ function metadataSection(metadata: JsonObject, style: Style): string[] {
 
 function manageSection({ name }: DeploymentRecord, style: Style): string {
   const commands = [
-    `millrace deployment describe ${name}`,
-    `millrace deployment logs ${name} --follow`,
-    `millrace deployment history ${name}`,
-    `millrace deployment rollback ${name}`,
-    `millrace deployment deprovision ${name}`,
-    `millrace deployment delete ${name}`,
+    `npx millrace deployment describe ${name}`,
+    `npx millrace deployment logs ${name} --follow`,
+    `npx millrace deployment history ${name}`,
+    `npx millrace deployment rollback ${name}`,
+    `npx millrace deployment deprovision ${name}`,
+    `npx millrace deployment delete ${name}`,
   ];
   return formatSection("Look after it", commands.join("\n"), style);
 }

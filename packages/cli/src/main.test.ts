@@ -94,8 +94,8 @@ describe("the command line", () => {
   ])("%s %s has help with an example", async (...words) => {
     const { code, stdout } = await runCommand([...words, "--help"]);
     expect(code).toBe(0);
-    expect(stdout).toContain(`Usage: millrace ${words.join(" ")}`);
-    expect(stdout).toMatch(/Examples:\n {2}\$ millrace /);
+    expect(stdout).toContain(`Usage: npx millrace ${words.join(" ")}`);
+    expect(stdout).toMatch(/Examples:\n {2}\$ npx millrace /);
     expect(stdout).toContain("--output <format>");
   });
 
@@ -121,11 +121,15 @@ describe("the command line", () => {
     [["deployment", "lst"], "COMMAND_UNKNOWN", "Did you mean list?"],
     [["deployment", "list", "--pipelin", "x"], "OPTION_UNKNOWN", "Did you mean --pipeline?"],
     [["deployment", "list", "--status", "RUNING"], "OPTION_INVALID", 'Did you mean "RUNNING"?'],
-    [["deployment", "describe"], "ARGUMENT_MISSING", "See millrace deployment describe --help."],
+    [
+      ["deployment", "describe"],
+      "ARGUMENT_MISSING",
+      "See npx millrace deployment describe --help.",
+    ],
     [
       ["deployment", "describe", "a", "b"],
       "ARGUMENT_EXCESS",
-      "See millrace deployment describe --help.",
+      "See npx millrace deployment describe --help.",
     ],
     [
       ["deployment", "logs", "a", "--tail", "-1"],
@@ -157,7 +161,7 @@ describe("the command line", () => {
       "Use --generate-auth-key",
     ],
     [["run", "lst"], "SOURCE_UNKNOWN", 'Did you mean "run list"?'],
-    [["invoke", "--city", "Lisbon"], "ARGUMENT_MISSING", "See millrace invoke --help."],
+    [["invoke", "--city", "Lisbon"], "ARGUMENT_MISSING", "See npx millrace invoke --help."],
     [["deployer", "register", "x"], "OPTION_MISSING", "Add -f, --flavor <name>."],
     [["deployment", "delete"], "TARGET_MISSING", "Name deployments, or use --all."],
   ])("%j ends with %s and says what to do", async (argv, code, advice) => {
@@ -171,7 +175,7 @@ describe("the command line", () => {
   test("a group without a subcommand prints its help and is a usage error", async () => {
     const { code, stderr } = await runCommand(["deployment"]);
     expect(code).toBe(2);
-    expect(stderr).toContain("Usage: millrace deployment");
+    expect(stderr).toContain("Usage: npx millrace deployment");
   });
 });
 
@@ -347,11 +351,11 @@ describe("deploy", () => {
     const { stdout, stderr } = await runCommand(["deploy", "pipeline.ts", "--yes"], deployment());
     expect(stdout).toContain("weather  RUNNING");
     expect(stdout).toContain("http://127.0.0.1:8000/docs");
-    expect(stdout).toContain("millrace invoke weather --city text --days 3");
+    expect(stdout).toContain("npx millrace invoke weather --city text --days 3");
     expect(stdout).toContain(
       `curl http://127.0.0.1:8000/invoke -H 'Content-Type: application/json' -d '{"parameters":{"city":"text","days":3}}'`,
     );
-    expect(stdout).toContain("millrace deployment rollback weather");
+    expect(stdout).toContain("npx millrace deployment rollback weather");
     expect(stderr).toContain("~ port: 8000 → 8080");
     expect(stderr).toContain("Starting the worker");
   });

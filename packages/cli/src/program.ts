@@ -46,7 +46,7 @@ export class Printed extends Error {
 
 /** The parser with its global options and one placeholder per entry, which is filled in when it is chosen. */
 export function buildProgram(options: ProgramOptions): CommanderCommand {
-  const program = new CommanderCommand("millrace")
+  const program = new CommanderCommand("npx millrace")
     .description("Turns a typed pipeline into a running, recorded HTTP service.")
     .version(options.version, "-V, --version", "Print the version.")
     .option(
@@ -57,18 +57,18 @@ export function buildProgram(options: ProgramOptions): CommanderCommand {
     .option("-y, --yes", "Answer every question with yes.")
     .option(
       "--config <file>",
-      "The configuration file. Default: millrace.config.ts here or in a folder above.",
+      "The configuration file. Default: the nearest millrace.config.ts upwards.",
     )
     .option(
       "--home <folder>",
-      "The state folder. Default: MILLRACE_HOME, else .millrace beside the configuration file.",
+      "The state folder. Default: MILLRACE_HOME, else .millrace beside the configuration.",
     )
     .option("-q, --quiet", "Print results and errors only, no progress.")
     .option("--no-color", "Print without colours, as the variable NO_COLOR does.")
     .option("--debug", "With an error, print its stack and its causes.")
     .helpOption("-h, --help", "Print help with examples.")
     .helpCommand(false)
-    .configureHelp({ showGlobalOptions: true })
+    .configureHelp({ showGlobalOptions: true, subcommandTerm })
     .configureOutput({
       writeOut: options.writeOut,
       writeErr: options.writeErr,
@@ -83,6 +83,15 @@ export function buildProgram(options: ProgramOptions): CommanderCommand {
     const entry = entries.get(chosen);
     if (entry !== undefined) fill(chosen, await entry.load(), options.execute);
   });
+}
+
+/** Every command takes options: saying so on each line leaves no room for what it does. */
+function subcommandTerm(command: CommanderCommand): string {
+  const names = command.registeredArguments.map(
+    (argument) =>
+      `${argument.required ? "<" : "["}${argument.name()}${argument.variadic ? "..." : ""}${argument.required ? ">" : "]"}`,
+  );
+  return [command.name(), ...names].join(" ");
 }
 
 function fill(
@@ -119,7 +128,7 @@ function define(
     else target.argument(input.flags, input.description);
     if (input.kind === "rest") target.allowUnknownOption().allowExcessArguments();
   }
-  const examples = command.examples.map((example) => `  $ millrace ${example}`).join("\n");
+  const examples = command.examples.map((example) => `  $ npx millrace ${example}`).join("\n");
   target.addHelpText("after", `\nExamples:\n${examples}`);
   target.action(() => {
     const given = target.opts<Record<string, Raw>>();
@@ -167,7 +176,7 @@ function endByThrowing(command: CommanderCommand): void {
   });
 }
 
-/** `millrace deployment list` */
+/** `npx millrace deployment list` */
 function pathOf(command: CommanderCommand): string {
   return command.parent === null ? command.name() : `${pathOf(command.parent)} ${command.name()}`;
 }
@@ -204,7 +213,7 @@ function valueGiven(): MillraceError {
     code: "SECRET_IN_ARGUMENT",
     message: "The value of a secret does not belong on the command line, where others can read it.",
     action:
-      "Give the name alone: the value is asked for, or read from standard input (millrace secret set NAME < file).",
+      "Give the name alone: the value is asked for, or read from standard input (npx millrace secret set NAME < file).",
   });
 }
 
@@ -213,11 +222,11 @@ function rootHelp(): string {
   return [
     "",
     "Examples:",
-    "  $ millrace init weather",
-    "  $ millrace dev pipeline.ts",
-    "  $ millrace deploy pipeline.ts --name weather",
-    "  $ millrace invoke weather --city Lisbon",
-    "  $ millrace deployment list --output json",
+    "  $ npx millrace init weather",
+    "  $ npx millrace dev pipeline.ts",
+    "  $ npx millrace deploy pipeline.ts --name weather",
+    "  $ npx millrace invoke weather --city Lisbon",
+    "  $ npx millrace deployment list --output json",
     "",
     "Exit codes:",
     ...codes.map(({ exitCode, meaning }) => `  ${String(exitCode).padStart(3)}  ${meaning}`),

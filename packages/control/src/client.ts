@@ -234,7 +234,7 @@ export interface Client {
       deployment: string,
       options?: Omit<DeployOptions, "name" | "stack"> & { readonly to?: string },
     ): Promise<DeployResult>;
-    /** Refreshes until the status is reached. @throws `WAIT_TIMEOUT`, and at once when it turns ERROR unless that is wanted. */
+    /** Refreshes until the status is reached. @throws `WAIT_TIMEOUT`; `WAIT_FAILED` at once when it is ERROR or ABSENT, unless that is wanted. */
     wait(
       deployment: string,
       options?: CallOptions & {

@@ -53,7 +53,7 @@ export async function connect(options: ConnectOptions = {}): Promise<Client> {
           code: "RUN_NOT_FOUND",
           message: `There is no run "${idOrName}" in project "${project.name}".`,
           action:
-            "Run `millrace run list` to see what there is. A run that has just ended is recorded within 50 ms.",
+            "Run `npx millrace run list` to see what there is. A run that has just ended is recorded within 50 ms.",
         });
       },
       import: (source, call = {}) =>
@@ -77,7 +77,7 @@ export async function connect(options: ConnectOptions = {}): Promise<Client> {
           class: "not_found",
           code: "SECRET_NOT_FOUND",
           message: `There is no secret "${name}" in ${loaded.secretFile}.`,
-          action: "Run `millrace secret list`.",
+          action: "Run `npx millrace secret list`.",
         });
       },
     },

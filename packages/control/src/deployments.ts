@@ -88,7 +88,7 @@ export class Deployments {
       class: "not_found",
       code: "DEPLOYMENT_NOT_FOUND",
       message: `There is no deployment "${idOrName}" in project "${project.name}".${meant === undefined ? "" : ` Did you mean "${meant}"?`}`,
-      action: "Run `millrace deployment list` to see what there is.",
+      action: "Run `npx millrace deployment list` to see what there is.",
     });
   }
 

@@ -234,7 +234,7 @@ function faultOfVariable(
     return refuse(
       "ENVIRONMENT_SECRET",
       `${name} is a secret of the pipeline and does not belong into the plain environment.`,
-      `Run: millrace secret set ${name}`,
+      `Run: npx millrace secret set ${name}`,
     );
   if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name) || value.includes("\0"))
     return refuse(

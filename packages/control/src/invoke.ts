@@ -168,9 +168,9 @@ function problemError(record: DeploymentRecord, answer: Answer, body: unknown): 
 function actionFor(status: number, record: DeploymentRecord): string | undefined {
   if (status === 401)
     return `The key in the secret store is not the service's: deploy again to bring them together.`;
-  if (status === 422) return `See what it takes: millrace deployment describe ${record.name}`;
+  if (status === 422) return `See what it takes: npx millrace deployment describe ${record.name}`;
   if (status === 429 || status === 503) return "Try again in a moment.";
-  if (status === 500) return `See the log: millrace deployment logs ${record.name}`;
+  if (status === 500) return `See the log: npx millrace deployment logs ${record.name}`;
   if (status === 504)
     return "Allow more time with --timeout, up to the deployment's requestTimeoutSeconds.";
   return undefined;
@@ -181,7 +181,7 @@ function unreachable(record: DeploymentRecord, cause: unknown): MillraceError {
     class: "unreachable",
     code: "SERVICE_UNREACHABLE",
     message: `Deployment "${record.name}" does not answer at ${record.url}: ${reasonOf(cause)}`,
-    action: `Run: millrace deployment refresh ${record.name}`,
+    action: `Run: npx millrace deployment refresh ${record.name}`,
     retryable: true,
     cause,
   });
@@ -198,7 +198,7 @@ function noAnswerInTime(record: DeploymentRecord, cause: unknown): MillraceError
     class: "timeout",
     code: "INVOKE_TIMEOUT",
     message: `Deployment "${record.name}" did not answer in time. The run may go on.`,
-    action: "Look for it with `millrace run list`, or allow more time with --timeout.",
+    action: "Look for it with `npx millrace run list`, or allow more time with --timeout.",
     cause,
   });
 }
@@ -217,6 +217,6 @@ function noUrl(record: DeploymentRecord): MillraceError {
     class: "conflict",
     code: "DEPLOYMENT_NO_URL",
     message: `Deployment "${record.name}" is ${record.status} and has no URL.`,
-    action: `Run: millrace deployment provision ${record.name}`,
+    action: `Run: npx millrace deployment provision ${record.name}`,
   });
 }

@@ -82,7 +82,7 @@ export async function findSnapshot(
     class: "not_found",
     code: "SNAPSHOT_NOT_FOUND",
     message: `There is no snapshot "${idOrName}" in project "${project.name}".`,
-    action: "Run `millrace snapshot list` to see what there is.",
+    action: "Run `npx millrace snapshot list` to see what there is.",
   });
 }
 

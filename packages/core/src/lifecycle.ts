@@ -126,7 +126,7 @@ export function transition(status: DeploymentStatus, event: LifecycleEvent): Dep
     class: "internal",
     code: "LIFECYCLE_REFUSED",
     message: `The event ${event} cannot happen to a deployment that is ${status}.`,
-    action: "Run `millrace deployment refresh` to bring the record in line with the platform.",
+    action: "Run `npx millrace deployment refresh` to bring the record in line with the platform.",
   });
 }
 

@@ -33,7 +33,7 @@ test("an older Node is told what to do, with exit code 2", async () => {
 
 test("a module that needs the client is loaded only when a command asks for it", async () => {
   const { stdout } = await run(process.execPath, [bin, "--help"]);
-  expect(stdout).toContain("Usage: millrace [options] [command]");
+  expect(stdout).toContain("Usage: npx millrace [options] [command]");
 });
 
 test.each([

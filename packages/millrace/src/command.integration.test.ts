@@ -72,7 +72,7 @@ test("from an empty folder to a served pipeline", async () => {
   const deployed = await millrace("deploy", "pipeline.ts");
   expect(deployed.code, deployed.stderr).toBe(0);
   expect(deployed.stdout).toContain("hello  RUNNING");
-  expect(deployed.stdout).toContain("millrace invoke hello --name World --times 1");
+  expect(deployed.stdout).toContain("npx millrace invoke hello --name World --times 1");
 
   const again = await json("deploy", "pipeline.ts");
   expect(again).toMatchObject({ operation: null, plan: { action: "no-op" } });

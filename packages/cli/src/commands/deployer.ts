@@ -45,7 +45,7 @@ const register = defineCommand({
     deployer,
     flavor: requiredText(
       "-f, --flavor <name>",
-      "Its flavor; `millrace deployer flavors` lists them.",
+      "Its flavor; `npx millrace deployer flavors` lists them.",
     ),
     settings: assignments(
       "--set <key=value>",
@@ -63,7 +63,7 @@ const register = defineCommand({
       ...(settings === undefined ? {} : { settings }),
       ...(serving === undefined ? {} : { serving: servingSettings(serving) }),
     });
-    const next = `millrace stack register ${entry.name} --deployer ${entry.name}`;
+    const next = `npx millrace stack register ${entry.name} --deployer ${entry.name}`;
     return {
       json: entry,
       text: () =>

@@ -54,7 +54,7 @@ const list = defineCommand({
         found.observedAt === null ? "never" : formatAgo(found.observedAt, now),
         found.url ?? "",
       ],
-      none: "No deployments. Make one: millrace deploy pipeline.ts",
+      none: "No deployments. Make one: npx millrace deploy pipeline.ts",
     });
   },
 });

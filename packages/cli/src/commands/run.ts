@@ -27,7 +27,7 @@ export const run = defineCommand({
   summary: "Run a pipeline once as a batch run; list, show and import recorded runs",
   description:
     "A source is a path or a file that exists: `run list` lists runs, `run ./list` runs the module list. " +
-    "Parameters are given as with `millrace invoke`.",
+    "Parameters are given as with `npx millrace invoke`.",
   inputs: {
     source: optionalArgument(
       "[source]",
@@ -157,7 +157,7 @@ export const runImport = defineCommand({
   },
   examples: [
     "run import service.log",
-    "deployment logs weather --output json | millrace run import -",
+    "deployment logs weather --output json | npx millrace run import -",
   ],
   run: async (context, { file, adopt }) => {
     const client = await context.client();

@@ -29,7 +29,10 @@ const create = defineCommand({
       client.snapshots.create(source, { ...options, ...call }),
     );
     const word = record.name ?? shortId(record.id);
-    const next = [`millrace snapshot deploy ${word}`, `millrace run --snapshot ${word}`].join("\n");
+    const next = [
+      `npx millrace snapshot deploy ${word}`,
+      `npx millrace run --snapshot ${word}`,
+    ].join("\n");
     return {
       json: record,
       text: () =>
@@ -59,7 +62,7 @@ const list = defineCommand({
         formatAgo(found.createdAt, now),
         found.description ?? "",
       ],
-      none: "No snapshots. Make one: millrace snapshot create pipeline.ts",
+      none: "No snapshots. Make one: npx millrace snapshot create pipeline.ts",
     });
   },
 });

@@ -12,7 +12,7 @@ const register = defineCommand({
     stack,
     deployer: requiredText(
       "-d, --deployer <name>",
-      "Its deployer; `millrace deployer list` lists them.",
+      "Its deployer; `npx millrace deployer list` lists them.",
     ),
   },
   examples: ["stack register second --deployer second"],
@@ -22,7 +22,7 @@ const register = defineCommand({
     return {
       json: entry,
       text: () =>
-        `Stack ${context.style("bold", entry.name)} with deployer ${entry.deployer}. Make it the active one: millrace stack set ${entry.name}`,
+        `Stack ${context.style("bold", entry.name)} with deployer ${entry.deployer}. Make it the active one: npx millrace stack set ${entry.name}`,
     };
   },
 });

@@ -67,7 +67,7 @@ export class Bounds {
       class: "aborted",
       code: "ABORTED",
       message: `The operation on deployment "${this.#deployment}" was stopped.`,
-      action: `Run the same command, or \`millrace deployment refresh ${this.#deployment}\`, to pick it up.`,
+      action: `Run the same command, or \`npx millrace deployment refresh ${this.#deployment}\`, to pick it up.`,
       cause: thrown,
     });
   }
@@ -97,7 +97,7 @@ function timedOut(deployment: string, seconds: number): MillraceError {
     class: "timeout",
     code: "OPERATION_TIMED_OUT",
     message: `The operation on deployment "${deployment}" was not done after ${seconds} seconds; the platform may go on with it.`,
-    action: `Run the same command, or \`millrace deployment refresh ${deployment}\`, to pick it up where it stands. --timeout allows more time.`,
+    action: `Run the same command, or \`npx millrace deployment refresh ${deployment}\`, to pick it up where it stands. --timeout allows more time.`,
     retryable: true,
   });
 }

@@ -210,6 +210,22 @@ describe("provision", () => {
     expect((await bed.operations())[0]?.error?.code).toBe("DEPLOY_FAILED");
   });
 
+  test.each([
+    ["pipeline", "pipeline"],
+    ["platform", "platform"],
+    // The deadline that passed is the service's, and not that of the command.
+    ["timeout", "platform"],
+  ] as const)(
+    "a roll-out that fails by class %s is an error of class %s",
+    async (failureClass, shown) => {
+      Object.assign(bed.platform, { rolloutsFail: true, failureClass });
+      expect(await failureOf(bed.deploy("a"))).toMatchObject({
+        class: shown,
+        code: "DEPLOY_FAILED",
+      });
+    },
+  );
+
   test("is ERROR when the roll-out fails and nothing serves", async () => {
     bed.platform.rolloutsFail = true;
     const error = await failureOf(bed.deploy("a"));
@@ -429,7 +445,7 @@ describe("the deadline", () => {
     bed.platform.stuck = true;
     const error = await failureOf(bed.deploy("b", { call: bed.call({ timeoutSeconds: 0.05 }) }));
     expect(error).toMatchObject({ class: "timeout", code: "OPERATION_TIMED_OUT" });
-    expect(error.action).toContain(`millrace deployment refresh ${bed.name}`);
+    expect(error.action).toContain(`npx millrace deployment refresh ${bed.name}`);
     expect(await bed.record()).toMatchObject({
       status: "PENDING",
       snapshotId: await bed.snapshot("a"),

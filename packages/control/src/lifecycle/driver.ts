@@ -55,6 +55,6 @@ function deploymentGone(name: string): MillraceError {
     class: "not_found",
     code: "DEPLOYMENT_NOT_FOUND",
     message: `Deployment "${name}" was deleted in the meantime.`,
-    action: "Run `millrace deployment list` to see what there is.",
+    action: "Run `npx millrace deployment list` to see what there is.",
   });
 }

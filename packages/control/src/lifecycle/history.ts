@@ -70,7 +70,7 @@ export async function previousSnapshot(
     class: "conflict",
     code: "ROLLBACK_NOTHING",
     message: `No other snapshot has served in deployment "${record.name}".`,
-    action: "Name one with --to; `millrace snapshot list` shows them.",
+    action: "Name one with --to; `npx millrace snapshot list` shows them.",
   });
 }
 

@@ -168,18 +168,22 @@ async function untilServing(
         sighting.observation.state === "absent" && (await platform.inventory()).length === 0,
       );
       failures = verdict.step === "failed" ? failures + 1 : 0;
-      if (verdict.step === "failed" && failures >= READINGS) throw ofThePlatform(verdict.error);
+      if (verdict.step === "failed" && failures >= READINGS) throw ofTheRollout(verdict.error);
       if (verdict.step === "wait") platform.progress(verdict.reason);
       return verdict.step === "succeeded" ? sighting : null;
     },
   );
 }
 
-/** Whatever class a deployer gave to what it observed, it is not this command that failed. */
-function ofThePlatform(error: MillraceError): MillraceError {
-  return error.class === "platform"
+/** Whatever class a deployer gave to what it observed: the pipeline's code failed, or the platform; never this command. */
+function ofTheRollout(error: MillraceError): MillraceError {
+  return describesRollout(error)
     ? error
     : new MillraceError({ ...error, message: error.message, class: "platform", cause: error });
+}
+
+function describesRollout(error: MillraceError): boolean {
+  return error.class === "platform" || error.class === "pipeline";
 }
 
 /** Says both what failed and what serves now. */
@@ -189,13 +193,13 @@ function deployFailed(
   finding: Finding | null,
   wanted: Revision,
 ): MillraceError {
-  if (error.class !== "platform") return error;
+  if (!describesRollout(error)) return error;
   const serving = finding?.event === "observed.serving" ? finding.serving : null;
   return new MillraceError({
-    class: "platform",
+    class: error.class,
     code: "DEPLOY_FAILED",
-    message: `Deployment "${record.name}" could not be brought to the new snapshot: ${sentence(error.message)} ${whatServes(finding, wanted)}`,
-    action: `${error.action === undefined ? "" : `${error.action} `}\`millrace deployment logs ${record.name}\` shows what the service wrote. Then deploy again.`,
+    message: `Deployment "${record.name}" could not be ${recorded === null ? "deployed" : "updated"}: ${sentence(error.message)} ${whatServes(finding, wanted)}`,
+    action: `${error.action === undefined ? "" : `${error.action} `}\`npx millrace deployment logs ${record.name}\` shows what the service wrote. Then deploy again.`,
     retryable: error.retryable,
     details: {
       ...error.details,

@@ -10,6 +10,7 @@ import {
   type DeploymentRequest,
   type DeploymentTarget,
   defineFlavor,
+  type ErrorClass,
   MillraceError,
   type Observation,
   type OperationRecord,
@@ -53,6 +54,8 @@ export class TestPlatform {
   healthy = true;
   /** The next roll-outs fail, and what served before goes on. */
   rolloutsFail = false;
+  /** Whose fault a failed roll-out is. */
+  failureClass: ErrorClass = "platform";
   /** A roll-out is done after so many reads. */
   rolloutReads = 2;
   /** Everything is taken and nothing is answered. */
@@ -186,7 +189,7 @@ export class TestPlatform {
 
   observe(): Observation {
     const state = this.#state();
-    const error = state === "failed" ? crashed() : null;
+    const error = state === "failed" ? crashed(this.failureClass) : null;
     return {
       state,
       url: state === "absent" ? null : this.url,
@@ -197,7 +200,7 @@ export class TestPlatform {
           : {
               revision: this.rollout.revision,
               phase: this.rollout.phase,
-              error: this.rollout.phase === "failed" ? crashed() : null,
+              error: this.rollout.phase === "failed" ? crashed(this.failureClass) : null,
             },
       error,
       resources: [...this.resources].map((kind) => ({
@@ -231,9 +234,9 @@ function platformError(code: string, message: string): MillraceError {
   return new MillraceError({ class: "platform", code, message, action: "Ask for more." });
 }
 
-function crashed(): MillraceError {
+function crashed(errorClass: ErrorClass): MillraceError {
   return new MillraceError({
-    class: "platform",
+    class: errorClass,
     code: "TEST_CRASHED",
     message: "The process ended with 1.",
     details: { logs: ["Error: no such file"] },

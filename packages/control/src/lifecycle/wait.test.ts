@@ -46,6 +46,17 @@ test("it ends at once with ERROR, unless that is what is waited for", async () =
   expect((await waiting("ERROR")).status).toBe("ERROR");
 });
 
+test("it ends at once with ABSENT where nothing works on it, and names what brings it back", async () => {
+  await bed.deploy("a");
+  await bed.deprovision();
+  await expect(waiting("RUNNING")).rejects.toMatchObject({
+    class: "platform",
+    code: "WAIT_FAILED",
+    message: expect.stringContaining("is ABSENT and does not become RUNNING by itself"),
+    action: `Bring it back: npx millrace deployment provision ${bed.name}`,
+  });
+});
+
 test("it ends at its deadline", async () => {
   await bed.deploy("a");
   await expect(waiting("ABSENT", bed.call({ timeoutSeconds: 0.05 }))).rejects.toMatchObject({

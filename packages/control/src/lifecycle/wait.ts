@@ -21,7 +21,8 @@ export interface Waiting {
 
 /**
  * Refreshes until the status is reached.
- * @throws MillraceError `WAIT_TIMEOUT`; `WAIT_FAILED` at once when it is ERROR and that is not wanted.
+ * @throws MillraceError `WAIT_TIMEOUT`; `WAIT_FAILED` at once when it is ERROR, or ABSENT with nobody at work on it, and
+ * that is not wanted.
  */
 export async function waitForStatus(
   { clock, timing, refresh, read }: Waiting,
@@ -33,9 +34,12 @@ export async function waitForStatus(
   const nextWait = pollWaits(timing);
   try {
     for (;;) {
-      record = await refreshOrRead({ refresh, read }, { ...call, signal: bounds.signal });
+      const seen = await refreshOrRead({ refresh, read }, { ...call, signal: bounds.signal });
+      record = seen.record;
       if (record.status === wanted) return record;
-      if (record.status === "ERROR") throw waitFailed(record, wanted);
+      // What only the record says may be of before the operation that another process is about to begin.
+      const isAbsent = record.status === "ABSENT" && seen.refreshed;
+      if (record.status === "ERROR" || isAbsent) throw waitFailed(record, wanted);
       await clock.sleep(nextWait(), bounds.signal);
     }
   } catch (thrown) {
@@ -50,23 +54,29 @@ export async function waitForStatus(
 async function refreshOrRead(
   { refresh, read }: Pick<Waiting, "refresh" | "read">,
   call: Call,
-): Promise<DeploymentRecord> {
+): Promise<{ readonly record: DeploymentRecord; readonly refreshed: boolean }> {
   try {
-    return await refresh(call);
+    return { record: await refresh(call), refreshed: true };
   } catch (error) {
     const expected =
       isMillraceError(error) && (error.code === "DEPLOYMENT_BUSY" || error.class === "unreachable");
     if (!expected) throw error;
-    return read();
+    return { record: await read(), refreshed: false };
   }
 }
 
-function waitFailed({ name, statusReason }: DeploymentRecord, wanted: string): MillraceError {
+function waitFailed(
+  { name, status, statusReason, snapshotId }: DeploymentRecord,
+  wanted: string,
+): MillraceError {
   return new MillraceError({
     class: "platform",
     code: "WAIT_FAILED",
-    message: `Deployment "${name}" is ERROR and does not become ${wanted} by itself: ${statusReason ?? "no reason is known"}`,
-    action: `See: millrace deployment describe ${name}`,
+    message: `Deployment "${name}" is ${status} and does not become ${wanted} by itself: ${statusReason ?? "no reason is known."}`,
+    action:
+      snapshotId === null
+        ? `Deploy it again, or see: npx millrace deployment describe ${name}`
+        : `Bring it back: npx millrace deployment provision ${name}`,
   });
 }
 
@@ -79,7 +89,7 @@ function waitTimedOut(
     class: "timeout",
     code: "WAIT_TIMEOUT",
     message: `Deployment "${name}" is ${status} and was not ${wanted} within ${seconds} seconds.`,
-    action: `Wait longer with --timeout, or look at \`millrace deployment describe ${name}\`.`,
+    action: `Wait longer with --timeout, or look at \`npx millrace deployment describe ${name}\`.`,
     retryable: true,
   });
 }

@@ -58,7 +58,7 @@ describe("secretValues", () => {
     });
     expect(error).toMatchObject({
       message: expect.stringContaining("A, constructor, __proto__"),
-      action: expect.stringMatching(/environment variable.*\.env.*millrace secret set A/),
+      action: expect.stringMatching(/environment variable.*\.env.*npx millrace secret set A/),
     });
     expect(JSON.stringify(error)).not.toContain("hunter2");
   });

@@ -33,7 +33,7 @@ export async function secretValues(
     class: "usage",
     code: "SECRET_MISSING",
     message: `The pipeline needs ${missing.length === 1 ? "a secret that has" : "secrets that have"} no value: ${missing.join(", ")}.`,
-    action: `Set an environment variable, a line in ${places.envFile}, or run: millrace secret set ${missing[0]}`,
+    action: `Set an environment variable, a line in ${places.envFile}, or run: npx millrace secret set ${missing[0]}`,
     details: { missing },
   });
 }
