@@ -74,6 +74,14 @@ async function runOnce(
   const { deployment, serving } = config;
   const store = runStoreOf(environment);
   const log = openLog(2, serving.logLevel, secrets.values());
+  // As in a service: a promise that nobody awaits harms no run, an exception outside of any step ends it.
+  process.on("unhandledRejection", (error) =>
+    log.with({}).error("A promise was rejected and nobody handled it.", { error }),
+  );
+  process.on("uncaughtException", (error) => {
+    log.with({}).error("An exception was thrown outside of any step; the run ends.", { error });
+    stop.abort(uncaught(error));
+  });
   const snapshot = await loadSnapshot(directory, config.snapshot.id);
   const secret = secretReader(snapshot.manifest.pipeline.secrets, secrets);
   const { projectId } = deployment;
@@ -143,6 +151,16 @@ async function readParameters(): Promise<unknown> {
       cause,
     });
   }
+}
+
+function uncaught(cause: unknown): MillraceError {
+  return new MillraceError({
+    class: "pipeline",
+    code: "UNCAUGHT_EXCEPTION",
+    message: `An exception was thrown outside of any step: ${messageOf(cause)}`,
+    action: "Await what a step begins, so that its failure is that step's.",
+    cause,
+  });
 }
 
 function interrupted(signal: string): MillraceError {

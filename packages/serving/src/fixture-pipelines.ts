@@ -47,6 +47,7 @@ const acts = z.enum([
   "deaf",
   "forever",
   "crash",
+  "fall",
   "exit",
   "count",
   "log",
@@ -54,6 +55,10 @@ const acts = z.enum([
   "secret",
   "leak",
 ]);
+
+function fall(): never {
+  throw new Error("outside of any step");
+}
 
 const perform = defineStep({
   name: "perform",
@@ -63,6 +68,7 @@ const perform = defineStep({
     const { runs } = context.state;
     if (what === "count") return { ...runs, text: "" };
     runs.begun++;
+    if (what === "fall") setImmediate(fall);
     if (what === "deaf") await sleep(ms);
     else if (what === "forever") await new Promise(() => undefined);
     else await wait(ms, context.signal, runs);
@@ -74,9 +80,7 @@ const perform = defineStep({
         void Promise.reject(new Error("nobody awaits this"));
         return { ...runs, text: "strayed" };
       case "crash":
-        setImmediate(() => {
-          throw new Error("outside of any step");
-        });
+        setImmediate(fall);
         return { ...runs, text: "" };
       case "exit":
         return process.exit(0);

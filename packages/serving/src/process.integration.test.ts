@@ -542,6 +542,8 @@ describe("a batch run", () => {
     ["parameters that do not fit", '{"what":"fly"}', [], 2, "PARAMETERS_INVALID"],
     ["parameters that are no JSON", "{", [], 2, "PARAMETERS_MALFORMED"],
     ["a step that throws", '{"what":"throw"}', [], 5, "STEP_FAILED"],
+    ["a stray exception", '{"what":"fall","ms":60000}', [], 5, "UNCAUGHT_EXCEPTION"],
+    ["a stray rejection", '{"what":"stray"}', [], 0, undefined],
     ["a deadline", '{"what":"wait","ms":60000}', ["--timeout", "0.1"], 8, "RUN_TIMEOUT"],
   ])("says by its exit code how it ended: %s", async (_what, stdin, args, exitCode, errorCode) => {
     const { code, error } = await batch(await fixtureOf("obedient"), stdin, args);

@@ -30,12 +30,24 @@ it("puts the places of the sources in place of those of the code", async () => {
   );
 });
 
+it("leaves out the frames of Millrace and of Node's insides, unless there are no others", async () => {
+  const code = await file("pipeline.mjs", map);
+  const core = await file("core.mjs", map.replace("src/pipeline.ts", "@millrace/core/dist/run.js"));
+  const inside = [
+    `    at run (${new URL("engine.js", import.meta.url).href}:1:1)`,
+    "    at AsyncLocalStorage.run (node:internal/async_local_storage/async_context_frame:65:14)",
+  ];
+  const stack = ["Error: no", `    at fetch (${code}:1:1)`, `    at call (${core}:1:1)`, ...inside];
+  expect(originalStack(stack.join("\n"))).toBe("Error: no\n    at fetch (src/pipeline.ts:12:1)");
+  const ours = ["Error: no", ...inside].join("\n");
+  expect(originalStack(ours)).toBe(ours);
+});
+
 it("leaves alone what has no map, and what has a broken one", async () => {
   const stack = [
     "Error: no",
     `    at run (${await file("plain.mjs")}:1:1)`,
     `    at run (${await file("broken.mjs", "{")}:1:1)`,
-    "    at process.processTicks (node:internal/process/task_queues:103:5)",
     "    at (file://host/x.mjs:1:1)",
     "    at <anonymous>",
   ].join("\n");
