@@ -55,6 +55,14 @@ function engineBehindProxy(proxy: EngineProxy): Platform {
       fingerprint: Id,
     })),
   ];
+  const onService = async (
+    id: string,
+    work: (container: Docker.Container) => Promise<unknown>,
+  ): Promise<void> => {
+    for (const { Id, Labels } of await containers())
+      if (Labels[LABEL] === id && Labels["dev.millrace.role"] === "service")
+        await work(docker.getContainer(Id));
+  };
   const remove = async ({ kind, name }: Pick<PlatformResource, "kind" | "name">): Promise<void> => {
     if (kind === "container") {
       await docker.getContainer(name).remove({ force: true, v: true }).catch(unlessMissing);
@@ -83,11 +91,9 @@ function engineBehindProxy(proxy: EngineProxy): Platform {
       return (await Promise.all(shown)).join("\n");
     },
     faults: {
-      stop: async (id) => {
-        for (const { Id, Labels } of await containers())
-          if (Labels[LABEL] === id && Labels["dev.millrace.role"] === "service")
-            await docker.getContainer(Id).stop({ t: 0 }).catch(unlessMissing);
-      },
+      stop: (id) => onService(id, (container) => container.stop({ t: 0 }).catch(unlessMissing)),
+      kill: (id) => onService(id, killProcesses),
+      pause: (id) => onService(id, (container) => container.pause()),
       remove,
       cutOff: async () => {
         proxy.mode = "cut off";
@@ -106,6 +112,12 @@ function engineBehindProxy(proxy: EngineProxy): Platform {
       await proxy.close();
     },
   };
+}
+
+/** From within, as a crash is: the engine knows nothing of it beforehand. The first process cannot be killed so, and ends then. */
+async function killProcesses(container: Docker.Container): Promise<void> {
+  const kill = await container.exec({ Cmd: ["node", "-e", "process.kill(-1, 'SIGKILL')"] });
+  await kill.start({ Detach: true });
 }
 
 function nameOf(names: readonly string[]): string {

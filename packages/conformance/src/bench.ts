@@ -47,17 +47,15 @@ export class Bench {
   readonly platform: Platform;
   readonly home: string;
   readonly fixtures: Fixtures;
-  /** What control asks of the deployer for each fixture. */
-  readonly requests: Requests;
   readonly #place: string;
   readonly #subjects: Subject[] = [];
   readonly #clients: Client[] = [];
+  #requests: Promise<Requests> | null = null;
   #prepared = false;
 
   private constructor(
     place: string,
     platform: Platform,
-    requests: Requests,
     { harness, flavor, fixtures }: Pick<Bench, "harness" | "flavor" | "fixtures">,
   ) {
     this.#place = place;
@@ -66,21 +64,16 @@ export class Bench {
     this.harness = harness;
     this.flavor = flavor;
     this.fixtures = fixtures;
-    this.requests = requests;
   }
 
-  static async open(parts: Pick<Bench, "harness" | "flavor" | "fixtures">): Promise<Bench> {
+  static async open(
+    parts: Pick<Bench, "harness" | "flavor" | "fixtures">,
+    needs: readonly FaultName[],
+  ): Promise<Bench> {
     const place = await mkdtemp(join(tmpdir(), "millrace-conformance-"));
     const home = join(place, "home");
     await parts.fixtures.copyTo(home);
-    const platform = await parts.harness.setup({ home });
-    try {
-      const requests = await parts.fixtures.requestsFor(platform.settings, home);
-      return new Bench(place, platform, requests, parts);
-    } catch (error) {
-      await platform.close();
-      throw error;
-    }
+    return new Bench(place, await parts.harness.setup({ home, needs }), parts);
   }
 
   get capabilities(): Capabilities {
@@ -112,7 +105,8 @@ export class Bench {
   async subject(
     identity: { readonly id?: string; readonly name?: string; readonly deployer?: Deployer } = {},
   ): Promise<Subject> {
-    const subject = new Subject(this, {
+    this.#requests ??= this.fixtures.requestsFor(this.platform.settings, this.home);
+    const subject = new Subject(this, await this.#requests, {
       id: identity.id ?? crypto.randomUUID(),
       name: identity.name ?? "weather",
       deployer: identity.deployer ?? (await this.newDeployer()),

@@ -108,6 +108,8 @@ const SECTIONS: readonly Section[] = [
         "An observation MUST NOT depend on the inventory or the metadata that the target carries.",
       "OBS-09":
         "Metadata MUST be plain JSON, and an observation of a deployment that exists MUST carry the facts that the one before carried.",
+      "OBS-10":
+        "A service that was suspended behind the deployer's back, and answers nothing, MUST NOT stay observed as `running`; the plan MUST NOT be `no-op`, and provision MUST bring it back into service.",
     },
   },
   {
@@ -149,6 +151,10 @@ const SECTIONS: readonly Section[] = [
         "When the operator is killed at any write of the journal during an update, the service MUST survive or be healed by the next deploy, with the same resources.",
       "CRASH-03":
         "When the operator is killed at any write of the journal, deprovision MUST leave nothing.",
+      "DOWN-01":
+        "When the platform goes down in the middle of a provision, the call MUST fail with an error of class `unreachable` that is retryable; once the platform is back, the same provision MUST converge to one service and no other resource.",
+      "FULL-01":
+        "When the platform has no room left, provision MUST fail with an error of class `platform` that says so and MUST leave what serves as it is; once there is room, the same provision MUST succeed.",
       "CONC-01":
         "Two provisions of one deployment at the same time MUST leave one service, which serves one of the two revisions; an error MUST be typed.",
       "ABRT-01":
@@ -250,6 +256,14 @@ const SECTIONS: readonly Section[] = [
       "LIFE-13": "A deploy MUST wait out throttling and end with RUNNING.",
       "LIFE-14":
         "Two operators that deploy at the same time MUST end with one service; the loser MUST get a conflict.",
+      "LIFE-15":
+        "When the platform goes down in the middle of a deploy, the deployment MUST come to be UNKNOWN and nothing MUST be wiped; once the platform is back, the next deploy MUST heal it.",
+      "LIFE-16":
+        "When the service was suspended behind our back, `refresh` MUST NOT leave RUNNING, and the next deploy MUST heal it.",
+      "LIFE-17": [
+        "A deploy that finds no room on the platform MUST fail and leave the deployment RUNNING on the old snapshot; once there is room, the next one MUST succeed.",
+        "`keepsOldOnFailure`",
+      ],
     },
   },
   {

@@ -20,10 +20,16 @@ export interface PlatformResource {
 export interface Faults {
   /** Stops the running service of the deployment and leaves its resources. */
   stop?(deploymentId: string): Promise<void>;
+  /** Kills the process of the running service, as a crash would. */
+  kill?(deploymentId: string): Promise<void>;
+  /** Suspends the running service: it is there, answers nothing, and the platform tells so. */
+  pause?(deploymentId: string): Promise<void>;
   /** Deletes one resource behind the deployer's back. */
   remove?(resource: PlatformResource): Promise<void>;
   /** Nothing can reach the platform's interface any more; services go on. */
   cutOff?(): Promise<void>;
+  /** The platform goes down, with its interface and all that runs on it, until `restore`. */
+  shutDown?(): Promise<void>;
   /** The platform accepts calls and does not answer. */
   hang?(): Promise<void>;
   /** The platform answers that there are too many calls. */
@@ -32,22 +38,40 @@ export interface Faults {
   expireCredentials?(): Promise<void>;
   /** The platform refuses every change for good, for example for lack of quota. */
   refuse?(): Promise<void>;
+  /** Uses up the room that the platform has: what needs some fails, what runs goes on. */
+  fillUp?(): Promise<void>;
   /** The platform carries out the next change, and its reply is lost. */
   loseNextReply?(): Promise<void>;
   /** Reads show changes much later than they are made. */
   lag?(): Promise<void>;
+  /** Removes an image behind everybody's back: where it was delivered, and from the platform itself. */
+  removeImage?(reference: string): Promise<void>;
+  /** The registry that the platform pulls from fails in one of its ways. */
+  failRegistry?(how: RegistryFault): Promise<void>;
 }
+
+/**
+ * What a registry does wrong until `restore`: it accepts no login, asks to wait, breaks, or (once) hangs up in the middle of a
+ * layer.
+ */
+export type RegistryFault = "unauthorized" | "throttled" | "broken" | "cut";
 
 export const FAULTS = [
   "stop",
+  "kill",
+  "pause",
   "remove",
   "cutOff",
+  "shutDown",
   "hang",
   "throttle",
   "expireCredentials",
   "refuse",
+  "fillUp",
   "loseNextReply",
   "lag",
+  "removeImage",
+  "failRegistry",
 ] as const satisfies readonly (keyof Faults)[];
 export type FaultName = (typeof FAULTS)[number];
 
@@ -59,6 +83,8 @@ export interface Platform {
   list(): Promise<readonly PlatformResource[]>;
   /** Number of calls that asked for a change so far. Leave it out when the platform cannot tell. */
   changes?(): Promise<number>;
+  /** Number of images, or layers of images, that were brought here or to its registry. Leave it out when nobody can tell. */
+  deliveries?(): Promise<number>;
   /** Everything that the platform would show to somebody who may read but not see secrets. */
   visible?(): Promise<string>;
   readonly faults: Faults;
@@ -66,6 +92,14 @@ export interface Platform {
   restore(): Promise<void>;
   /** Removes everything that is still there. */
   close(): Promise<void>;
+}
+
+/** What a platform is made for. */
+export interface Place {
+  /** The state folder that the deployer will be given. */
+  readonly home: string;
+  /** Faults that the check cannot be made without, for platforms that cost more when they can be broken so. */
+  readonly needs: readonly FaultName[];
 }
 
 /** What the author of a deployer supplies. */
@@ -87,8 +121,10 @@ export interface Harness {
   readonly patience?: number;
   /** Seconds that `setup` and `close` may take. Default 60. */
   readonly setupTimeoutSeconds?: number;
-  /** Makes a platform for one check. `home` is the state folder that the deployer will be given. */
-  setup(place: { readonly home: string }): Promise<Platform>;
+  /** Makes a platform for one check. */
+  setup(place: Place): Promise<Platform>;
+  /** Ends what the platforms of several checks shared. Called once, when all are done. */
+  close?(): Promise<void>;
 }
 
 /** Types a harness file. */

@@ -13,8 +13,10 @@ export {
   type Faults,
   type Harness,
   loadHarness,
+  type Place,
   type Platform,
   type PlatformResource,
+  type RegistryFault,
 } from "./harness.ts";
 export { type CheckResult, type Outcome, type Report, type RunOptions, runSuite } from "./run.ts";
 export { conformanceTests, type TestRunner } from "./test-runner.ts";

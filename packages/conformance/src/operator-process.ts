@@ -4,9 +4,8 @@
  */
 import { json } from "node:stream/consumers";
 import { connect } from "@millrace/control";
-import type { Deployer, DeployerContext, Flavor, Journal } from "@millrace/core";
-import { imageTargetOf } from "./fixtures.ts";
 import { loadFlavor } from "./harness.ts";
+import { watchingJournal } from "./journal-watch.ts";
 import { orderSchema } from "./operator-order.ts";
 
 const order = orderSchema.parse(await json(process.stdin));
@@ -20,30 +19,11 @@ async function fatal(write: () => Promise<void>): Promise<void> {
   if (last && order.moment === "after") process.kill(process.pid, "SIGKILL");
 }
 
-function killing(context: DeployerContext): DeployerContext {
-  const { journal } = context;
-  const fatalJournal: Journal = {
-    intend: (key) => fatal(() => journal.intend(key)),
-    present: (key, platformId) => fatal(() => journal.present(key, platformId)),
-    gone: (key) => fatal(() => journal.gone(key)),
-  };
-  return { ...context, journal: fatalJournal };
-}
-
-const mortal: Flavor = {
-  ...flavor,
-  create: async (options): Promise<Deployer> => {
-    const deployer = await flavor.create(options);
-    return {
-      ...imageTargetOf(deployer),
-      plan: (request, context) => deployer.plan(request, context),
-      inspect: (target, context) => deployer.inspect(target, context),
-      logs: (target, query, context) => deployer.logs(target, query, context),
-      provision: (request, context) => deployer.provision(request, killing(context)),
-      deprovision: (target, context) => deployer.deprovision(target, killing(context)),
-    };
-  },
-};
+const mortal = watchingJournal(flavor, (journal) => ({
+  intend: (key) => fatal(() => journal.intend(key)),
+  present: (key, platformId) => fatal(() => journal.present(key, platformId)),
+  gone: (key) => fatal(() => journal.gone(key)),
+}));
 
 const client = await connect({
   directory: order.directory,

@@ -63,6 +63,7 @@ export async function runSuite(harness: Harness, options: RunOptions = {}): Prom
     await Promise.all(Array.from({ length: harness.parallel ?? 1 }, work));
   } finally {
     if (options.fixtures === undefined) await fixtures.close();
+    await harness.close?.();
   }
   return {
     harness: harness.name,
@@ -94,13 +95,14 @@ export async function runCheck(
   const seconds = parts.harness.setupTimeoutSeconds ?? 60;
   let bench: Bench;
   try {
-    bench = await within(seconds * 1000, "the harness's setup", Bench.open(parts));
+    bench = await within(seconds * 1000, "the harness's setup", Bench.open(parts, one.needs));
   } catch (error) {
     return result("failed", `the harness's setup failed: ${explain(error)}`);
   }
   try {
     for (const fault of one.needs) bench.fault(fault);
-    const limit = CHECK_TIMEOUT_MS * (parts.harness.patience ?? 1);
+    // Impatience is with what a check waits for, not with a machine that has much to do.
+    const limit = CHECK_TIMEOUT_MS * Math.max(1, parts.harness.patience ?? 1);
     await within(limit, "the check", one.run(bench), signal);
   } catch (error) {
     await closeQuietly(bench, seconds);

@@ -21,7 +21,7 @@ import {
   serviceConfigSchema,
 } from "@millrace/core";
 import { type Bench, show, systemClock } from "./bench.ts";
-import type { FixtureName } from "./fixtures.ts";
+import type { FixtureName, Requests } from "./fixtures.ts";
 import type { PlatformResource } from "./harness.ts";
 
 /** What a request differs in from the fixture's own. */
@@ -49,9 +49,11 @@ export class Subject {
   readonly inventory = new Map<string, InventoryResource>();
   metadata: Readonly<Record<string, JsonValue>> = {};
   readonly #bench: Bench;
+  readonly #requests: Requests;
 
   constructor(
     bench: Bench,
+    requests: Requests,
     {
       id,
       name,
@@ -59,6 +61,7 @@ export class Subject {
     }: { readonly id: string; readonly name: string; readonly deployer: Deployer },
   ) {
     this.#bench = bench;
+    this.#requests = requests;
     this.id = id;
     this.name = name;
     this.deployer = deployer;
@@ -75,7 +78,7 @@ export class Subject {
   }
 
   request(fixture: FixtureName, variation: Variation = {}): DeploymentRequest {
-    const made = this.#bench.requests.get(fixture);
+    const made = this.#requests.get(fixture);
     assert.ok(made !== undefined, `there is no fixture ${fixture}`);
     const { settings = {}, environment = {}, secrets = {}, serving = {} } = variation;
     const parts = {

@@ -27,7 +27,10 @@ export function conformanceTests(
     beforeAll(async () => {
       fixtures = await makeFixtures((await loadFlavor(harness)).flavor);
     }, TIMEOUT_MS);
-    afterAll(async () => fixtures?.close());
+    afterAll(async () => {
+      await fixtures?.close();
+      await harness.close?.();
+    });
     for (const check of selectChecks(options.only)) {
       it(
         `${check.clause} ${check.id}: ${check.title}`,

@@ -3,8 +3,15 @@ import { isMillraceError } from "@millrace/core";
 import type { Bench } from "../bench.ts";
 import { show } from "../bench.ts";
 import { check } from "../check.ts";
-import { keyOf, keysOf } from "../subject.ts";
-import { createdKeys, expectOnly, richest, settled, whateverComes } from "./expectations.ts";
+import { keyOf, keysOf, type Subject } from "../subject.ts";
+import {
+  createdKeys,
+  expectOnly,
+  richest,
+  settled,
+  typedRejection,
+  whateverComes,
+} from "./expectations.ts";
 
 async function gone(bench: Bench): Promise<void> {
   await bench.until(
@@ -12,6 +19,30 @@ async function gone(bench: Bench): Promise<void> {
     () => bench.list(),
     (left) => left.length === 0,
   );
+}
+
+/** Provisions while the platform goes down at the first thing that is to be created, and again once it is back. */
+async function provisionThroughOutage(
+  bench: Bench,
+  subject: Subject,
+  ...wanted: Parameters<Subject["request"]>
+): Promise<void> {
+  const request = subject.request(...wanted);
+  const shutDown = bench.fault("shutDown");
+  let isDown = false;
+  subject.onJournal = async ({ call }) => {
+    if (call !== "intend" || isDown) return;
+    isDown = true;
+    await shutDown();
+  };
+  const error = await typedRejection("provision while the platform goes down", () =>
+    subject.provision(request),
+  );
+  assert.ok(isDown, `provision failed before it created anything: ${error.message}`);
+  assert.equal(error.class, "unreachable", `it failed with ${error.code} of class ${error.class}`);
+  assert.ok(error.retryable, `it failed with ${error.code}, which is not retryable`);
+  await bench.platform.restore();
+  await subject.bringUp(request);
 }
 
 export const convergenceChecks = [
@@ -82,6 +113,54 @@ export const convergenceChecks = [
       await gone(bench);
     },
     { needs: ["lag"] },
+  ),
+  check(
+    "DOWN-01",
+    "down-while-creating",
+    "a first provision converges after an outage in its middle",
+    async (bench) => {
+      const subject = await bench.subject();
+      const keys = createdKeys(await subject.plan(subject.request(...richest(bench))));
+      await provisionThroughOutage(bench, subject, ...richest(bench));
+      await expectOnly(bench, keys);
+    },
+    { needs: ["shutDown"] },
+  ),
+  check(
+    "DOWN-01",
+    "down-while-updating",
+    "an update converges after an outage in its middle",
+    async (bench) => {
+      const subject = await bench.subject();
+      await subject.bringUp(subject.request("v1"));
+      const keys = keysOf(await bench.list());
+      await provisionThroughOutage(bench, subject, "v2");
+      await expectOnly(bench, keys);
+    },
+    { needs: ["shutDown"] },
+  ),
+  check(
+    "FULL-01",
+    "no-room",
+    "provision without room fails, leaves what serves, and succeeds once there is room",
+    async (bench) => {
+      const subject = await bench.subject();
+      const old = subject.request("v1");
+      const { url } = await subject.bringUp(old);
+      const keys = keysOf(await bench.list());
+      await bench.fault("fillUp")();
+      const error = await typedRejection("provision while there is no room", () =>
+        subject.provision(subject.request("v2")),
+      );
+      assert.equal(error.class, "platform", `it failed with ${error.code} of class ${error.class}`);
+      assert.equal(await bench.servedRevision(url), old.revision, "the old revision is gone");
+      const { serving } = await subject.inspect();
+      assert.equal(serving?.revision, old.revision, "another revision is said to serve");
+      await bench.platform.restore();
+      await subject.bringUp(subject.request("v2"));
+      await expectOnly(bench, keys);
+    },
+    { needs: ["fillUp"] },
   ),
   check("CONC-01", "two-provisions", "two provisions at once leave one service", async (bench) => {
     const one = await bench.subject();

@@ -5,11 +5,14 @@ import { type DeploymentRecord, isMillraceError } from "@millrace/core";
 import type { Bench } from "../bench.ts";
 import { check } from "../check.ts";
 import type { FixtureName } from "../fixtures.ts";
+import { watchingJournal } from "../journal-watch.ts";
 import { keysOf } from "../subject.ts";
-import { expectOnly, richest, settled, typedRejection } from "./expectations.ts";
+import { expectOnly, richest, settled, typedRejection, whateverComes } from "./expectations.ts";
 
 const NAME = "weather";
 const THROTTLED_MS = 300;
+/** How long a deploy tries to reach a platform that is down. */
+const OUTAGE_DEPLOY_SECONDS = 3;
 
 async function deploy(operator: Client, fixture: FixtureName): Promise<DeploymentRecord> {
   const { deployment } = await operator.deploy({ snapshot: fixture }, { name: NAME });
@@ -183,6 +186,8 @@ export const lifecycleChecks = [
     "deadline",
     "a deploy at its deadline is picked up by refresh",
     async (bench) => {
+      // Images are there already: the time is the platform's.
+      await bench.subject();
       const operator = await bench.operator();
       // Time enough for the platform to begin, and too little for the service to be ready.
       const timeoutSeconds = bench.harness.patience ?? 1;
@@ -202,19 +207,18 @@ export const lifecycleChecks = [
     },
   ),
   check("LIFE-11", "caller-aborts", "an aborted deploy is recorded and healed", async (bench) => {
-    const operator = await bench.operator();
     const abort = new AbortController();
-    const error = await typedRejection("a deploy that is aborted", () =>
-      operator.deploy(
-        { snapshot: "slow" },
-        {
-          name: NAME,
-          signal: abort.signal,
-          onProgress: ({ deployment }) => {
-            if (deployment !== null) setTimeout(() => abort.abort(), 100);
-          },
+    const operator = await bench.operator(
+      watchingJournal(bench.flavor, (journal) => ({
+        ...journal,
+        intend: async (resource) => {
+          abort.abort();
+          await journal.intend(resource);
         },
-      ),
+      })),
+    );
+    const error = await typedRejection("a deploy that is aborted", () =>
+      operator.deploy({ snapshot: "slow" }, { name: NAME, signal: abort.signal }),
     );
     assert.equal(error.class, "aborted", `it failed with ${error.code} of class ${error.class}`);
     await deploy(operator, "v1");
@@ -269,5 +273,85 @@ export const lifecycleChecks = [
       await expectOnly(bench, keys);
       assert.equal((await one.deployments.refresh(NAME)).status, "RUNNING");
     },
+  ),
+  check(
+    "LIFE-15",
+    "down-midway",
+    "an outage in the middle of a deploy leaves UNKNOWN, and the next deploy heals",
+    async (bench) => {
+      const shutDown = bench.fault("shutDown");
+      let mayGoDown = false;
+      let outage: Promise<void> | null = null;
+      const operator = await bench.operator(
+        watchingJournal(bench.flavor, (journal) => ({
+          ...journal,
+          intend: async (resource) => {
+            if (mayGoDown) outage ??= shutDown();
+            await outage;
+            await journal.intend(resource);
+          },
+        })),
+      );
+      await deploy(operator, "v1");
+      const before = await operator.deployments.get(NAME);
+      const keys = keysOf(await bench.list());
+      mayGoDown = true;
+      const timeoutSeconds = OUTAGE_DEPLOY_SECONDS * (bench.harness.patience ?? 1);
+      await typedRejection("a deploy in which the platform goes down", () =>
+        operator.deploy({ snapshot: "v2" }, { name: NAME, timeoutSeconds }),
+      );
+      assert.ok(outage !== null, "the deploy failed before the platform went down");
+      await whateverComes(() => operator.deployments.refresh(NAME, { timeoutSeconds: 1 }));
+      const { deployment, inventory } = await operator.deployments.get(NAME);
+      assert.equal(deployment.status, "UNKNOWN", deployment.statusReason ?? "");
+      assert.equal(deployment.url, before.deployment.url, "the URL was wiped");
+      const lost = keysOf(before.inventory).filter((key) => !keysOf(inventory).includes(key));
+      assert.deepEqual(lost, [], "the inventory was wiped");
+      mayGoDown = false;
+      await bench.platform.restore();
+      await expectServed(bench, await deploy(operator, "v2"), 2);
+      await expectOnly(bench, keys);
+    },
+    { needs: ["shutDown"] },
+  ),
+  check(
+    "LIFE-16",
+    "paused-heals",
+    "a suspended service is noticed and healed",
+    async (bench) => {
+      const operator = await bench.operator();
+      const { id } = await deploy(operator, "v1");
+      const keys = keysOf(await bench.list());
+      await bench.fault("pause")(id);
+      await bench.until(
+        "refresh notices it, or it runs again",
+        async () => {
+          const { status, url } = await operator.deployments.refresh(NAME);
+          return { status, served: await bench.servedRevision(url) };
+        },
+        ({ status, served }) => (status === "RUNNING") === (served !== null),
+      );
+      await expectServed(bench, await deploy(operator, "v1"), 1);
+      await expectOnly(bench, keys);
+    },
+    { needs: ["pause"] },
+  ),
+  check(
+    "LIFE-17",
+    "no-room-deploy",
+    "a deploy without room leaves it RUNNING on the old snapshot",
+    async (bench) => {
+      const operator = await bench.operator();
+      await deploy(operator, "v1");
+      await bench.fault("fillUp")();
+      await typedRejection("a deploy without room", () => deploy(operator, "v2"));
+      const deployment = await recordOf(operator);
+      assert.equal(deployment.status, "RUNNING", deployment.statusReason ?? "");
+      assert.equal(await lastOutcome(operator), "failed");
+      await expectServed(bench, deployment, 1);
+      await bench.platform.restore();
+      await expectServed(bench, await deploy(operator, "v2"), 2);
+    },
+    { needs: ["fillUp"], requires: ({ keepsOldOnFailure }) => keepsOldOnFailure },
   ),
 ];

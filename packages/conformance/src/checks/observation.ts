@@ -18,6 +18,23 @@ async function expectSameAsPlatform(bench: Bench, subject: Subject): Promise<Obs
   return seen;
 }
 
+/** Breaks a service that runs, and waits until what is said of it is true. */
+async function expectHonest(bench: Bench, fault: "stop" | "kill" | "pause"): Promise<Subject> {
+  const breakService = bench.fault(fault);
+  const subject = await bench.subject();
+  const { url } = await subject.bringUp(subject.request("v1"));
+  await breakService(subject.id);
+  await bench.until(
+    "it is observed as not running, or runs again",
+    async () => {
+      const { state } = await subject.inspect();
+      return { state, served: await bench.servedRevision(url) };
+    },
+    ({ state, served }) => (state === "running") === (served !== null),
+  );
+  return subject;
+}
+
 export const observationChecks = [
   check("OBS-01", "inspect-never-was", "what never was is absent", async (bench) => {
     const subject = await bench.subject();
@@ -117,21 +134,15 @@ export const observationChecks = [
     "OBS-06",
     "inspect-stopped",
     "a stopped service is not observed as running",
-    async (bench) => {
-      const stop = bench.fault("stop");
-      const subject = await bench.subject();
-      const { url } = await subject.bringUp(subject.request("v1"));
-      await stop(subject.id);
-      await bench.until(
-        "it is observed as not running, or runs again",
-        async () => {
-          const { state } = await subject.inspect();
-          return { state, served: await bench.servedRevision(url) };
-        },
-        ({ state, served }) => (state === "running") === (served !== null),
-      );
-    },
+    async (bench) => void (await expectHonest(bench, "stop")),
     { needs: ["stop"] },
+  ),
+  check(
+    "OBS-06",
+    "inspect-killed",
+    "a killed service is not observed as running, or runs again",
+    async (bench) => void (await expectHonest(bench, "kill")),
+    { needs: ["kill"] },
   ),
   check(
     "OBS-07",
@@ -196,4 +207,20 @@ export const observationChecks = [
       known = Object.keys(metadata);
     }
   }),
+  check(
+    "OBS-10",
+    "inspect-paused",
+    "a suspended service is noticed and brought back",
+    async (bench) => {
+      const subject = await expectHonest(bench, "pause");
+      const wanted = subject.request("v1");
+      const { state } = await subject.inspect();
+      const { action } = await subject.plan(wanted);
+      if (state !== "running")
+        assert.notEqual(action, "no-op", "nothing is planned for what does not run");
+      const { url } = await subject.bringUp(wanted);
+      assert.equal((await bench.invoke(url)).version, 1);
+    },
+    { needs: ["pause"] },
+  ),
 ];

@@ -318,7 +318,7 @@ export class FakeDeployer implements Deployer<FakeSettings> {
       url: service.url,
       serving: service.serving,
       rollout: { revision, phase, error: null },
-      error: service.state === "stopped" ? serviceStopped(names.service.name) : null,
+      error: isHeld(service) ? serviceHeld(service) : null,
       resources,
       metadata: { serviceId: service.id, size: service.spec.size },
     };
@@ -348,8 +348,12 @@ export function strongest(changes: readonly ResourceChange[]): Plan["action"] {
   return action === "delete" ? "update" : action;
 }
 
+function isHeld({ state }: ServiceView): boolean {
+  return state === "stopped" || state === "paused";
+}
+
 function isSettled(service: ServiceView, revision: string): boolean {
-  if (service.state === "stopped" || service.state === "deleting") return false;
+  if (isHeld(service) || service.state === "deleting") return false;
   return service.rollout.revision === revision && service.rollout.phase !== "failed";
 }
 
@@ -409,6 +413,7 @@ function observedState({ state }: ServiceView): Observation["state"] {
       return "progressing";
     case "failed":
     case "stopped":
+    case "paused":
       return "failed";
   }
 }
@@ -423,11 +428,11 @@ function rolloutFailed(service: ServiceView, logs: readonly string[]): MillraceE
   });
 }
 
-function serviceStopped(name: string): MillraceError {
+function serviceHeld({ name, state }: ServiceView): MillraceError {
   return new MillraceError({
     class: "platform",
-    code: "FAKE_SERVICE_STOPPED",
-    message: `Service ${name} was stopped.`,
+    code: "FAKE_SERVICE_HELD",
+    message: `Service ${name} was ${state}.`,
     action: "Provision the deployment: that starts it again.",
   });
 }

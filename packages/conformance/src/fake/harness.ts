@@ -28,18 +28,27 @@ function platformOf(platform: FakePlatform): Platform {
     visible: async () => platform.visible(),
     faults: {
       stop: async (deploymentId) => {
-        for (const service of servicesOf(platform, deploymentId))
-          platform.stopService(service.name);
+        for (const { name } of servicesOf(platform, deploymentId))
+          platform.holdService(name, "stopped");
+      },
+      kill: async (deploymentId) => {
+        for (const { name } of servicesOf(platform, deploymentId)) platform.killService(name);
+      },
+      pause: async (deploymentId) => {
+        for (const { name } of servicesOf(platform, deploymentId))
+          platform.holdService(name, "paused");
       },
       remove: async ({ kind, name }) => {
         if (kind === "service") platform.removeService(name);
         else platform.removeSecret(name);
       },
       cutOff: trouble("cutOff"),
+      shutDown: trouble("down"),
       hang: trouble("hang"),
       throttle: trouble("throttle"),
       expireCredentials: trouble("expiredCredentials"),
       refuse: trouble("refuse"),
+      fillUp: trouble("full"),
       loseNextReply: trouble("lostReply"),
       lag: trouble("lag"),
     },

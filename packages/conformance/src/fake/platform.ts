@@ -34,10 +34,12 @@ export const THROTTLE_RETRY_SECONDS = 0.05;
 /** How the platform fails the calls that it gets. `lostReply` holds for one change. */
 export type Trouble =
   | "cutOff"
+  | "down"
   | "hang"
   | "throttle"
   | "expiredCredentials"
   | "refuse"
+  | "full"
   | "lostReply"
   | "lag";
 
@@ -128,10 +130,20 @@ export class FakePlatform {
     return { services: this.#services.all(now), secrets: this.#secrets.all(now) };
   }
 
-  stopService(name: string): void {
+  holdService(name: string, held: "stopped" | "paused"): void {
     const now = this.#now();
     const service = this.#services.read(name, now);
-    if (service !== null) this.#services.write(name, { ...service, stopped: true }, now);
+    if (service !== null) this.#services.write(name, { ...service, held }, now);
+  }
+
+  /** Its process dies, and the platform starts another. */
+  killService(name: string): void {
+    const now = this.#now();
+    const service = this.#services.read(name, now);
+    const serving = service === null ? null : servingRollout(service, now);
+    if (service === null || serving === null) return;
+    const again = this.#rollout(name, serving.spec, "recreate", now);
+    this.#services.write(name, { ...service, rollouts: [...service.rollouts, again] }, now);
   }
 
   removeService(name: string): void {
@@ -150,6 +162,10 @@ export class FakePlatform {
   }
 
   async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    if (this.#troubles.has("down")) {
+      response.destroy();
+      return;
+    }
     const url = new URL(request.url ?? "/", "http://platform");
     const [area = "", ...rest] = url.pathname.split("/").filter((part) => part !== "");
     const body: unknown =
@@ -175,13 +191,14 @@ export class FakePlatform {
       this.#held.add(response);
       return;
     }
-    const refusal = this.#refusal(change);
+    const refusal = this.#refusal(request.method ?? "GET");
     const reply = refusal ?? this.#route(path, url, request.method ?? "GET", body);
     if (change && refusal === null && this.#troubles.delete("lostReply")) response.destroy();
     else send(response, reply);
   }
 
-  #refusal(change: boolean): Reply | null {
+  #refusal(method: string): Reply | null {
+    const change = method !== "GET";
     if (this.#troubles.has("expiredCredentials"))
       return problem(401, "ExpiredToken", "The security token is expired.");
     if (this.#troubles.has("throttle"))
@@ -191,6 +208,8 @@ export class FakePlatform {
       };
     if (change && this.#troubles.has("refuse"))
       return problem(403, "QuotaExceeded", "The quota of services is used up.");
+    if (change && method !== "DELETE" && this.#troubles.has("full"))
+      return problem(507, "DiskFull", "There is no space left.");
     return null;
   }
 
@@ -238,7 +257,7 @@ export class FakePlatform {
       return problem(409, "AlreadyExists", `Service ${name} exists.`);
     const id = `svc-${++this.#sequence}`;
     const rollouts = [this.#rollout(name, spec, "rolling", now)];
-    const service: ServiceRecord = { id, name, tags, rollouts, stopped: false, goneAt: null };
+    const service: ServiceRecord = { id, name, tags, rollouts, held: null, goneAt: null };
     this.#services.write(name, service, now);
     return { status: 201, body: this.#view(service, now) };
   }
@@ -248,7 +267,7 @@ export class FakePlatform {
       return problem(409, "Deleting", `${service.name} is being deleted.`);
     const { tags, spec, strategy } = updateSchema.parse(body);
     const rollout = this.#rollout(service.name, spec, strategy, now);
-    const updated = { ...service, tags, stopped: false, rollouts: [...service.rollouts, rollout] };
+    const updated = { ...service, tags, held: null, rollouts: [...service.rollouts, rollout] };
     this.#services.write(service.name, updated, now);
     return { status: 200, body: this.#view(updated, now) };
   }
@@ -316,6 +335,10 @@ export class FakePlatform {
     const now = this.#now();
     const service = this.#services.read(name, now);
     const serving = service === null ? null : servingRollout(service, now);
+    if (service?.held === "paused") {
+      response.destroy();
+      return;
+    }
     if (service === null || serving === null) {
       send(response, problem(503, "Unavailable", `Nothing serves at ${name}.`));
       return;

@@ -20,7 +20,7 @@ const spec = (revision: string) => ({
 });
 
 function service(rollouts: readonly Rollout[]): ServiceRecord {
-  return { id: "svc-1", name: "one", tags: {}, rollouts, stopped: false, goneAt: null };
+  return { id: "svc-1", name: "one", tags: {}, rollouts, held: null, goneAt: null };
 }
 
 const rollouts = fc
@@ -68,7 +68,7 @@ describe("a service of the fake platform", () => {
       strategy: "recreate",
     };
     expect(servingRollout(service([old, next]), 6)).toBeNull();
-    expect(servingRollout({ ...service([old]), stopped: true }, 6)).toBeNull();
+    expect(servingRollout({ ...service([old]), held: "stopped" }, 6)).toBeNull();
     expect(viewService({ ...service([old]), goneAt: 20 }, "http://x", 6)).toMatchObject({
       state: "deleting",
       serving: null,

@@ -35,8 +35,8 @@ export interface ServiceRecord {
   readonly name: string;
   readonly tags: Tags;
   readonly rollouts: readonly Rollout[];
-  /** Somebody stopped it; the next roll-out starts it again. */
-  readonly stopped: boolean;
+  /** Somebody stopped or suspended it; the next roll-out starts it again. */
+  readonly held: "stopped" | "paused" | null;
   readonly goneAt: number | null;
 }
 
@@ -60,7 +60,7 @@ export const serviceViewSchema = z
     tags: tagsSchema,
     url: z.string(),
     generation: z.int(),
-    state: z.enum(["creating", "running", "failed", "stopped", "deleting"]),
+    state: z.enum(["creating", "running", "failed", "stopped", "paused", "deleting"]),
     spec: specSchema,
     serving: z.strictObject({ revision: z.string(), snapshotId: z.string() }).nullable(),
     rollout: z.strictObject({
@@ -115,7 +115,7 @@ export function newestRollout({ rollouts, name }: ServiceRecord): Rollout {
 
 /** The roll-out that takes the requests. */
 export function servingRollout(service: ServiceRecord, now: number): Rollout | null {
-  if (service.stopped || service.goneAt !== null) return null;
+  if (service.held !== null || service.goneAt !== null) return null;
   for (const rollout of service.rollouts.toReversed()) {
     if (phaseOf(rollout, now) === "complete") return rollout;
     if (rollout.strategy === "recreate") return null;
@@ -153,7 +153,7 @@ function stateOf(
   phase: Phase,
 ): ServiceView["state"] {
   if (service.goneAt !== null) return "deleting";
-  if (service.stopped) return "stopped";
+  if (service.held !== null) return service.held;
   if (serving !== null) return "running";
   return phase === "failed" ? "failed" : "creating";
 }

@@ -103,6 +103,61 @@ class RetriesElsewhere extends FakeDeployer {
   }
 }
 
+/** Says that what was not done has failed for good. */
+class GivesUpInOutage extends FakeDeployer {
+  override async provision(request: Request, context: DeployerContext): Promise<Observation> {
+    const before = await this.inspect(request.deployment, context);
+    try {
+      return await super.provision(request, context);
+    } catch (error) {
+      if (!isMillraceError(error) || error.class !== "unreachable") throw error;
+      return { ...before, state: "failed", serving: null, error };
+    }
+  }
+}
+
+/** Leaves a mark that it works, and takes it for somebody else's after an outage. */
+class MarksItsWork extends FakeDeployer {
+  readonly #marks: string;
+
+  constructor(options: DeployerOptions<FakeSettings>) {
+    super(options);
+    this.#marks = options.stateDirectory;
+  }
+
+  override async provision(request: Request, context: DeployerContext): Promise<Observation> {
+    const mark = join(this.#marks, `${request.deployment.id}.working`);
+    if (existsSync(mark))
+      throw new MillraceError({
+        class: "conflict",
+        code: "WRONG_BUSY",
+        message: "Another provision is at work.",
+        action: "Wait.",
+      });
+    writeFileSync(mark, "");
+    const seen = await super.provision(request, context);
+    rmSync(mark);
+    return seen;
+  }
+}
+
+/** Makes room by removing what serves. */
+class MakesRoom extends FakeDeployer {
+  protected override async putService(
+    request: Request,
+    names: Names,
+    context: DeployerContext,
+  ): Promise<void> {
+    try {
+      await super.putService(request, names, context);
+    } catch (error) {
+      if (!isMillraceError(error) || error.class !== "platform") throw error;
+      await this.removeService(names.service, context);
+      await super.putService(request, names, context);
+    }
+  }
+}
+
 class LostReplyIsRemoved extends FakeDeployer {
   protected override async removeUntilGone(
     { signal, journal }: DeployerContext,
@@ -263,6 +318,15 @@ export const wrongErrors = [
   wrong("LOST-01", "retries-elsewhere", /exactly .* exist/, RetriesElsewhere),
   wrong("LOST-02", "missing-is-fatal", /WRONG_NOT_FOUND/, LostReplyIsRemoved),
   wrong("EVEN-01", "avoids-lagging-conflicts", /FAKE_CONFLICT/, AvoidsConflicts),
+  wrong("DOWN-01", "gives-up-in-outage", /should have failed/, GivesUpInOutage),
+  wrong("DOWN-01", "marks-its-work", /WRONG_BUSY/, MarksItsWork),
+  wrong("FULL-01", "makes-room", /the old revision is gone/, MakesRoom),
+  wrong(
+    "FULL-01",
+    "waits-for-room",
+    /of class unreachable/,
+    failing((error) => remade(error, { class: "unreachable", retryable: true })),
+  ),
   wrong("CONC-01", "avoids-conflicts", /exactly .* exist/, AvoidsConflicts),
   wrong("CRASH-01", "random-names", /after a death/, RandomNames),
   wrong("CRASH-02", "locks-itself", /WRONG_LOCKED/, LocksItself),

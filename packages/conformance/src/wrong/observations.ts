@@ -5,6 +5,7 @@ import {
   MillraceError,
   type Observation,
   type ReadContext,
+  type ResourceChange,
 } from "@millrace/core";
 import { type Existing, FakeDeployer, type Names } from "../fake/deployer.ts";
 import type { LogEntry } from "../fake/records.ts";
@@ -64,13 +65,27 @@ class InspectTouches extends FakeDeployer {
   }
 }
 
-class StoppedRuns extends FakeDeployer {
-  protected override observe(existing: Existing, names: Names): Observation {
-    const seen = super.observe(existing, names);
-    const { service } = existing;
-    if (service?.state !== "stopped") return seen;
-    const { revision, snapshotId } = service.spec;
-    return { ...seen, state: "running", serving: { revision, snapshotId }, error: null };
+/** Takes a service that is held for one that runs. */
+function runningAlthough(held: "stopped" | "paused"): typeof FakeDeployer {
+  return class extends FakeDeployer {
+    protected override observe(existing: Existing, names: Names): Observation {
+      const seen = super.observe(existing, names);
+      const { service } = existing;
+      if (service?.state !== held) return seen;
+      const { revision, snapshotId } = service.spec;
+      return { ...seen, state: "running", serving: { revision, snapshotId }, error: null };
+    }
+  };
+}
+
+/** Plans and provisions by the revision alone. */
+class ResumesNothing extends FakeDeployer {
+  protected override serviceChange(
+    ...[request, names, service, values]: Parameters<FakeDeployer["serviceChange"]>
+  ): ResourceChange {
+    return service?.state === "paused" && service.rollout.revision === request.revision
+      ? { ...names.service, action: "no-op", fields: [] }
+      : super.serviceChange(request, names, service, values);
   }
 }
 
@@ -153,7 +168,7 @@ export const wrongObservations = [
     ),
   ),
   wrong("OBS-05", "inspect-touches", /inspect changed/, InspectTouches),
-  wrong("OBS-06", "stopped-runs", /not running, or runs again/, StoppedRuns),
+  wrong("OBS-06", "stopped-runs", /not running, or runs again/, runningAlthough("stopped")),
   wrong("OBS-07", "part-throws", /WRONG_NOT_FOUND/, PartThrows),
   wrong(
     "OBS-08",
@@ -165,6 +180,8 @@ export const wrongObservations = [
     })),
   ),
   wrong("OBS-09", "wipes-metadata", /facts were lost/, WipesMetadata),
+  wrong("OBS-10", "paused-runs", /not running, or runs again/, runningAlthough("paused")),
+  wrong("OBS-10", "resumes-nothing", /does not run/, ResumesNothing),
   wrong("FAIL-01", "failed-progresses", /it is failed/, FailedProgresses),
   wrong("FAIL-02", "deletes-on-failure", /.*/, DeletesOnFailure),
   wrong("FAIL-03", "never-recovers", /WRONG_NOT_FOUND/, NeverRecovers),
