@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { configSchema } from "./config.ts";
 import type { MillraceError } from "./errors.ts";
-import { formatPath, parse } from "./parse.ts";
+import { formatPath, MAX_ISSUES, parse } from "./parse.ts";
 import { servingSettingsInputSchema, servingSettingsSchema } from "./serving-settings.ts";
 
 function refused(value: unknown): MillraceError {
@@ -39,6 +39,16 @@ describe("parse", () => {
 
   it("lists the known keys where no suggestion is close", () => {
     expect(refused({ zzzzzzzz: 1 }).message).toMatch(/unknown key; known are project, plugins/);
+  });
+
+  it("names some of very many faults, and counts the others", () => {
+    const keys = Array.from({ length: MAX_ISSUES + 50 }, (_, i) => `zzzzzz${i}`);
+    const { issues } = refused({
+      project: 1,
+      ...Object.fromEntries(keys.map((key) => [key, 1])),
+    });
+    expect(issues).toHaveLength(MAX_ISSUES + 1);
+    expect(issues.at(-1)).toEqual({ path: [], message: "and 51 more" });
   });
 
   it("never throws anything but its own error, whatever it is given", () => {

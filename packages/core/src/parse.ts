@@ -32,22 +32,41 @@ function sentence(text: string): string {
   return /[.?!]$/.test(text) ? text : `${text}.`;
 }
 
-/** zod's issues in our form, one per unknown key. */
+/** Issues that are told; an input may have so many that telling all would take longer than reading it. */
+export const MAX_ISSUES = 100;
+
+/** zod's issues in our form, one per unknown key. Beyond `MAX_ISSUES` the last one says how many there are besides. */
 export function issuesOf(error: z.ZodError, schema?: z.ZodType): Issue[] {
-  return error.issues.flatMap((issue): Issue[] => {
+  const issues: Issue[] = [];
+  let count = 0;
+  for (const issue of error.issues) {
     const path = issue.path.map((part) => (typeof part === "symbol" ? String(part) : part));
-    if (issue.code !== "unrecognized_keys") return [{ path, message: issue.message }];
-    const known = schema === undefined ? [] : keysAt(schema, path);
-    return issue.keys.map((key) => {
-      const meant = suggest(key, known);
-      const hint =
-        meant === undefined
-          ? known.length === 0
-            ? ""
-            : `; known are ${known.join(", ")}`
-          : `; did you mean "${meant}"?`;
-      return { path: [...path, key], message: `unknown key${hint}` };
-    });
+    const keys = issue.code === "unrecognized_keys" ? issue.keys : undefined;
+    count += keys?.length ?? 1;
+    const room = MAX_ISSUES - issues.length;
+    if (room === 0) continue;
+    if (keys === undefined) issues.push({ path, message: issue.message });
+    else issues.push(...unknownKeys(keys.slice(0, room), path, schema));
+  }
+  const left = count - issues.length;
+  return left === 0 ? issues : [...issues, { path: [], message: `and ${left} more` }];
+}
+
+function unknownKeys(
+  keys: readonly string[],
+  path: readonly (string | number)[],
+  schema: z.ZodType | undefined,
+): Issue[] {
+  const known = schema === undefined ? [] : keysAt(schema, path);
+  return keys.map((key) => {
+    const meant = suggest(key, known);
+    const hint =
+      meant === undefined
+        ? known.length === 0
+          ? ""
+          : `; known are ${known.join(", ")}`
+        : `; did you mean "${meant}"?`;
+    return { path: [...path, key], message: `unknown key${hint}` };
   });
 }
 
