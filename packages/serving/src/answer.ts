@@ -1,5 +1,5 @@
 import type { ServerResponse } from "node:http";
-import { PROBLEMS, type Problem, problemBody } from "./problem.ts";
+import { PROBLEMS, type Problem, problemBody, problemHeaders } from "./problem.ts";
 
 /**
  * Writes a whole answer. `headers` alternates names and values. No answer may be sniffed for another type or cached.
@@ -36,12 +36,8 @@ export const JSON_TYPE = "application/json; charset=utf-8";
 export const PROBLEM_TYPE = "application/problem+json; charset=utf-8";
 
 /** Answers with a problem. */
-export function answerProblem(
-  response: ServerResponse,
-  problem: Problem,
-  requestId: string,
-  headers: readonly string[] = [],
-): void {
+export function answerProblem(response: ServerResponse, problem: Problem, requestId: string): void {
+  const { status } = PROBLEMS[problem.code];
   const body = JSON.stringify(problemBody(problem, requestId));
-  answer(response, PROBLEMS[problem.code].status, PROBLEM_TYPE, body, requestId, headers);
+  answer(response, status, PROBLEM_TYPE, body, requestId, problemHeaders(problem));
 }

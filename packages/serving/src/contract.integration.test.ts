@@ -1,12 +1,13 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { request } from "node:http";
-import { connect } from "node:net";
+import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { gzipSync } from "node:zlib";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { z } from "zod";
-import { obedient, surprising, weather } from "./fixture-pipelines.ts";
+import { accepting, obedient, surprising, weather } from "./fixture-pipelines.ts";
 import { invoke, makeFixture, startService, type TestService } from "./fixtures.ts";
 import { PROBLEMS } from "./problem.ts";
 
@@ -145,10 +146,26 @@ describe("a service without a key", () => {
     ["JSON that is cut off", { method: "POST", body: '{"parameters":' }, 400, "BODY_MALFORMED"],
     ["an empty body that claims to be JSON", { method: "POST", body: "" }, 400, "BODY_MALFORMED"],
     [
-      "a body that wants to be a prototype",
-      { method: "POST", body: '{"__proto__":{"x":1}}' },
+      "bytes that are no UTF-8",
+      { method: "POST", body: Buffer.from('{"run_name":"\xff"}', "latin1") },
       400,
       "BODY_MALFORMED",
+    ],
+    [
+      "another charset",
+      {
+        method: "POST",
+        body: "{}",
+        headers: { "content-type": "application/json; charset=utf-16" },
+      },
+      415,
+      "MEDIA_TYPE_UNSUPPORTED",
+    ],
+    [
+      "a compressed body",
+      { method: "POST", body: gzipSync("{}"), headers: { "content-encoding": "gzip" } },
+      415,
+      "CONTENT_ENCODING_UNSUPPORTED",
     ],
     ["a body that is no object", { method: "POST", body: "[1]" }, 422, "REQUEST_INVALID"],
     [
@@ -181,24 +198,120 @@ describe("a service without a key", () => {
     expect(await problemOf(response)).toMatchObject({ status, code });
   });
 
-  it("names the allowed methods, and the routes that there are", async () => {
-    const wrongMethod = await fetch(`${service.url}/health`, { method: "DELETE" });
-    expect(wrongMethod.headers.get("allow")).toBe("GET, HEAD");
+  it.each(["", "{", "{}", "x".repeat(5000)])(
+    "names the allowed methods whatever the body is: %.9j",
+    async (body) => {
+      const headers = { "content-type": "application/json" };
+      const others = ["PUT", "DELETE", "PATCH", "OPTIONS"];
+      const calls: [string, string][] = [
+        ...others.map((method): [string, string] => ["/invoke", method]),
+        ...[...others, "POST"].map((method): [string, string] => ["/health?x=1", method]),
+      ];
+      for (const [path, method] of calls) {
+        const response = await fetch(service.url + path, { method, body, headers });
+        expect(await problemOf(response)).toMatchObject({ code: "METHOD_NOT_ALLOWED" });
+        expect(response.status).toBe(405);
+        expect(response.headers.get("allow")).toBe(path === "/invoke" ? "POST" : "GET, HEAD");
+      }
+      const nowhere = await fetch(`${service.url}/nowhere`, { method: "POST", body, headers });
+      expect(nowhere.status).toBe(404);
+    },
+  );
+
+  it("names the routes that there are", async () => {
     expect((await problemOf(await fetch(`${service.url}/nowhere`)))["detail"]).toContain(
       "POST /invoke",
     );
+  });
+
+  it.each([
+    ['{"parameters":\n {"city" "Rome"}}', '"\\"" is not expected at line 2, column 10'],
+    ['{"parameters":', "it ends too early, at line 1, column 15"],
+    ['{"parameters":{"days":NaN}}', '"N" is not expected at line 1, column 23'],
+    ["", "it is empty"],
+  ])("says where a body is no JSON: %j", async (body, why) => {
+    const response = await fetch(`${service.url}/invoke`, {
+      method: "POST",
+      body,
+      headers: { "content-type": "application/json" },
+    });
+    expect((await problemOf(response))["detail"]).toContain(why);
+  });
+
+  it("tells a client that compresses what it would take, and takes a byte order mark", async () => {
+    const post = (body: string, encoding: string) =>
+      fetch(`${service.url}/invoke`, {
+        method: "POST",
+        body,
+        headers: { "content-type": "application/json", "content-encoding": encoding },
+      });
+    expect((await post("{}", "br")).headers.get("accept-encoding")).toBe("identity");
+    expect((await post("\uFEFF{}", "identity")).status).toBe(200);
+  });
+
+  it("tells some of very many issues, and how many there are", async () => {
+    const parameters = Object.fromEntries(Array.from({ length: 300 }, (_, i) => [i, 0]));
+    const { issues } = await problemOf(await service.invoke(parameters));
+    expect(issues).toHaveLength(101);
+    expect(issues?.at(-1)).toEqual({ path: ["parameters"], message: "and 200 more" });
+    const envelope = await problemOf(await invoke(service.url, parameters));
+    expect(envelope.issues).toHaveLength(101);
+  });
+
+  const post = "POST /invoke HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n";
+  it.each([
+    ["no Host", "GET /health HTTP/1.1\r\n\r\n", 400],
+    ["two Hosts", "GET /health HTTP/1.1\r\nHost: a\r\nhost: a\r\n\r\n", 400],
+    [
+      "a transfer encoding that is not known",
+      `${post}Transfer-Encoding: gzip, chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n`,
+      501,
+    ],
+    ["a body without an end", `${post}Transfer-Encoding: gzip\r\n\r\n{}`, 400],
+    ["a tunnel", "CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n", 405],
+  ])("refuses %s once, and closes the connection", async (_what, text, status) => {
+    const answer = await raw(service.url, text);
+    expect(answer).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
+    expect(answer).toContain("Connection: close");
+    expect(answer.match(/"code":/g)).toHaveLength(1);
+  });
+
+  it("asks for a body only when it may be read", async () => {
+    const ask = (length: number, body: string) =>
+      raw(
+        service.url,
+        `${post}Expect: 100-continue\r\nConnection: close\r\nContent-Length: ${length}\r\n\r\n${body}`,
+      );
+    expect(await ask(2, "{}")).toMatch(/^HTTP\/1\.1 100 Continue\r\n\r\nHTTP\/1\.1 200 /);
+    expect(await ask(5000, "")).toMatch(/^HTTP\/1\.1 413 /);
+  });
+
+  it("answers a client that has closed its side when it needs not wait", async () => {
+    const { hostname, port } = new URL(service.url);
+    const answer = await new Promise<string>((resolve) => {
+      let text = "";
+      const socket = connect(Number(port), hostname, () =>
+        socket.end("GET /health HTTP/1.1\r\nHost: a\r\n\r\n"),
+      );
+      socket.on("data", (chunk) => {
+        text += chunk;
+      });
+      socket.on("close", () => resolve(text));
+    });
+    expect(answer).toMatch(/^HTTP\/1\.1 200 /);
   });
 
   it("answers what is no HTTP, headers that are too large, and an unknown expectation, with problems as well", async () => {
     const malformed = await raw(service.url, "NONSENSE\r\n\r\n");
     expect(malformed).toMatch(/^HTTP\/1\.1 400 /);
     expect(malformed).toContain('"code":"REQUEST_MALFORMED"');
+    expect(malformed).toContain("Invalid method");
     const large = await raw(
       service.url,
       `GET /health HTTP/1.1\r\nHost: a\r\nX: ${"y".repeat(40_000)}\r\n\r\n`,
     );
     expect(large).toContain('"code":"HEADERS_TOO_LARGE"');
-    const head = "GET /health HTTP/1.1\r\nConnection: close\r\n";
+    const head = "GET /health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n";
     expect(await raw(service.url, `${head}Expect: miracles\r\n\r\n`)).toContain(
       '"code":"EXPECTATION_FAILED"',
     );
@@ -551,6 +664,27 @@ describe("runs", () => {
     expect(await lingering()).toBe(before + 4);
   });
 
+  it.each([
+    ["closes its side", (socket: Socket) => socket.end()],
+    ["is gone", (socket: Socket) => socket.destroy()],
+  ])("are aborted when a client with several in flight %s", async (_how, leave) => {
+    const before = await counts();
+    const { hostname, port } = new URL(service.url);
+    const body = '{"parameters":{"what":"wait","ms":30000}}';
+    const text =
+      "POST /invoke HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n" +
+      `Content-Length: ${body.length}\r\n\r\n${body}`;
+    const socket = connect(Number(port), hostname, () => socket.write(text + text));
+    await vi.waitFor(async () =>
+      expect((await metricsOf(service.url)).get("millrace_runs_in_flight")).toBe(2),
+    );
+    leave(socket);
+    await vi.waitFor(async () =>
+      expect((await metricsOf(service.url)).get("millrace_runs_in_flight")).toBe(0),
+    );
+    expect((await counts()).aborted).toBe(before.aborted + 2);
+  });
+
   it("are aborted when the client hangs up", async () => {
     const before = await counts();
     const hangUp = new AbortController();
@@ -629,6 +763,58 @@ describe("runs", () => {
         expect.objectContaining({ level: "error", msg: expect.stringContaining("nobody handled") }),
       ),
     );
+  });
+});
+
+describe("a pipeline that takes any value", () => {
+  let service: TestService;
+  beforeAll(async () => {
+    service = await startService(await makeFixture(accepting, module, "accepting"));
+  });
+  afterAll(() => service.stop());
+
+  const send = (body: string) =>
+    fetch(`${service.url}/invoke`, {
+      method: "POST",
+      body,
+      headers: { "content-type": "application/json" },
+    });
+  const nested = (levels: number) =>
+    `{"parameters":{"value":${"[".repeat(levels)}${"]".repeat(levels)}}}`;
+
+  it.each([
+    ['{"__proto__":{"x":1}}', ["__proto__"]],
+    ['{"parameters":{"\\u005f_proto__":{}}}', ["parameters", "__proto__"]],
+    [
+      '{"parameters":{"value":[{"a":{"__proto__":{}}}]}}',
+      ["parameters", "value", 0, "a", "__proto__"],
+    ],
+    [
+      '{"parameters":{"value":{"constructor":{"prototype":{}}}}}',
+      ["parameters", "value", "constructor"],
+    ],
+    ['{"parameters":{"value":[1,-1e999]}}', ["parameters", "value", 1]],
+    [nested(50_000), []],
+  ])("is not given what could do harm: %.60s", async (body, path) => {
+    const problem = await problemOf(await send(body));
+    expect(problem).toMatchObject({ status: 422, code: "REQUEST_INVALID" });
+    expect(problem.issues?.map((issue) => issue.path)).toEqual([path]);
+  });
+
+  it("is given everything else as it came", async () => {
+    const value = {
+      constructor: 1,
+      toString: [],
+      n: [-0.5, 1e300],
+      s: "a\u0000\ud83d\ude00",
+      z: null,
+    };
+    const response = await send(JSON.stringify({ parameters: { value } }));
+    expect(await response.json()).toMatchObject({
+      outputs: { value },
+      metadata: { parameters_used: { value, record: {} } },
+    });
+    expect((await send(nested(400))).status).toBe(200);
   });
 });
 

@@ -184,6 +184,20 @@ export const surprising = definePipeline({
   }),
 });
 
+const repeat = defineStep({
+  name: "repeat",
+  input: z.object({ value: z.any() }),
+  output: z.any(),
+  run: async ({ value }) => value,
+});
+
+/** Takes any value, and gives it back. */
+export const accepting = definePipeline({
+  name: "accepting",
+  input: z.object({ value: z.any(), record: z.record(z.string(), z.any()).default({}) }),
+  build: ({ value, record }) => ({ value: repeat({ value }), record: repeat({ value: record }) }),
+});
+
 /** All of its texts are markup. */
 export const hostile = definePipeline({
   name: "hostile",

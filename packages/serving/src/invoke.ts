@@ -5,7 +5,7 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Refusal } from "./admission.ts";
 import { answer, JSON_TYPE, PROBLEM_TYPE } from "./answer.ts";
 import { problemOfRun } from "./invocation-answer.ts";
-import { PROBLEMS, type Problem } from "./problem.ts";
+import { PROBLEMS, type Problem, problemHeaders } from "./problem.ts";
 import { type InvokeRequest, readInvokeRequest, requestInvalid } from "./request-body.ts";
 import { type RunTexts, textsOf } from "./run-recording.ts";
 import type { Service } from "./service.ts";
@@ -58,12 +58,8 @@ function sendProblem(
   request: FastifyRequest,
   trace: Trace | undefined,
 ): void {
-  const headers = traceHeaders(trace) ?? [];
-  const all =
-    problem.retryAfterSeconds === undefined
-      ? headers
-      : [...headers, "Retry-After", String(problem.retryAfterSeconds)];
-  send(service, response, PROBLEMS[problem.code].status, PROBLEM_TYPE, body, request, all);
+  const headers = [...(traceHeaders(trace) ?? []), ...problemHeaders(problem)];
+  send(service, response, PROBLEMS[problem.code].status, PROBLEM_TYPE, body, request, headers);
 }
 
 function send(

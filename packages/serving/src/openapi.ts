@@ -1,5 +1,6 @@
 import type { JsonSchema } from "@millrace/core";
 import { PROBLEMS, type ProblemCode } from "./problem.ts";
+import { RUN_NAME_PATTERN } from "./request-body.ts";
 import { type Path, ROUTES } from "./route-table.ts";
 import type { Service } from "./service.ts";
 
@@ -108,6 +109,7 @@ const OF_INVOKE: readonly ProblemCode[] = [
   "BODY_MALFORMED",
   "BODY_TOO_LARGE",
   "MEDIA_TYPE_UNSUPPORTED",
+  "CONTENT_ENCODING_UNSUPPORTED",
   "REQUEST_INVALID",
   "QUEUE_FULL",
   "STEP_FAILED",
@@ -158,6 +160,7 @@ function invokeRequest(maxTimeout: number, inputSchema: JsonSchema): JsonSchema 
         type: "string",
         minLength: 1,
         maxLength: 200,
+        pattern: RUN_NAME_PATTERN,
         description: "Name of the run. Default: made up.",
       },
       timeout: {

@@ -11,7 +11,8 @@ export const PROBLEMS = {
   METHOD_NOT_ALLOWED: { status: 405, title: "The route does not have this method" },
   REQUEST_TIMEOUT: { status: 408, title: "The request took too long to arrive" },
   BODY_TOO_LARGE: { status: 413, title: "The body is too large" },
-  MEDIA_TYPE_UNSUPPORTED: { status: 415, title: "The body is not JSON" },
+  MEDIA_TYPE_UNSUPPORTED: { status: 415, title: "The body is not JSON in UTF-8" },
+  CONTENT_ENCODING_UNSUPPORTED: { status: 415, title: "The body is compressed" },
   EXPECTATION_FAILED: { status: 417, title: "The expectation cannot be met" },
   REQUEST_INVALID: { status: 422, title: "The request is not valid" },
   QUEUE_FULL: { status: 429, title: "Too many requests are waiting" },
@@ -22,6 +23,7 @@ export const PROBLEMS = {
   STEP_OUTPUT_INVALID: { status: 500, title: "A step returned a wrong output" },
   OUTPUT_NOT_JSON: { status: 500, title: "An output is no JSON value" },
   INTERNAL: { status: 500, title: "The service failed" },
+  TRANSFER_ENCODING_UNSUPPORTED: { status: 501, title: "The transfer encoding is unknown" },
   NOT_READY: { status: 503, title: "The service is starting" },
   DRAINING: { status: 503, title: "The service is shutting down" },
   QUEUE_TIMEOUT: { status: 503, title: "The request waited too long for its turn" },
@@ -38,9 +40,18 @@ export interface Problem {
   readonly issues?: readonly Issue[] | undefined;
   /** Seconds after which it makes sense to try again. */
   readonly retryAfterSeconds?: number;
+  /** Further headers of the answer: names and values in turn. */
+  readonly headers?: readonly string[];
   readonly step?: string | undefined;
   /** Message and stack of the failed step; only where the setting `exposeErrors` allows it. */
   readonly exposed?: { readonly message: string; readonly stack: string | null } | undefined;
+}
+
+/** The headers that belong to a problem: names and values in turn. */
+export function problemHeaders({ headers = [], retryAfterSeconds }: Problem): readonly string[] {
+  return retryAfterSeconds === undefined
+    ? headers
+    : [...headers, "Retry-After", String(retryAfterSeconds)];
 }
 
 export interface ProblemBody {
@@ -80,10 +91,6 @@ const REFUSED: Readonly<Record<string, (limit: number) => Problem>> = {
     code: "BODY_TOO_LARGE",
     detail: `The body has more than ${limit} bytes.`,
   }),
-  FST_ERR_CTP_EMPTY_JSON_BODY: () => ({
-    code: "BODY_MALFORMED",
-    detail: 'The body is empty. Send {"parameters": {…}}, or leave out the header Content-Type.',
-  }),
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: () => ({
     code: "REQUEST_MALFORMED",
     detail: "The body is not as long as the header Content-Length says.",
@@ -93,6 +100,14 @@ const REFUSED: Readonly<Record<string, (limit: number) => Problem>> = {
     detail: "The URL's path is not well-formed.",
   }),
 };
+
+/** What our own reading of the body throws, by the code that the answer has as well. */
+const THROWN = [
+  "BODY_MALFORMED",
+  "CONTENT_ENCODING_UNSUPPORTED",
+  "MEDIA_TYPE_UNSUPPORTED",
+  "REQUEST_INVALID",
+] as const;
 
 interface Thrown {
   readonly code?: unknown;
@@ -104,14 +119,21 @@ export function problemOf(thrown: unknown, bodyLimit: number): Problem | null {
   const { code, statusCode }: Thrown = typeof thrown === "object" && thrown !== null ? thrown : {};
   const refused = typeof code === "string" ? REFUSED[code] : undefined;
   if (refused !== undefined) return refused(bodyLimit);
-  if (thrown instanceof MillraceError && thrown.code === "REQUEST_INVALID") {
-    return { code: "REQUEST_INVALID", detail: thrown.message, issues: thrown.issues };
-  }
-  if (thrown instanceof SyntaxError || statusCode === 400) {
-    return {
-      code: "BODY_MALFORMED",
-      detail: `The body is not well-formed JSON: ${messageOf(thrown)}.`,
-    };
+  const ours = THROWN.find((known) => known === code);
+  if (thrown instanceof MillraceError && ours !== undefined) return problemOfError(ours, thrown);
+  if (statusCode === 400) {
+    return { code: "REQUEST_MALFORMED", detail: `The body did not arrive: ${messageOf(thrown)}.` };
   }
   return null;
+}
+
+function problemOfError(code: ProblemCode, { message, issues }: MillraceError): Problem {
+  return {
+    code,
+    detail: message,
+    ...(issues.length === 0 ? {} : { issues }),
+    ...(code === "CONTENT_ENCODING_UNSUPPORTED"
+      ? { headers: ["Accept-Encoding", "identity"] }
+      : {}),
+  };
 }

@@ -1,4 +1,4 @@
-import { formatIssue, type Issue, MillraceError, suggest } from "@millrace/core";
+import { formatIssue, type Issue, MAX_ISSUES, MillraceError, suggest } from "@millrace/core";
 
 /** The body of `POST /invoke`, checked. */
 export interface InvokeRequest {
@@ -9,7 +9,9 @@ export interface InvokeRequest {
 }
 
 const KEYS = ["parameters", "run_name", "timeout"];
-const RUN_NAME = /^[^\p{Cc}\p{Cs}]{1,200}$/u;
+/** No control characters and no halves of surrogate pairs, in the words that JSON Schema shares with others. */
+export const RUN_NAME_PATTERN = "^[^\\u0000-\\u001f\\u007f-\\u009f\\ud800-\\udfff]{1,200}$";
+const RUN_NAME = new RegExp(RUN_NAME_PATTERN, "u");
 
 /**
  * Checks the body of an invocation, all but the parameters themselves. Written by hand, because every request pays for it.
@@ -26,6 +28,10 @@ export function readInvokeRequest(body: unknown, maxTimeoutSeconds: number): Inv
   let runName: string | undefined;
   let timeoutMs: number | undefined;
   for (const [key, value] of Object.entries(body)) {
+    if (issues.length === MAX_ISSUES) {
+      issues.push({ path: [], message: "and more" });
+      break;
+    }
     switch (key) {
       case "parameters":
         parameters = value;
@@ -35,7 +41,8 @@ export function readInvokeRequest(body: unknown, maxTimeoutSeconds: number): Inv
         else
           issues.push({
             path: [key],
-            message: "must be 1 to 200 characters, none of them a control character",
+            message:
+              "must be 1 to 200 characters, without control characters and halves of surrogate pairs",
           });
         break;
       case "timeout":

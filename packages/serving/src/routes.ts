@@ -6,6 +6,7 @@ import { CHALLENGES, makeAuthentication } from "./authentication.ts";
 import { docsHeaders, docsPage } from "./docs-page.ts";
 import { makeHttpServer } from "./http-server.ts";
 import { makeInvoke, refuse } from "./invoke.ts";
+import { readJsonBody } from "./json-body.ts";
 import { openApi } from "./openapi.ts";
 import { type Problem, problemOf } from "./problem.ts";
 import { type Path, ROUTES } from "./route-table.ts";
@@ -23,8 +24,17 @@ export async function makeRoutes(service: Service): Promise<FastifyInstance> {
     serverFactory: (handler) => makeHttpServer(service, handler),
     frameworkErrors: (error, request, reply) => fail(service, error, request, reply),
   });
-  app.removeContentTypeParser("text/plain");
-  app.setErrorHandler((error, request, reply) => fail(service, error, request, reply));
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser(
+    "application/json",
+    { parseAs: "buffer" },
+    (request, bytes: Buffer, done) => done(null, readJsonBody(request.headers, bytes)),
+  );
+  app.setErrorHandler((error, request, reply) => {
+    // Where nothing takes a body, what is wrong with this one does not matter.
+    if (request.is404) notFound(service, request, reply);
+    else fail(service, error, request, reply);
+  });
   app.setNotFoundHandler((request, reply) => notFound(service, request, reply));
   const handlers = makeHandlers(service);
   const allows = authKeyHash === null ? () => true : makeAuthentication(authKeyHash);
@@ -141,34 +151,34 @@ function infoBody(service: Service): string {
   });
 }
 
-/** The path of the request without its query. */
-function pathOf(request: FastifyRequest): string {
-  return request.url.split("?", 1)[0] ?? "";
-}
-
-/** Answers with a problem; on the route of invocations with the members that its other answers have. */
+/** Answers with a problem; to an invocation that has the key with the members that its other answers have. */
 function sendProblem(
   service: Service,
   request: FastifyRequest,
   reply: FastifyReply,
   problem: Problem,
-  headers: readonly string[] = [],
 ): void {
-  if (pathOf(request) === "/invoke" && request.method === "POST" && headers.length === 0) {
+  const { url } = request.routeOptions;
+  if (url === "/invoke" && request.method === "POST" && problem.code !== "UNAUTHENTICATED") {
     refuse(service, request, reply.raw, problem);
     return;
   }
   service.metrics.refused(problem.code);
-  answerProblem(reply.raw, problem, request.id, headers);
+  answerProblem(reply.raw, problem, request.id);
 }
 
 function unauthenticated(service: Service, request: FastifyRequest, reply: FastifyReply): void {
-  const problem: Problem = {
+  sendProblem(service, request, reply, {
     code: "UNAUTHENTICATED",
     detail:
       "Send the deployment's key as `Authorization: Bearer KEY`, or as the password of HTTP Basic.",
-  };
-  sendProblem(service, request, reply, problem, CHALLENGES);
+    headers: CHALLENGES,
+  });
+}
+
+/** The path of a request without query, and without the host that a request to a proxy names. */
+function pathOf({ url }: FastifyRequest): string {
+  return url.replace(/^https?:\/\/[^/?]*/i, "").split("?", 1)[0] ?? "";
 }
 
 function notFound(service: Service, request: FastifyRequest, reply: FastifyReply): void {
@@ -178,8 +188,11 @@ function notFound(service: Service, request: FastifyRequest, reply: FastifyReply
   );
   if (methods.length > 0) {
     const allow = methods.join(", ");
-    const detail = `${path} is called with ${allow}, and not with ${request.method}.`;
-    sendProblem(service, request, reply, { code: "METHOD_NOT_ALLOWED", detail }, ["Allow", allow]);
+    sendProblem(service, request, reply, {
+      code: "METHOD_NOT_ALLOWED",
+      detail: `${path} is called with ${allow}, and not with ${request.method}.`,
+      headers: ["Allow", allow],
+    });
     return;
   }
   const known = ROUTES.map((route) => `${route.method} ${route.path}`).join(", ");
