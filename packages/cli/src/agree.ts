@@ -14,7 +14,6 @@ export async function agree(
   throw new MillraceError({
     class: "aborted",
     code: "DECLINED",
-    message: "Nothing was done.",
-    action: "Answer y, or add --yes.",
+    message: "It was not confirmed; nothing was changed.",
   });
 }

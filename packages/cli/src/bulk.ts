@@ -2,11 +2,13 @@ import type { CallOptions, Client } from "@millrace/control";
 import {
   type DeploymentRecord,
   ERROR_CLASSES,
-  type ErrorSummary,
+  type MillraceError,
   summarizeError,
+  toMillraceError,
 } from "@millrace/core";
 import { agree } from "./agree.ts";
 import type { CommandContext, Result } from "./command.ts";
+import { formatError } from "./error-text.ts";
 import { argumentList, flag, usage } from "./inputs.ts";
 import { allItems } from "./page.ts";
 import { paintStatus } from "./style.ts";
@@ -39,7 +41,7 @@ type Target = Pick<DeploymentRecord, "id" | "name" | "status" | "stack" | "userN
 
 type Outcome<T> =
   | { readonly deployment: string; readonly ok: true; readonly value: T }
-  | { readonly deployment: string; readonly ok: false; readonly error: ErrorSummary };
+  | { readonly deployment: string; readonly ok: false; readonly error: MillraceError };
 
 /**
  * Does the same with one deployment after the other. One that fails does not keep the others from being done; the exit
@@ -80,7 +82,7 @@ async function attempt<T>(
     return { deployment: target.name, ok: true, value };
   } catch (error) {
     if (context.signal.aborted) throw error;
-    return { deployment: target.name, ok: false, error: summarizeError(error) };
+    return { deployment: target.name, ok: false, error: toMillraceError(error) };
   }
 }
 
@@ -107,7 +109,7 @@ async function select(
       targets.set(deployment.id, deployment);
     } catch (error) {
       if (deployments.length === 1) throw error;
-      failures.push({ deployment: name, ok: false, error: summarizeError(error) });
+      failures.push({ deployment: name, ok: false, error: toMillraceError(error) });
     }
   }
   return { targets: [...targets.values()], failures };
@@ -123,20 +125,27 @@ function formatTargets(targets: readonly Target[], { sideStyle }: CommandContext
   return formatTable(["NAME", "STATUS", "STACK", "OWNER"], rows, sideStyle);
 }
 
+/** What was done goes to standard output, what failed to standard error. */
 function resultOf<T>(
   outcomes: readonly Outcome<T>[],
   action: Action<T>,
-  { style }: CommandContext,
+  { terminal, sideStyle }: CommandContext,
 ): Result {
-  const [firstFailure] = outcomes.filter((outcome) => !outcome.ok);
-  const lines = outcomes.map((outcome) =>
-    outcome.ok
-      ? action.done(outcome.deployment, outcome.value)
-      : `${style("red", "failed")} ${outcome.deployment}: ${outcome.error.code}: ${outcome.error.message} ${outcome.error.action ?? ""}`.trimEnd(),
+  const failures = outcomes.flatMap((outcome) => (outcome.ok ? [] : [outcome]));
+  for (const { deployment, error } of failures) {
+    const what = formatError(error, { style: sideStyle, debug: false });
+    terminal.stderr.write(`${sideStyle("red", "failed")} ${deployment}: ${what}`);
+  }
+  const items = outcomes.map((outcome) =>
+    outcome.ok ? outcome : { ...outcome, error: summarizeError(outcome.error) },
   );
+  const lines = outcomes.flatMap((outcome) =>
+    outcome.ok ? [action.done(outcome.deployment, outcome.value)] : [],
+  );
+  const [first] = failures;
   return {
-    json: { items: outcomes },
-    text: () => (lines.length === 0 ? "No deployments." : lines.join("\n")),
-    exitCode: firstFailure === undefined ? 0 : ERROR_CLASSES[firstFailure.error.class].exitCode,
+    json: { items },
+    text: () => (outcomes.length === 0 ? "No deployments." : lines.join("\n")),
+    exitCode: first === undefined ? 0 : ERROR_CLASSES[first.error.class].exitCode,
   };
 }

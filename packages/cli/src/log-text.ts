@@ -1,8 +1,9 @@
-import type { LogLine } from "@millrace/core";
+import type { JsonObject, LogLine } from "@millrace/core";
 import type { CommandContext } from "./command.ts";
 import { isJsonObject, jsonOrText } from "./inputs.ts";
 import { formatValue } from "./plan-text.ts";
 import type { Format, Style } from "./style.ts";
+import { indent } from "./table.ts";
 
 /** Writes log lines as they come until they end, the user interrupts, or nobody reads them any more. */
 export async function streamLogs(
@@ -39,24 +40,34 @@ const LEVEL_NAMES: Readonly<Record<number, string>> = {
   60: "fatal",
 };
 
-/** A line of a service: its structured lines are made readable, everything else stays as it is. */
+/** A line of a service with its time: what is structured is made readable, everything else stays as it is. */
 export function formatLogLine(line: LogLine, style: Style): string {
-  const replica = line.replica === null ? "" : `${style("cyan", line.replica)} `;
-  return replica + (formatStructured(line.text, style) ?? line.text);
+  const entry = line.text.startsWith("{") ? jsonOrText(line.text) : undefined;
+  const structured = isJsonObject(entry) ? readEntry(entry, style) : undefined;
+  const time = structured?.time ?? line.time;
+  return [
+    ...(time === null ? [] : [style("dim", time.toISOString())]),
+    ...(line.replica === null ? [] : [style("cyan", line.replica)]),
+    structured?.text ?? line.text,
+  ].join(" ");
 }
 
-function formatStructured(text: string, style: Style): string | undefined {
-  const entry = text.startsWith("{") ? jsonOrText(text) : undefined;
-  if (!isJsonObject(entry)) return undefined;
-  const { level, time, msg, pid, hostname, ...fields } = entry;
+/** Undefined for what is not a line of a service's log. */
+function readEntry(
+  { level, time, msg, pid, hostname, error, ...fields }: JsonObject,
+  style: Style,
+): { readonly time: Date | null; readonly text: string } | undefined {
   const name = typeof level === "number" ? LEVEL_NAMES[level] : level;
   const [label, format] = (typeof name === "string" ? LEVELS[name] : undefined) ?? [];
   if (label === undefined || format === undefined || typeof msg !== "string") return undefined;
   const at = typeof time === "number" || typeof time === "string" ? new Date(time) : undefined;
-  const clock =
-    at === undefined || Number.isNaN(at.getTime()) ? "" : `${style("dim", at.toISOString())} `;
-  const rest = Object.entries(fields).map(
+  const stack = isJsonObject(error) && typeof error["stack"] === "string" ? error["stack"] : null;
+  const shown = error === undefined || stack !== null ? fields : { ...fields, error };
+  const rest = Object.entries(shown).map(
     ([key, value]) => ` ${style("dim", `${key}=`)}${formatValue(value)}`,
   );
-  return `${clock}${style(format, label)} ${msg}${rest.join("")}`;
+  return {
+    time: at === undefined || Number.isNaN(at.getTime()) ? null : at,
+    text: `${style(format, label)} ${msg}${rest.join("")}${stack === null ? "" : `\n${indent(stack)}`}`,
+  };
 }

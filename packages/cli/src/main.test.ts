@@ -628,14 +628,36 @@ describe("logs", () => {
       stream: "stdout" as const,
       text: '{"level":"info","time":0,"msg":"run completed","run":"r1"}',
     };
-    yield { time: null, replica: null, stream: "stderr" as const, text: "plain text" };
+    yield { time: new Date(1000), replica: null, stream: "stderr" as const, text: "plain text" };
+    const error = {
+      type: "Error",
+      message: "no",
+      stack: "Error: no\n    at run (pipeline.ts:1:2)",
+    };
+    const text = JSON.stringify({
+      level: "error",
+      time: 2000,
+      msg: "The run failed.",
+      step: "a",
+      error,
+    });
+    yield { time: null, replica: null, stream: "stderr" as const, text };
   }
 
   test("makes structured lines readable and leaves others as they are", async () => {
     const { stdout } = await runCommand(["deployment", "logs", "weather"], {
       calls: { deployments: { logs: lines } },
     });
-    expect(stdout).toBe("w1 1970-01-01T00:00:00.000Z info  run completed run=r1\nplain text\n");
+    expect(stdout).toBe(
+      [
+        "1970-01-01T00:00:00.000Z w1 info  run completed run=r1",
+        "1970-01-01T00:00:01.000Z plain text",
+        "1970-01-01T00:00:02.000Z error The run failed. step=a",
+        "  Error: no",
+        "      at run (pipeline.ts:1:2)",
+        "",
+      ].join("\n"),
+    );
   });
 
   test("with --output json prints one object per line", async () => {
@@ -647,7 +669,7 @@ describe("logs", () => {
         .trim()
         .split("\n")
         .map((line) => JSON.parse(line).text),
-    ).toHaveLength(2);
+    ).toHaveLength(3);
   });
 
   test("Ctrl-C ends following without an error", async () => {
@@ -712,13 +734,14 @@ describe("several deployments", () => {
       done.push(id);
       return deploymentRecord({ status: "ABSENT" });
     };
-    const { code, stdout } = await runCommand(["deployment", "deprovision", "--all", "--yes"], {
-      calls: { deployments: { list, deprovision } },
-    });
+    const { code, stdout, stderr } = await runCommand(
+      ["deployment", "deprovision", "--all", "--yes"],
+      { calls: { deployments: { list, deprovision } } },
+    );
     expect(done).toEqual(["id-a", "id-c"]);
     expect(code).toBe(ERROR_CLASSES.platform.exitCode);
-    expect(stdout).toContain("a  ABSENT");
-    expect(stdout).toContain("failed b: SOME_CODE: It went wrong. Do that.");
+    expect(stdout).toBe("a  ABSENT\nc  ABSENT\n");
+    expect(stderr).toContain("failed b: error SOME_CODE: It went wrong.\nDo that.\n");
   });
 
   test("a name that is not there does not keep the others from being deleted", async () => {

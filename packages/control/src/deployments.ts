@@ -20,7 +20,7 @@ import type {
 } from "./client.ts";
 import { desire, type Overrides } from "./desired.ts";
 import { systemClock } from "./lifecycle/clock.ts";
-import { type Call, targetOf } from "./lifecycle/dependencies.ts";
+import { type Call, type ProvisionInput, targetOf } from "./lifecycle/dependencies.ts";
 import { createDriver, type Driver } from "./lifecycle/driver.ts";
 import { lastProvision, previousSnapshot } from "./lifecycle/history.ts";
 import type { Platform } from "./lifecycle/platform.ts";
@@ -94,7 +94,11 @@ export class Deployments {
 
   async #findByName(name: string): Promise<DeploymentRecord | null> {
     const { store, project } = this.#workspace;
-    const record = await store.deployments.find(project.id, name);
+    const record = await store.deployments.find(project.id, name).catch((error: unknown) => {
+      // The beginning of several ids is as good a name for a new one as any other.
+      if (isMillraceError(error) && error.code === "DEPLOYMENT_AMBIGUOUS") return null;
+      throw error;
+    });
     return record?.name === name ? record : null;
   }
 
@@ -119,7 +123,7 @@ export class Deployments {
     const name = deploymentName(ready, options);
     const existing = await this.#findByName(name);
     if (existing === null) return this.#create(name, ready, options);
-    return this.#update(existing, ready, overridesOf(options), options);
+    return this.#update("provision", existing, ready, overridesOf(options), options);
   }
 
   async #create(name: string, ready: ReadySnapshot, options: DeployOptions): Promise<DeployResult> {
@@ -146,10 +150,19 @@ export class Deployments {
         throw error;
       });
     if (record === null) return this.deploy({ snapshot: ready.snapshot.id }, { ...options, name });
-    return this.#provision(record, true, ready, deployer, overridesOf(options), options);
+    const input = this.#provisionInput(
+      record,
+      ready,
+      deployer,
+      overridesOf(options),
+      options,
+      true,
+    );
+    return this.#provision({ ...input, kind: "provision", created: true });
   }
 
   async #update(
+    kind: ProvisionInput["kind"],
     record: DeploymentRecord,
     ready: ReadySnapshot,
     overrides: Overrides,
@@ -157,20 +170,13 @@ export class Deployments {
   ): Promise<DeployResult> {
     await this.#mayUpdate(record, ready, options);
     const deployer = await this.#deployerOf(record);
-    return this.#provision(record, false, ready, deployer, overrides, options);
+    const input = this.#provisionInput(record, ready, deployer, overrides, options, true);
+    return this.#provision({ ...input, kind, created: false });
   }
 
-  async #provision(
-    record: DeploymentRecord,
-    created: boolean,
-    ready: ReadySnapshot,
-    deployer: DeployerChoice,
-    overrides: Overrides,
-    options: DeployOptions,
-  ): Promise<DeployResult> {
-    const input = this.#provisionInput(record, ready, deployer, overrides, options, true);
-    const result = await this.#driver.provision({ ...input, created });
-    await forgetAuthKeys(record.id, this.#workspace.secrets, result.deployment.authKeyHash);
+  async #provision(input: ProvisionInput): Promise<DeployResult> {
+    const result = await this.#driver.provision(input);
+    await forgetAuthKeys(input.record.id, this.#workspace.secrets, result.deployment.authKeyHash);
     return result;
   }
 
@@ -182,6 +188,9 @@ export class Deployments {
     const { store, project, user } = this.#workspace;
     if (options.update === false) throw alreadyExists(record);
     mustOwn(record, user, options.overtake ?? false);
+    // One that is no more in the configuration is still the deployment's own.
+    if (options.stack !== undefined && options.stack !== record.stack)
+      await getStack(this.#workspace, options.stack);
     mustKeepStack(record, options.stack);
     await mustBeFree(store, project.id, ready.snapshot.id, record);
   }
@@ -309,7 +318,7 @@ export class Deployments {
             : (await findSnapshot(this.#workspace, options.snapshot)).id;
         if (snapshotId === null) throw neverServed(record);
         const last = await lastProvision(store, record.id, snapshotId);
-        return this.#provisionAgain(record, snapshotId, last, options);
+        return this.#provisionAgain("provision", record, snapshotId, last, options);
       },
       deprovision: async (idOrName, options = {}) =>
         this.#driver.deprovision(
@@ -330,7 +339,8 @@ export class Deployments {
           options.to === undefined
             ? await previousSnapshot(store, record)
             : (await findSnapshot(this.#workspace, options.to)).id;
-        return this.#provisionAgain(record, to, await lastProvision(store, record.id, to), options);
+        const last = await lastProvision(store, record.id, to);
+        return this.#provisionAgain("rollback", record, to, last, options);
       },
       wait: async (idOrName, { status = "RUNNING", timeoutSeconds, ...options } = {}) => {
         const record = await this.find(idOrName);
@@ -346,6 +356,7 @@ export class Deployments {
   }
 
   async #provisionAgain(
+    kind: ProvisionInput["kind"],
     record: DeploymentRecord,
     snapshotId: string,
     last: OperationRecord | null,
@@ -359,7 +370,7 @@ export class Deployments {
       serving: merge(before.serving as JsonObject, given.serving as JsonObject),
       environment: { ...before.environment, ...given.environment },
     };
-    return this.#update(record, ready, overrides, options);
+    return this.#update(kind, record, ready, overrides, options);
   }
 
   async *#logs(

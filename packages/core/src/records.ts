@@ -86,7 +86,13 @@ export interface DeploymentRecord {
   readonly updatedAt: Timestamp;
 }
 
-export const OPERATION_KINDS = ["provision", "deprovision", "refresh", "delete"] as const;
+export const OPERATION_KINDS = [
+  "provision",
+  "rollback",
+  "deprovision",
+  "refresh",
+  "delete",
+] as const;
 export type OperationKind = (typeof OPERATION_KINDS)[number];
 
 export const OPERATION_OUTCOMES = [

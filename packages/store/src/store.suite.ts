@@ -156,9 +156,9 @@ export function storeSuite(name: string, openFresh: OpenFresh): void {
       test("is found by id, by prefix with and without the algorithm, and by name", async () => {
         const [a = ""] = SNAPSHOTS;
         const made = await snapshot(a, "v1");
-        for (const text of [a, a.slice(0, 15), a.slice(7, 15), "v1"])
+        for (const text of [a, a.slice(0, 11), a.slice(7, 11), "v1"])
           expect(await store.snapshots.find(projectId, text)).toEqual(made);
-        expect(await store.snapshots.find(projectId, a.slice(7, 14))).toBeNull();
+        expect(await store.snapshots.find(projectId, a.slice(7, 10))).toBeNull();
         await snapshot(`${a.slice(0, 20)}${"b".repeat(51)}`);
         await expect(store.snapshots.find(projectId, a.slice(7, 16))).rejects.toMatchObject({
           code: "SNAPSHOT_AMBIGUOUS",
@@ -217,14 +217,17 @@ export function storeSuite(name: string, openFresh: OpenFresh): void {
 
       test("is found by id, by prefix and by name", async () => {
         const deployment = await create("weather");
-        for (const text of [deployment.id, deployment.id.slice(0, 12), "weather"])
+        for (const text of [deployment.id, deployment.id.slice(0, 4), "weather"])
           expect(await store.deployments.find(projectId, text)).toEqual(deployment);
-        expect(await store.deployments.find(projectId, deployment.id.slice(0, 7))).toBeNull();
+        expect(await store.deployments.find(projectId, deployment.id.slice(0, 3))).toBeNull();
         expect(await store.deployments.find(projectId, "100%")).toBeNull();
         await create("other");
         await expect(
           store.deployments.find(projectId, deployment.id.slice(0, 8)),
-        ).rejects.toMatchObject({ code: "DEPLOYMENT_AMBIGUOUS" });
+        ).rejects.toMatchObject({
+          code: "DEPLOYMENT_AMBIGUOUS",
+          action: expect.stringContaining(`${deployment.id} (weather)`),
+        });
       });
 
       test("a snapshot has at most one deployment", async () => {

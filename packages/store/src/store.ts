@@ -145,7 +145,7 @@ export interface Store {
       snapshot: Omit<SnapshotRecord, "createdAt">,
       options?: { readonly replaceName?: boolean },
     ): Promise<SnapshotRecord>;
-    /** By id, by a unique prefix of it (with or without `sha256:`, 8 digits or more), or by name. @throws `SNAPSHOT_AMBIGUOUS` */
+    /** By id, by a unique prefix of it (with or without `sha256:`, 4 digits or more), or by name. @throws `SNAPSHOT_AMBIGUOUS` */
     find(projectId: string, idOrName: string): Promise<SnapshotRecord | null>;
     list(
       projectId: string,
@@ -162,7 +162,7 @@ export interface Store {
         "projectId" | "name" | "userId" | "stack" | "deployer" | "flavor" | "deployerSettings"
       >,
     ): Promise<DeploymentRecord>;
-    /** By id, unique id prefix (8 or more) or name. @throws `DEPLOYMENT_AMBIGUOUS` */
+    /** By id, unique id prefix (4 or more) or name. @throws `DEPLOYMENT_AMBIGUOUS` */
     find(projectId: string, idOrName: string): Promise<DeploymentRecord | null>;
     /** The deployment that a snapshot serves in, if any. */
     findBySnapshot(projectId: string, snapshotId: string): Promise<DeploymentRecord | null>;
@@ -220,7 +220,7 @@ export interface Store {
      * many of them were written.
      */
     record(runs: readonly RunRecord[]): Promise<number>;
-    /** By id, unique id prefix (8 or more) or name. @throws `RUN_AMBIGUOUS` */
+    /** By id, unique id prefix (4 or more) or name. @throws `RUN_AMBIGUOUS` */
     find(projectId: string, idOrName: string): Promise<RunRecord | null>;
     list(projectId: string, filter?: RunFilter): Promise<Page<RunSummary>>;
     /** Deletes runs that started before the time; at most `limit` of them. Returns how many. */

@@ -138,7 +138,11 @@ const remove = defineCommand({
   run: async (context, values) => {
     const client = await context.client();
     const { deployer: entry } = await client.deployers.get(values.deployer);
-    await agree(context, "Delete this deployer?", `${entry.name}  of flavor ${entry.flavor}`);
+    await agree(
+      context,
+      `Delete the deployer ${entry.name}?`,
+      `${entry.name}  of flavor ${entry.flavor}`,
+    );
     await client.deployers.delete(entry.name);
     return { json: { deleted: entry.name }, text: () => `${entry.name}  deleted` };
   },

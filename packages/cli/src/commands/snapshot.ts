@@ -8,7 +8,7 @@ import { formatSnapshot } from "../snapshot-text.ts";
 import { formatSection } from "../table.ts";
 import { formatAgo } from "../time.ts";
 
-const snapshot = argument("<snapshot>", "Name, id, or at least eight digits of the id.");
+const snapshot = argument("<snapshot>", "Name, id, or unique beginning of the id.");
 
 const create = defineCommand({
   name: "create",
@@ -126,7 +126,7 @@ const remove = defineCommand({
     const { snapshot: found } = await client.snapshots.get(values.snapshot);
     await agree(
       context,
-      "Delete this snapshot?",
+      `Delete the snapshot ${found.name ?? shortId(found.id)}?`,
       `${found.name ?? "unnamed"}  ${shortId(found.id)}  of pipeline ${found.pipelineName}`,
     );
     await client.snapshots.delete(found.id);

@@ -92,7 +92,11 @@ const remove = defineCommand({
   run: async (context, values) => {
     const client = await context.client();
     const entry = await client.stacks.get(values.stack);
-    await agree(context, "Delete this stack?", `${entry.name}  with deployer ${entry.deployer}`);
+    await agree(
+      context,
+      `Delete the stack ${entry.name}?`,
+      `${entry.name}  with deployer ${entry.deployer}`,
+    );
     await client.stacks.delete(entry.name);
     return { json: { deleted: entry.name }, text: () => `${entry.name}  deleted` };
   },

@@ -44,6 +44,8 @@ export interface Desired {
 }
 
 export interface ProvisionInput {
+  /** What it is recorded as. */
+  readonly kind: "provision" | "rollback";
   readonly record: DeploymentRecord;
   /** True when this call made the record: it is removed again when nothing was started. */
   readonly created: boolean;

@@ -14,7 +14,7 @@ import { Session } from "./session.ts";
 /** Takes deployments through their lifecycle, by any deployer. */
 export interface Driver {
   /** What provision would do now. Changes nothing. */
-  plan(input: Omit<ProvisionInput, "created" | "confirm">): Promise<DeploymentPlan>;
+  plan(input: Omit<ProvisionInput, "kind" | "created" | "confirm">): Promise<DeploymentPlan>;
   provision(input: ProvisionInput): Promise<DeployResult>;
   refresh(record: DeploymentRecord, call: Call): Promise<DeploymentRecord>;
   deprovision(record: DeploymentRecord, call: Call): Promise<DeploymentRecord>;

@@ -43,6 +43,16 @@ test("the previous snapshot is the one that served before", async () => {
   expect(await previous()).toBe(await bed.snapshot("c"));
 });
 
+test("a rollback is recorded as one, and counts as what brought its snapshot into service", async () => {
+  await bed.deploy("a");
+  await bed.deploy("b");
+  await bed.deploy("a", { kind: "rollback" });
+  const [newest] = await bed.operations();
+  expect(newest).toMatchObject({ kind: "rollback", snapshotId: await bed.snapshot("a") });
+  expect(await previous()).toBe(await bed.snapshot("b"));
+  expect(await lastProvision(bed.store, bed.id, await bed.snapshot("a"))).toEqual(newest);
+});
+
 test("a snapshot that failed never served", async () => {
   await bed.deploy("a");
   await bed.deploy("b");

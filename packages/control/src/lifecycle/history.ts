@@ -1,4 +1,9 @@
-import { type DeploymentRecord, MillraceError, type OperationRecord } from "@millrace/core";
+import {
+  type DeploymentRecord,
+  MillraceError,
+  type OperationKind,
+  type OperationRecord,
+} from "@millrace/core";
 import type { Store } from "@millrace/store";
 import type { Wanted } from "./session.ts";
 
@@ -13,6 +18,10 @@ export async function* operationsOf(
     yield* page.items;
     cursor = page.cursor;
   } while (cursor !== null);
+}
+
+function bringsIntoService(kind: OperationKind): boolean {
+  return kind === "provision" || kind === "rollback";
 }
 
 /** What the last operation left to be picked up. */
@@ -38,7 +47,12 @@ export async function unfinished(
 
 function wantedBy(operation: OperationRecord): Wanted | null {
   const { kind, outcome, revision, snapshotId, overrides } = operation;
-  if (kind !== "provision" || outcome === "succeeded" || revision === null || snapshotId === null)
+  if (
+    !bringsIntoService(kind) ||
+    outcome === "succeeded" ||
+    revision === null ||
+    snapshotId === null
+  )
     return null;
   const { authKeyHash } = overrides;
   return {
@@ -60,7 +74,7 @@ export async function previousSnapshot(
     store,
     record.id,
   )) {
-    if (kind !== "provision") continue;
+    if (!bringsIntoService(kind)) continue;
     // A snapshot that a refresh found serving has no operation that succeeded; the next one says that it served.
     const served = [outcome === "succeeded" ? snapshotId : null, previousSnapshotId];
     const other = served.find((id) => id !== null && id !== record.snapshotId);
@@ -85,7 +99,7 @@ export async function lastProvision(
 ): Promise<OperationRecord | null> {
   let pickedUp: OperationRecord | null = null;
   for await (const operation of operationsOf(store, deploymentId)) {
-    if (operation.kind !== "provision" || operation.snapshotId !== snapshotId) continue;
+    if (!bringsIntoService(operation.kind) || operation.snapshotId !== snapshotId) continue;
     if (operation.outcome === "succeeded") return operation;
     if (operation.outcome !== "failed") pickedUp ??= operation;
   }

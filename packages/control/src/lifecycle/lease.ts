@@ -127,8 +127,8 @@ function claimed({ holder }: Lease): MillraceError {
   return new MillraceError({
     class: "conflict",
     code: "SNAPSHOT_DEPLOYED",
-    message: `This snapshot is just being deployed as "${holder.purpose}".`,
-    action: `Update that deployment (--name ${holder.purpose}), delete it, or change the pipeline so that it makes another snapshot.`,
+    message: `This snapshot is just being deployed as "${holder.purpose}", and a snapshot has at most one deployment.`,
+    action: `Wait for that one: npx millrace deployment wait ${holder.purpose}`,
     details: { deployment: holder.purpose },
   });
 }

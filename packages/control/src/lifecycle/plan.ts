@@ -8,7 +8,7 @@ import { mustPass } from "./rules.ts";
 /** What provision would do now. It reads only, so it needs no lease: another operation may be under way. */
 export async function plan(
   dependencies: DriverDependencies,
-  { record, call, prepare, snapshotId }: Omit<ProvisionInput, "created" | "confirm">,
+  { record, call, prepare, snapshotId }: Omit<ProvisionInput, "kind" | "created" | "confirm">,
 ): Promise<DeploymentPlan> {
   const neverLost = new AbortController().signal;
   const bounds = new Bounds(dependencies.clock, record.name, call, neverLost);

@@ -47,7 +47,7 @@ async function provisionClaimed(session: Session, input: ProvisionInput): Promis
   if (serves) return { deployment: session.record, operation: null, plan };
   const operation = await session.operate({
     begin: {
-      kind: "provision",
+      kind: input.kind,
       snapshotId: wanted.snapshotId,
       revision: wanted.revision,
       previousSnapshotId: session.record.snapshotId,

@@ -35,8 +35,8 @@ export async function mustBeFree(
   throw new MillraceError({
     class: "conflict",
     code: "SNAPSHOT_DEPLOYED",
-    message: `This snapshot is already deployed as "${other.name}".`,
-    action: `Update that deployment (--name ${other.name}), delete it, or change the pipeline so that it makes another snapshot.`,
+    message: `This snapshot is deployed as "${other.name}" already, and a snapshot has at most one deployment.`,
+    action: `Update that one (--name ${other.name}), or delete it first: npx millrace deployment delete ${other.name}`,
     details: { deployment: other.name },
   });
 }

@@ -421,6 +421,7 @@ export class Bed {
   async provisionInput(
     letter: string,
     options: {
+      readonly kind?: ProvisionInput["kind"];
       readonly call?: Call;
       readonly confirm?: ProvisionInput["confirm"];
       readonly deliver?: Desired["deliver"];
@@ -429,6 +430,7 @@ export class Bed {
     const snapshotId = await this.snapshot(letter);
     return {
       record: await this.record(),
+      kind: options.kind ?? "provision",
       created: false,
       snapshotId,
       call: options.call ?? this.call(),

@@ -206,8 +206,8 @@ async function requireUndeployed(
   throw new MillraceError({
     class: "conflict",
     code: "SNAPSHOT_DEPLOYED",
-    message: `The snapshot ${snapshotId.slice(0, 19)} is deployed as "${other.name}" already.`,
-    action: `Update or delete the deployment "${other.name}", or change the pipeline: a snapshot has at most one deployment.`,
+    message: `This snapshot is deployed as "${other.name}" already, and a snapshot has at most one deployment.`,
+    action: `Update that one (--name ${other.name}), or delete it first: npx millrace deployment delete ${other.name}`,
     details: { snapshotId, deploymentId: other.id, deploymentName: other.name },
   });
 }
