@@ -135,7 +135,7 @@ async function readSecretDigests(
   engine: Engine,
   { service }: Sight,
 ): Promise<SecretDigests | null> {
-  if (service === null) return null;
+  if (service === null || !service.hasSecrets) return null;
   const files = await engine.getFiles(service.name, SECRETS_FOLDER);
   return readDigests(files?.get(DIGESTS_FILE));
 }

@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import type { DeploymentTarget } from "@millrace/core";
 import type { ContainerCreateOptions } from "dockerode";
 import type { ArchiveFile } from "./archive.ts";
-import { ROUTE_FILE, type Route } from "./door-files.ts";
+import { ROUTE_FILE, type Route } from "./door-contract.ts";
 import { LABELS, labelsOf } from "./names.ts";
 
 /** Where the door's program and its files lie in its container. */
@@ -64,12 +64,13 @@ export function doorOptions(
       SecurityOpt: ["no-new-privileges"],
       PidsLimit: 128,
       Init: true,
+      // Its state is read from its log, so the engine's own driver, whatever the machine's default is, keeps that readable.
       LogConfig: { Type: "json-file", Config: { "max-size": "1m", "max-file": "2" } },
     },
   };
 }
 
-/** What a door container is given before it starts; the folder has to be writable for its answers. */
+/** What a door container is given before it starts; the folder has to be writable for what it keeps. */
 export function doorFiles(code: string, route: Route): readonly ArchiveFile[] {
   const folder = DOOR_FOLDER.slice(1);
   return [

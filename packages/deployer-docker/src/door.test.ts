@@ -1,21 +1,22 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { Agent, createServer, get, type RequestListener, type Server } from "node:http";
 import { type AddressInfo, connect, createServer as createTcpServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 import { expect, onTestFinished, test, vi } from "vitest";
 import {
   type Backend,
   type DoorState,
+  type Failure,
   ROUTE_FILE,
   type Route,
-  STATE_FILE,
-  stateSchema,
-} from "./door-files.ts";
+  readState,
+} from "./door-contract.ts";
 
 const program = fileURLToPath(new URL("./door.ts", import.meta.url));
 
@@ -23,20 +24,28 @@ class Door {
   readonly folder: string;
   readonly port: number;
   readonly process: ChildProcess;
+  readonly #said: string[] = [];
   #sequence = 0;
 
   constructor(folder: string, port: number) {
     this.folder = folder;
     this.port = port;
-    this.process = spawn(process.execPath, [program, folder, String(port)], { stdio: "inherit" });
+    const stdio = ["ignore", "pipe", "inherit"] as const;
+    const child = spawn(process.execPath, [program, folder, String(port)], { stdio: [...stdio] });
+    createInterface({ input: child.stdout }).on("line", (line) => this.#said.push(line));
+    this.process = child;
   }
 
   get url(): string {
     return `http://127.0.0.1:${this.port}/`;
   }
 
-  write(target: Backend | null, candidate: Route["candidate"] = null): void {
-    const route = { sequence: ++this.#sequence, target, candidate };
+  write(
+    target: Backend | null,
+    candidate: Route["candidate"] = null,
+    failure: Failure | null = null,
+  ): void {
+    const route = { sequence: ++this.#sequence, target, candidate, failure } satisfies Route;
     writeFileSync(join(this.folder, ROUTE_FILE), JSON.stringify(route));
     this.process.kill("SIGHUP");
   }
@@ -49,14 +58,18 @@ class Door {
   }
 
   /** Writes the route and waits until the door follows it. */
-  async route(target: Backend | null, candidate: Route["candidate"] = null): Promise<void> {
-    this.write(target, candidate);
+  async route(...route: Parameters<Door["write"]>): Promise<void> {
+    this.write(...route);
     await vi.waitFor(() => expect(this.state()?.sequence).toBe(this.#sequence), WAIT);
   }
 
   state(): DoorState | null {
-    const file = join(this.folder, STATE_FILE);
-    return existsSync(file) ? stateSchema.parse(JSON.parse(readFileSync(file, "utf8"))) : null;
+    return readState(this.#said);
+  }
+
+  /** How often it has said its state. */
+  get states(): number {
+    return this.#said.length;
   }
 }
 
@@ -75,7 +88,7 @@ async function openDoor(first: Backend | null = null): Promise<Door> {
   const folder = mkdtempSync(join(tmpdir(), "millrace-door-"));
   writeFileSync(
     join(folder, ROUTE_FILE),
-    JSON.stringify({ sequence: 0, target: first, candidate: null }),
+    JSON.stringify({ sequence: 0, target: first, candidate: null, failure: null } satisfies Route),
   );
   const door = new Door(folder, await freePort());
   onTestFinished(async () => {
@@ -208,11 +221,46 @@ test("a route that cannot be read changes nothing", async () => {
   expect(await ask(door)).toBe("still");
 });
 
-test("it goes on with its route after a restart", async () => {
-  const { at } = await saying("again");
-  const door = await openDoor(at);
+async function restart(door: Door): Promise<Door> {
   await door.kill();
   const next = new Door(door.folder, door.port);
   onTestFinished(() => next.kill());
-  await vi.waitFor(async () => expect(await ask(next)).toBe("again"), WAIT);
+  await vi.waitFor(() => expect(next.state()).not.toBeNull(), WAIT);
+  return next;
+}
+
+test("it goes on with its route after a restart", async () => {
+  const { at } = await saying("again");
+  expect(await ask(await restart(await openDoor(at)))).toBe("again");
+});
+
+test("a candidate that took over stays the target after a restart, ready or not", async () => {
+  const revision = "r2";
+  let status = 200;
+  const { at } = await serve((request, response) => {
+    if (request.url !== "/health/ready") return response.end("new");
+    return response.writeHead(status).end(JSON.stringify({ revision }));
+  });
+  const old = await saying("old");
+  const door = await openDoor(old.at);
+  await door.route(old.at, { ...at, revision });
+  await vi.waitFor(() => expect(door.state()).toMatchObject({ target: at, candidate: null }), WAIT);
+  status = 503;
+  const next = await restart(door);
+  expect(next.state()).toMatchObject({ target: at, candidate: null });
+  expect(await ask(next)).toBe("new");
+});
+
+test("it keeps what it is told of a failure, also over a restart, and says it all again when it is asked", async () => {
+  const door = await openDoor();
+  const error = { class: "platform", code: "CONTAINER_EXITED", message: "It ended." } as const;
+  const failure = { revision: "r1", error: { ...error, action: "See.", retryable: false } };
+  await door.route(null, null, failure);
+  expect(door.state()?.failure).toMatchObject(failure);
+  const next = await restart(door);
+  expect(next.state()?.failure).toMatchObject(failure);
+  const said = next.states;
+  next.process.kill("SIGHUP");
+  await vi.waitFor(() => expect(next.states).toBeGreaterThan(said), WAIT);
+  expect(next.state()?.failure).toMatchObject(failure);
 });

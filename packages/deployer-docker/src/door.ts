@@ -3,12 +3,12 @@
  * deployment lives, and hands each connection to the service container that the route names, so that updates change neither
  * the URL nor lose a request. It runs alone inside the container: only Node's own modules are there.
  */
-import { readFileSync, renameSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { get } from "node:http";
 import { connect, createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Backend, DoorState, Route } from "./door-files.ts";
+import type { Backend, DoorState, Route } from "./door-contract.ts";
 
 /** How long a connection waits for a service that cannot be reached, such as one that restarts, in milliseconds. */
 const HOLD_MS = 10_000;
@@ -18,36 +18,68 @@ const PROBE_TIMEOUT_MS = 2_000;
 /** Health answers are small; what is longer is none. */
 const LARGEST_ANSWER = 65_536;
 
-const [folder = ".", port = "8080"] = process.argv.slice(2);
-let route: Route = { sequence: 0, target: null, candidate: null };
-let written = "";
+/** The engine cuts longer lines of a log in pieces. */
+const LONGEST_DETAIL = 300;
 
-function readRoute(): void {
+const [folder = ".", port = "8080"] = process.argv.slice(2);
+/** Keeps which route's candidate became the target, so that a restart changes nothing. */
+const switchFile = join(folder, "switched");
+let route: Route = { sequence: -1, target: null, candidate: null, failure: null };
+let told = "";
+
+function followRoute(): void {
   try {
     // The deployer checks what it writes; this program has nothing to check it with.
-    route = JSON.parse(readFileSync(join(folder, "route.json"), "utf8"));
+    const read: Route = JSON.parse(readFileSync(join(folder, "route.json"), "utf8"));
+    if (read.sequence !== route.sequence)
+      route = readSwitched() === read.sequence ? afterSwitch(read) : read;
   } catch (error) {
     // None is there yet, or it is half written: a signal follows each write.
     process.stderr.write(`door: no route: ${error instanceof Error ? error.message : error}\n`);
     return;
   }
+  told = "";
   tell(null);
 }
 
-/** Writes down what is done, and why the candidate is not ready. */
+function readSwitched(): number | null {
+  try {
+    return Number(readFileSync(switchFile, "utf8"));
+  } catch {
+    // No candidate has become the target yet.
+    return null;
+  }
+}
+
+function keepSwitch({ sequence }: Route): void {
+  try {
+    writeFileSync(switchFile, String(sequence));
+  } catch (error) {
+    // On a full disk a restart asks the candidate again.
+    process.stderr.write(`door: ${error instanceof Error ? error.message : error}\n`);
+  }
+}
+
+function afterSwitch(before: Route): Route {
+  return { ...before, target: before.candidate ?? before.target, candidate: null };
+}
+
+/** Says what is done, and why the candidate is not ready. */
 function tell(detail: string | null): void {
-  const { sequence, target, candidate } = route;
+  const { sequence, target, candidate, failure } = route;
   const state: DoorState = {
     sequence,
-    target,
-    candidate: candidate === null ? null : { host: candidate.host, detail },
+    target: target === null ? null : { host: target.host, port: target.port },
+    candidate:
+      candidate === null
+        ? null
+        : { host: candidate.host, detail: detail?.slice(0, LONGEST_DETAIL) ?? null },
+    failure,
   };
   const text = JSON.stringify(state);
-  if (text === written) return;
-  const draft = join(folder, "state.json.draft");
-  writeFileSync(draft, text);
-  renameSync(draft, join(folder, "state.json"));
-  written = text;
+  if (text === told) return;
+  process.stdout.write(`${text}\n`);
+  told = text;
 }
 
 /** Asks the candidate until it is ready, and sends new connections there from then on. */
@@ -58,8 +90,10 @@ async function probe(): Promise<void> {
       const { revision, detail } = await askReady(asked.candidate);
       // The route may have changed while the answer was on its way.
       if (asked === route) {
-        const isReady = revision === asked.candidate.revision;
-        if (isReady) route = { ...asked, target: asked.candidate, candidate: null };
+        if (revision === asked.candidate.revision) {
+          route = afterSwitch(asked);
+          keepSwitch(asked);
+        }
         tell(detail);
       }
     }
@@ -132,6 +166,7 @@ function splice(client: Socket, service: Socket): void {
   service.on("error", () => client.destroy());
 }
 
+process.on("SIGHUP", followRoute);
 const server = createServer(
   { allowHalfOpen: true, noDelay: true, pauseOnConnect: true },
   (client) => {
@@ -139,8 +174,7 @@ const server = createServer(
   },
 );
 server.listen(Number(port), "0.0.0.0", () => {
-  readRoute();
-  process.on("SIGHUP", readRoute);
+  followRoute();
   void probe();
 });
 process.on("SIGTERM", () => process.exit(0));

@@ -1,37 +1,31 @@
-import { type ErrorSummary, errorFromSummary, MillraceError, summarizeError } from "@millrace/core";
+import { errorFromSummary, MillraceError, summarizeError } from "@millrace/core";
 import { z } from "zod";
 import { lastLines } from "./container-log.ts";
+import type { Failure } from "./door-contract.ts";
 import type { Engine } from "./engine.ts";
 import type { Service } from "./sight.ts";
 
-/** A file beside the door's own, which keeps how the newest roll-out failed for as long as nothing follows it. */
-export const FAILURE_FILE = "failure.json";
-/** Lines of a container that an error shows. */
+/** Lines of a container that an error shows, and how much of each. */
 const LAST_LINES = 20;
+const LONGEST_LINE = 500;
 
-const failureSchema = z.object({ revision: z.string(), error: z.custom<ErrorSummary>(isSummary) });
-export type Failure = z.output<typeof failureSchema>;
-
-function isSummary(value: unknown): boolean {
-  return z.looseObject({ code: z.string(), message: z.string() }).safeParse(value).success;
-}
-
-/** What a failure file says; null when there is none, or when it says that nothing failed. */
-export function readFailure(text: string | undefined): Failure | null {
-  return text === undefined ? null : (failureSchema.safeParse(JSON.parse(text)).data ?? null);
-}
-
-export function writeFailure(revision: string, error: MillraceError): string {
-  return JSON.stringify({ revision, error: summarizeError(error) });
+export function failureOf(revision: string, error: MillraceError): Failure {
+  return { revision, error: summarizeError(error) };
 }
 
 export function errorOf({ error }: Failure): MillraceError {
   return errorFromSummary(error);
 }
 
+/** Bounded, since the door keeps it. */
+async function lastWritten(engine: Engine, { name }: Service): Promise<readonly string[]> {
+  const lines = await lastLines(engine, name, LAST_LINES);
+  return lines.map((line) => line.slice(0, LONGEST_LINE));
+}
+
 /** Why a container does not run, with the last that it wrote. */
 export async function exitError(engine: Engine, service: Service): Promise<MillraceError> {
-  const logs = await lastLines(engine, service.name, LAST_LINES);
+  const logs = await lastWritten(engine, service);
   return new MillraceError({
     class: "platform",
     code: service.outOfMemory ? "OUT_OF_MEMORY" : "CONTAINER_EXITED",
@@ -81,7 +75,7 @@ export async function notReadyError(
   detail: string | null,
   listening: readonly string[],
 ): Promise<MillraceError> {
-  const logs = await lastLines(engine, service.name, LAST_LINES);
+  const logs = await lastWritten(engine, service);
   const refused = detail === "ECONNREFUSED";
   const elsewhere = listening.length > 0 ? `it listens on ${listening.join(", ")} only` : undefined;
   const why = refused

@@ -61,8 +61,9 @@ async function whyNothingServes(
 ): Promise<{ readonly state: "progressing" | "failed"; readonly error: MillraceError | null }> {
   const failed = (error: MillraceError) => ({ state: "failed" as const, error });
   const newest = next ?? service;
-  if (door?.failure != null && (newest === null || door.failure.revision === newest.revision))
-    return failed(errorOf(door.failure));
+  const failure = door?.state?.failure ?? null;
+  if (failure !== null && (newest === null || failure.revision === newest.revision))
+    return failed(errorOf(failure));
   if (newest !== null && isDown(newest)) return failed(await exitError(engine, newest));
   if (newest === null || network === null || door === null || hasDoorEnded(door.status))
     return failed(doorGone(names, { door, network, service: newest }));
@@ -84,8 +85,9 @@ async function rolloutOf(
   error: MillraceError | null,
 ): Promise<Observation["rollout"]> {
   const { door, next, service } = sight;
-  if (door?.failure != null)
-    return { revision: door.failure.revision, phase: "failed", error: errorOf(door.failure) };
+  const failure = door?.state?.failure ?? null;
+  if (failure !== null)
+    return { revision: failure.revision, phase: "failed", error: errorOf(failure) };
   const newest = next ?? service;
   if (newest === null) return null;
   const { revision } = newest;

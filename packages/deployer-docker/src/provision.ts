@@ -12,9 +12,9 @@ import {
   type Endpoint,
   PORT,
 } from "./door-container.ts";
-import { type Backend, ROUTE_FILE, type Route } from "./door-files.ts";
+import { type Backend, type DoorState, ROUTE_FILE, type Route } from "./door-contract.ts";
 import type { Engine } from "./engine.ts";
-import { exitError, FAILURE_FILE, notReadyError, writeFailure } from "./failure.ts";
+import { exitError, failureOf, notReadyError } from "./failure.ts";
 import { pullImage } from "./image-pull.ts";
 import { listeningAddresses } from "./listening.ts";
 import { containerResource, hostOf, labelsOf, type Names, networkResource } from "./names.ts";
@@ -28,12 +28,15 @@ import {
   serviceOptions,
   startTimeoutMs,
 } from "./service-container.ts";
-import { hasEnded, listNetworks, look, type Service, type Sight } from "./sight.ts";
+import { hasEnded, listNetworks, look, readDoorState, type Service, type Sight } from "./sight.ts";
 import { nextStep, type Step } from "./step.ts";
 
 const POLL_MS = 100;
+const DOOR_POLL_MS = 20;
 /** How long the door may take to follow a new route. */
 const ROUTE_MS = 10_000;
+/** A process that has only just begun dies of a signal, and would be started again. */
+const ASK_AGAIN_MS = 2_000;
 /** On top of what requests in flight may take: for the process to end. */
 const STOP_ALLOWANCE_SECONDS = 5;
 /** How often somebody else may be quicker with the same thing. */
@@ -117,18 +120,19 @@ export class Provision {
         break;
       case "create":
         await this.#pull();
+        await this.#forgetFailure(sight);
         await this.#createService(this.#names[step.name], step.network);
         break;
       case "start":
         await this.#startService(step.service.name, step.service.id);
         break;
       case "await":
-        return this.#bringIntoService(step.service, sight);
+        return this.#bringIntoService(step.service);
       case "keep up":
         await this.#engine.setRestartPolicy(step.service.name, this.#request.settings.restart);
         break;
       case "forget failure":
-        await this.#tellDoor([{ path: FAILURE_FILE, content: "null", mode: 0o644 }]);
+        await this.#forgetFailure(sight);
         break;
       case "nothing":
         break;
@@ -191,7 +195,7 @@ export class Provision {
         version,
       ),
     );
-    const route = { sequence: 0, target: null, candidate: null };
+    const route = { sequence: 0, target: null, candidate: this.#candidate, failure: null };
     await this.#engine.putFiles(resource.name, "/", doorFiles(code, route));
     await this.#engine.startContainer(resource.name);
     await this.#context.journal.present(resource, id);
@@ -199,7 +203,6 @@ export class Provision {
 
   async #createService(name: string, network: string): Promise<void> {
     this.#context.progress("Starting the container");
-    await this.#tellDoor([{ path: FAILURE_FILE, content: "null", mode: 0o644 }]);
     await this.#context.journal.intend(containerResource(name));
     const id = await this.#engine.createContainer(serviceOptions(this.#request, { name, network }));
     this.#created = true;
@@ -232,29 +235,40 @@ export class Provision {
     );
   }
 
-  async #bringIntoService(service: Service, sight: Sight): Promise<"done" | "failed"> {
-    const backend: Backend = { host: hostOf(service.revision), port: PORT };
-    const served = sight.door?.state?.target ?? null;
-    await this.#route(served, { ...backend, revision: service.revision });
-    const error = await this.#untilTarget(service, backend);
+  async #bringIntoService(service: Service): Promise<"done" | "failed"> {
+    const { host } = this.#candidate;
+    const { target, candidate } = await this.#hear(() => true);
+    // A new door was given its candidate with its first route.
+    if (target?.host !== host && candidate?.host !== host)
+      await this.#route({ target, candidate: this.#candidate, failure: null });
+    const error = await this.#untilTarget(service);
     if (error !== null) {
-      await this.#giveUp(service, error, served);
+      const failure = failureOf(service.revision, error);
+      await this.#route({ target, candidate: null, failure });
+      // The container stays as it ended, for its log; the next deploy removes it.
+      await this.#engine.stopContainer(service.name, 1);
       return "failed";
     }
     this.#context.progress("Requests go to the new container");
-    await this.#route(backend, null);
     return "done";
   }
 
+  /** What shall serve, as the door knows it. */
+  get #candidate(): Backend & { readonly revision: string } {
+    const { revision } = this.#request;
+    return { host: hostOf(revision), port: PORT, revision };
+  }
+
   /** Null once the door sends everybody there, or why it will not be ready. */
-  async #untilTarget(service: Service, backend: Backend): Promise<MillraceError | null> {
+  async #untilTarget(service: Service): Promise<MillraceError | null> {
     const { clock, signal } = this.#context;
     const began = clock.now();
     const limit = startTimeoutMs(this.#request);
+    const { host } = this.#candidate;
     this.#context.progress("Waiting until the container is ready");
     for (;;) {
       const { door, ...services } = await this.#look();
-      if (door?.state?.target?.host === backend.host) return null;
+      if (door?.state?.target?.host === host) return null;
       const now = [services.service, services.next].find((one) => one?.id === service.id) ?? null;
       if (now === null) throw takenOver(service.name);
       if (hasEnded(now)) return exitError(this.#engine, now);
@@ -265,14 +279,6 @@ export class Provision {
       }
       await clock.sleep(POLL_MS, signal);
     }
-  }
-
-  /** The container stays as it ended, for its log; the next deploy removes it. */
-  async #giveUp(service: Service, error: MillraceError, served: Backend | null): Promise<void> {
-    const failure = writeFailure(service.revision, error);
-    await this.#tellDoor([{ path: FAILURE_FILE, content: failure, mode: 0o644 }]);
-    await this.#route(served, null);
-    await this.#engine.stopContainer(service.name, 1);
   }
 
   async #drain(service: Service): Promise<void> {
@@ -296,24 +302,38 @@ export class Provision {
     await this.#context.journal.gone(containerResource(name));
   }
 
-  /** Gives the door a route and waits until it follows it. */
-  async #route(target: Backend | null, candidate: Route["candidate"]): Promise<void> {
-    const { clock, signal } = this.#context;
-    const sequence = clock.now();
-    const route = { sequence, target, candidate };
-    await this.#tellDoor([{ path: ROUTE_FILE, content: JSON.stringify(route), mode: 0o644 }]);
-    const deadline = sequence + ROUTE_MS;
-    for (;;) {
-      await this.#engine.signalContainer(this.#names.door, "SIGHUP");
-      const { door } = await this.#look();
-      if (door?.state?.sequence === sequence) return;
-      if (clock.now() > deadline) throw doorDeaf(this.#names.door);
-      await clock.sleep(POLL_MS / 2, signal);
-    }
+  async #forgetFailure({ door }: Sight): Promise<void> {
+    if (door?.state?.failure == null) return;
+    await this.#route({ target: door.state.target, candidate: null, failure: null });
   }
 
-  #tellDoor(files: Parameters<Engine["putFiles"]>[2]): Promise<void> {
-    return this.#engine.putFiles(this.#names.door, DOOR_FOLDER, files);
+  /** Gives the door a route and waits until it follows it. */
+  async #route(route: Omit<Route, "sequence">): Promise<void> {
+    const sequence = this.#context.clock.now();
+    const content = JSON.stringify({ sequence, ...route } satisfies Route);
+    await this.#engine.putFiles(this.#names.door, DOOR_FOLDER, [
+      { path: ROUTE_FILE, content, mode: 0o644 },
+    ]);
+    await this.#engine.signalContainer(this.#names.door, "SIGHUP");
+    await this.#hear((state) => state.sequence === sequence);
+  }
+
+  /** Waits until the door says what is wanted; asks it again when it is silent. */
+  async #hear(isWanted: (state: DoorState) => boolean): Promise<DoorState> {
+    const { clock, signal } = this.#context;
+    const { door } = this.#names;
+    const deadline = clock.now() + ROUTE_MS;
+    for (let asks = clock.now() + ASK_AGAIN_MS; ; ) {
+      const state = await readDoorState(this.#engine, door);
+      if (state !== null && isWanted(state)) return state;
+      const now = clock.now();
+      if (now > deadline) throw doorDeaf(door);
+      if (now > asks) {
+        await this.#engine.signalContainer(door, "SIGHUP");
+        asks = now + ASK_AGAIN_MS;
+      }
+      await clock.sleep(DOOR_POLL_MS, signal);
+    }
   }
 
   /** Another deploy at the same time has put its own candidate in the place of ours. */

@@ -1,11 +1,15 @@
 import { type DeploymentTarget, type JsonValue, MillraceError } from "@millrace/core";
 import type { ContainerInspectInfo, NetworkInspectInfo } from "dockerode";
 import { z } from "zod";
-import { DOOR_FOLDER, type Endpoint } from "./door-container.ts";
-import { type DoorState, STATE_FILE, stateSchema } from "./door-files.ts";
+import { lastLines } from "./container-log.ts";
+import type { Endpoint } from "./door-container.ts";
+import { type DoorState, readState } from "./door-contract.ts";
 import type { Engine } from "./engine.ts";
-import { FAILURE_FILE, type Failure, readFailure } from "./failure.ts";
 import { hostOf, LABELS, type Names } from "./names.ts";
+import { SECRETS_FOLDER } from "./service-container.ts";
+
+/** Last lines of a door's log, of which one is its state: Node may have written the others. */
+const DOOR_LINES = 5;
 
 /** A container that serves a revision, or shall. */
 export interface Service {
@@ -25,6 +29,8 @@ export interface Service {
   readonly restart: string;
   /** That it is in the deployment's network, which somebody may have removed from under it. */
   readonly joined: boolean;
+  /** That it has a volume of secrets. */
+  readonly hasSecrets: boolean;
 }
 
 export interface Door {
@@ -32,9 +38,8 @@ export interface Door {
   readonly endpoint: Endpoint;
   readonly status: string;
   readonly joined: boolean;
+  /** What it said last; null before it has said anything. */
   readonly state: DoorState | null;
-  /** How the newest roll-out failed. */
-  readonly failure: Failure | null;
 }
 
 /** What exists of a deployment, read at one moment. */
@@ -103,20 +108,22 @@ async function readDoor(
   network: NetworkInspectInfo | null,
 ): Promise<Door> {
   const { Config, Id, Name, State } = container;
-  const files = await engine.getFiles(Name.slice(1), DOOR_FOLDER);
-  const state = files?.get(STATE_FILE);
   return {
     id: Id,
     endpoint: endpointSchema.parse(JSON.parse(Config.Labels[LABELS.spec] ?? "null")),
     status: State.Status,
     joined: hasJoined(container, network),
-    state: state === undefined ? null : (stateSchema.safeParse(JSON.parse(state)).data ?? null),
-    failure: readFailure(files?.get(FAILURE_FILE)),
+    state: State.Status === "created" ? null : await readDoorState(engine, Name.slice(1)),
   };
 }
 
+/** What a door said last; null before it has said anything. */
+export async function readDoorState(engine: Engine, name: string): Promise<DoorState | null> {
+  return readState(await lastLines(engine, name, DOOR_LINES));
+}
+
 function readService(container: ContainerInspectInfo, network: NetworkInspectInfo | null): Service {
-  const { Config, HostConfig, Id, Name, RestartCount, State } = container;
+  const { Config, HostConfig, Id, Mounts, Name, RestartCount, State } = container;
   return {
     name: Name.slice(1),
     id: Id,
@@ -130,6 +137,7 @@ function readService(container: ContainerInspectInfo, network: NetworkInspectInf
     restarts: RestartCount,
     restart: HostConfig.RestartPolicy?.Name ?? "no",
     joined: hasJoined(container, network),
+    hasSecrets: Mounts.some(({ Destination }) => Destination === SECRETS_FOLDER),
   };
 }
 

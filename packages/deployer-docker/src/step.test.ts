@@ -23,6 +23,7 @@ function service(name: string, revision: string, parts: Partial<Service> = {}): 
     restarts: 0,
     restart: "no",
     joined: true,
+    hasSecrets: false,
     ...parts,
   };
 }
@@ -34,8 +35,7 @@ function door(target: string | null, parts: Partial<Door> = {}): Door {
     endpoint: ENDPOINT,
     status: "running",
     joined: true,
-    state: { sequence: 1, target: backend, candidate: null },
-    failure: null,
+    state: { sequence: 1, target: backend, candidate: null, failure: null },
     ...parts,
   };
 }
@@ -73,7 +73,10 @@ function after(sight: Sight, step: Step): Sight {
     case "keep up":
       return replace(step.service, { ...step.service, restart: SETTINGS.restart });
     case "forget failure":
-      return { ...sight, door: there && { ...there, failure: null } };
+      return {
+        ...sight,
+        door: there && { ...there, state: there.state && { ...there.state, failure: null } },
+      };
     case "nothing":
       return sight;
   }

@@ -49,7 +49,7 @@ export function nextStep(
       // Another deploy made it when this one was done already. Both have the name that the door knows: it may have requests.
       if (next !== null) return { do: "drain", service: next };
       if (service.restart !== settings.restart) return { do: "keep up", service };
-      return door.failure === null ? { do: "nothing" } : { do: "forget failure" };
+      return door.state?.failure == null ? { do: "nothing" } : { do: "forget failure" };
     }
     return next === null ? { do: "create", name: "next", network: network.id } : goOn(next);
   }
