@@ -42,9 +42,23 @@ export async function makeFixtures(flavor: Flavor): Promise<Fixtures> {
   });
   const bundles =
     flavor.capabilities.artefact === "bundle" ? await capture(flavor, {}, home) : null;
+  // Layers of images that were made for the first check are there for the others.
+  let warm: Promise<string> | null = null;
+  const warmUp = async (copy: string): Promise<string> => {
+    const made = join(place, "warm");
+    await cp(home, made, { recursive: true });
+    await cp(join(copy, "cache"), join(made, "cache"), { recursive: true });
+    return made;
+  };
+  const captureImages = async (settings: JsonObject, copy: string): Promise<Requests> => {
+    const requests = await capture(flavor, settings, copy);
+    warm ??= warmUp(copy);
+    await warm;
+    return requests;
+  };
   return {
-    requestsFor: async (settings, copy) => bundles ?? capture(flavor, settings, copy),
-    copyTo: (copy) => cp(home, copy, { recursive: true }),
+    requestsFor: async (settings, copy) => bundles ?? captureImages(settings, copy),
+    copyTo: async (copy) => cp((await warm) ?? home, copy, { recursive: true }),
     close: () => rm(place, { recursive: true, force: true }),
   };
 }
