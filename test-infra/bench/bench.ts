@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { connect } from "millrace";
 import { benchColdStart, benchDeploy, benchList, benchVersion } from "./commands.ts";
+import { benchDocker } from "./docker.ts";
 import { benchImage } from "./image.ts";
 import { fillStore } from "./many-records.ts";
 import { formatTable, meetsBudget, type Result } from "./results.ts";
@@ -46,7 +47,7 @@ const measurements: readonly (readonly [string, () => Promise<readonly Result[]>
   ["cli.version", async () => [benchVersion(home, scale.processes)]],
   ["deploy", async () => benchDeploy(home, scale.processes)],
   ["start.cold", async () => [await benchColdStart(client, scale.processes)]],
-  ["update.lost", async () => [await benchUpdates(client, scale.updates)]],
+  ["update.lost", async () => [await benchUpdates(client, scale.updates, { key: "update.lost" })]],
   [
     "cli.list",
     async () => {
@@ -56,6 +57,16 @@ const measurements: readonly (readonly [string, () => Promise<readonly Result[]>
     },
   ],
   ["image", async () => benchImage(client, home, options.quick ? 3 : 7)],
+  [
+    "docker",
+    async () =>
+      benchDocker(
+        home,
+        options.quick
+          ? { rounds: 2, updates: 3, seconds: 3 }
+          : { rounds: 5, updates: 20, seconds: 15 },
+      ),
+  ],
   ["throughput latency memory", () => benchServing(client, scale, wanted)],
 ];
 

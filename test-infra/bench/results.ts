@@ -4,13 +4,14 @@ export interface Result {
   readonly key: string;
   readonly value: number;
   readonly unit: "ratio" | "seconds" | "requests" | "bytes" | "blobs";
-  /** What the value must not pass, and on which side. */
-  readonly budget: { readonly atLeast: number } | { readonly atMost: number };
+  /** What the value must not pass, and on which side. Without one it is for information. */
+  readonly budget?: { readonly atLeast: number } | { readonly atMost: number };
   /** The absolute figures behind the value, for people. */
   readonly detail: string;
 }
 
 export function meetsBudget({ value, budget }: Result): boolean {
+  if (budget === undefined) return true;
   return "atLeast" in budget ? value >= budget.atLeast : value <= budget.atMost;
 }
 
@@ -19,14 +20,10 @@ const SHORT_UNIT = { ratio: "x", seconds: " s", requests: "", bytes: " B", blobs
 export function formatTable(results: readonly Result[]): string {
   const rows = results.map((result) => {
     const { key, value, unit, budget, detail } = result;
+    const measured = `${round(value)}${SHORT_UNIT[unit]}`;
+    if (budget === undefined) return [key, measured, "", "", detail];
     const bound = "atLeast" in budget ? `>= ${budget.atLeast}` : `<= ${budget.atMost}`;
-    return [
-      key,
-      `${round(value)}${SHORT_UNIT[unit]}`,
-      bound,
-      meetsBudget(result) ? "met" : "NOT MET",
-      detail,
-    ];
+    return [key, measured, bound, meetsBudget(result) ? "met" : "NOT MET", detail];
   });
   const table = [["key", "value", "budget", "", "measured"], ...rows];
   const widths = [0, 1, 2, 3].map((column) =>

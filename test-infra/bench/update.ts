@@ -63,25 +63,30 @@ class Load {
   }
 }
 
-/** Requests lost while a deployment is updated again and again under load. */
-export async function benchUpdates(client: Client, updates: number): Promise<Result> {
+/** Requests lost while a deployment is updated again and again under load, on the given stack or the default one. */
+export async function benchUpdates(
+  client: Client,
+  updates: number,
+  { key, ...stack }: { readonly key: string; readonly stack?: string },
+): Promise<Result> {
   const name = "updated";
-  const { deployment } = await client.deploy(`${PIPELINE}#untracked`, {
-    name,
-    environment: { ROUND: "0" },
-  });
+  const deploy = (round: number) =>
+    client.deploy(`${PIPELINE}#untracked`, {
+      ...stack,
+      name,
+      environment: { ROUND: String(round) },
+    });
+  const { deployment } = await deploy(0);
   if (deployment.url === null) throw new Error("no URL");
   const load = new Load(deployment.url, 16);
   try {
-    for (let i = 1; i <= updates; i++) {
-      await client.deploy(`${PIPELINE}#untracked`, { name, environment: { ROUND: String(i) } });
-    }
+    for (let i = 1; i <= updates; i++) await deploy(i);
   } finally {
     await load.stop();
     await client.deployments.delete(name);
   }
   return {
-    key: "update.lost",
+    key,
     value: load.lost,
     unit: "requests",
     budget: { atMost: 0 },
