@@ -101,12 +101,19 @@ export async function carryOut(
   const details = await client.deployments.get(result.deployment.id);
   const done = result.operation === null ? "Nothing to do: it serves this already.\n\n" : "";
   const text = () => done + formatCard(details, { style: context.style, now: Date.now() });
-  if (!options.attach) return { json: result, text };
-  context.emit(`${context.json ? JSON.stringify(result) : text()}\n`);
+  const json = withoutDefaults(result);
+  if (!options.attach) return { json, text };
+  context.emit(`${context.json ? JSON.stringify(json) : text()}\n`);
   await streamLogs(context, (signal) =>
     client.deployments.logs(result.deployment.id, { follow: true, tail: 0, signal }),
   );
   return undefined;
+}
+
+/** Of the settings those that somebody chose; `plan` shows all. */
+function withoutDefaults({ plan, ...result }: DeployResult): DeployResult {
+  const settings = plan.settings.filter(({ origin }) => origin !== "default");
+  return { ...result, plan: { ...plan, settings } };
 }
 
 /** Asks whether another user's deployment may be changed. `--yes` is no answer to that; `--overtake` is. */

@@ -1,11 +1,14 @@
 import type { DeploymentDetails } from "@millrace/control";
 import type {
   DeploymentRecord,
+  DeploymentStatus,
   InventoryRecord,
   JsonObject,
   JsonSchema,
+  JsonValue,
   OperationRecord,
 } from "@millrace/core";
+import { isJsonObject } from "./inputs.ts";
 import { formatValue, shortId } from "./plan-text.ts";
 import { describeType, exampleParameters, properties } from "./schema.ts";
 import { paintStatus, type Style } from "./style.ts";
@@ -22,7 +25,7 @@ export function formatCard(details: DeploymentDetails, view: View): string {
   const { deployment } = details;
   return [
     formatTitle(deployment, view.style),
-    indent(formatFields([...address(details), ["Snapshot", snapshotLine(details)]], view.style)),
+    indent(formatFields([...address(details), ...origin(details)], view.style)),
     ...callSections(details, view.style),
     manageSection(deployment, view.style),
   ].join("\n\n");
@@ -35,18 +38,13 @@ export function formatDetails(
 ): string {
   const { deployment, lastOperation } = details;
   const { style, now } = view;
-  const freshness =
-    deployment.observedAt === null
-      ? "never observed"
-      : `observed ${formatAgo(deployment.observedAt, now)}`;
   const fields: [string, string][] = [
-    ["State", `${paintStatus(deployment.status, style)} (${freshness})`],
+    ["State", `${paintStatus(deployment.status, style)} (${freshness(deployment, now)})`],
     ...(deployment.statusReason === null
       ? []
       : [["Reason", deployment.statusReason] as [string, string]]),
     ...address(details),
-    ["Snapshot", snapshotLine(details)],
-    ["Pipeline", details.snapshot?.pipelineName ?? "none yet"],
+    ...origin(details),
     ["Stack", deployment.stack],
     ["Deployer", `${deployment.deployer} (${deployment.flavor})`],
     ["Owner", deployment.userName],
@@ -105,15 +103,39 @@ function address({ deployment, hasAuthKey, authKey }: DeploymentDetails): [strin
   ];
 }
 
-function snapshotLine({ deployment, snapshot }: DeploymentDetails): string {
-  if (deployment.snapshotId === null) return "none yet";
-  const name = snapshot?.name ?? snapshot?.pipelineName;
-  return `${shortId(deployment.snapshotId)}${name === undefined ? "" : ` (${name})`}`;
+/** How old what is known of it is; where it may have changed since, also how to look again. */
+function freshness(deployment: DeploymentRecord, now: number): string {
+  const { name, observedAt } = deployment;
+  if (observedAt === null) return "never observed";
+  const ago = formatAgo(observedAt, now);
+  return isStale(deployment, now)
+    ? `as of ${ago}; look again with: npx millrace deployment refresh ${name}`
+    : `observed ${ago}`;
+}
+
+/** Whether the last look at it is so old that it says little. Where nothing is left, nothing changes. */
+export function isStale(
+  { status, observedAt }: Pick<DeploymentRecord, "status" | "observedAt">,
+  now: number,
+): boolean {
+  return status !== "ABSENT" && observedAt !== null && now - observedAt > STALE_MS;
+}
+
+const STALE_MS = 5 * 60_000;
+
+function origin({ deployment, snapshot }: DeploymentDetails): [string, string][] {
+  if (deployment.snapshotId === null) return [["Snapshot", "none yet"]];
+  const id = shortId(deployment.snapshotId);
+  return [
+    ["Snapshot", snapshot?.name == null ? id : `${snapshot.name} (${id})`],
+    ["Pipeline", snapshot?.pipelineName ?? "unknown"],
+  ];
 }
 
 function callSections(details: DeploymentDetails, style: Style): string[] {
   const { deployment, manifest } = details;
-  if (manifest === null) return [];
+  const servesNothing = deployment.status === "ABSENT" || deployment.status === "ERROR";
+  if (manifest === null || servesNothing) return [];
   const parameters = exampleParameters(manifest.pipeline.inputSchema);
   const lines = [invokeCommand(deployment.name, parameters)];
   if (deployment.url !== null) {
@@ -206,19 +228,49 @@ function schemaRows(
 
 function metadataSection(metadata: JsonObject, style: Style): string[] {
   const fields = Object.entries(metadata).map(
-    ([name, value]) => [name, formatValue(value)] as const,
+    ([name, value]) => [name, formatMember(value)] as const,
   );
   return fields.length === 0 ? [] : [formatSection("Platform", formatFields(fields, style), style)];
 }
 
-function manageSection({ name }: DeploymentRecord, style: Style): string {
-  const commands = [
-    `npx millrace deployment describe ${name}`,
-    `npx millrace deployment logs ${name} --follow`,
-    `npx millrace deployment history ${name}`,
-    `npx millrace deployment rollback ${name}`,
-    `npx millrace deployment deprovision ${name}`,
-    `npx millrace deployment delete ${name}`,
-  ];
-  return formatSection("Look after it", commands.join("\n"), style);
+/** A list has a line for each item, and the members of an item stand side by side. */
+function formatMember(value: JsonValue): string {
+  if (Array.isArray(value)) return value.length === 0 ? "none" : value.map(formatMember).join("\n");
+  if (!isJsonObject(value)) return formatValue(value);
+  return Object.entries(value)
+    .map(([name, member]) => `${name} ${formatValue(member)}`)
+    .join(", ");
+}
+
+/** What one may want to do with a deployment of each status, most likely first. */
+const MANAGE: Readonly<Record<DeploymentStatus, readonly (keyof typeof WHAT)[]>> = {
+  RUNNING: ["describe", "logs", "history", "rollback", "deprovision", "delete"],
+  PENDING: ["wait", "describe", "logs", "history"],
+  ABSENT: ["provision", "history", "delete"],
+  ERROR: ["provision", "logs", "history", "delete"],
+  UNKNOWN: ["refresh", "logs", "history"],
+};
+
+const WHAT = {
+  describe: "state, schemas, inventory",
+  wait: "until it is RUNNING",
+  refresh: "asks the platform again",
+  provision: "brings it back into service",
+  logs: "what the service writes",
+  history: "every operation with its outcome",
+  rollback: "to the snapshot that served before",
+  deprovision: "takes it out of service and keeps the record",
+  delete: "takes it out of service for good",
+} as const;
+
+function manageSection({ name, status, snapshotId }: DeploymentRecord, style: Style): string {
+  const commands = MANAGE[status]
+    // What never served is deployed from its source again.
+    .filter((command) => command !== "provision" || snapshotId !== null)
+    .map((command) => [`npx millrace deployment ${command} ${name}`, WHAT[command]] as const);
+  const width = Math.max(...commands.map(([command]) => command.length));
+  const lines = commands.map(
+    ([command, what]) => `${command.padEnd(width)}  ${style("dim", what)}`,
+  );
+  return formatSection("Look after it", lines.join("\n"), style);
 }

@@ -210,6 +210,7 @@ export function deploymentPlan(changes: Partial<DeploymentPlan> = {}): Deploymen
     deployment: "weather",
     exists: true,
     snapshot: { from: SNAPSHOT_ID, to: SNAPSHOT_ID },
+    notes: [],
     settings: [],
     ...changes,
   };

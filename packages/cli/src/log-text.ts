@@ -5,21 +5,24 @@ import { formatValue } from "./plan-text.ts";
 import type { Format, Style } from "./style.ts";
 import { indent } from "./table.ts";
 
-/** Writes log lines as they come until they end, the user interrupts, or nobody reads them any more. */
+/** Writes log lines as they come until they end, the user interrupts, or nobody reads them any more. @returns how many. */
 export async function streamLogs(
   context: CommandContext,
   open: (signal: AbortSignal) => AsyncIterable<LogLine>,
-): Promise<void> {
+): Promise<number> {
+  let count = 0;
   const signal = AbortSignal.any([context.signal, context.terminal.stdout.closed]);
   try {
     for await (const line of open(signal)) {
-      if (signal.aborted) return;
+      if (signal.aborted) break;
+      count++;
       context.emit(`${context.json ? JSON.stringify(line) : formatLogLine(line, context.style)}\n`);
     }
   } catch (error) {
     // Stopping is how following ends.
     if (!signal.aborted) throw error;
   }
+  return count;
 }
 
 const LEVELS: Readonly<Record<string, readonly [name: string, format: Format]>> = {

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { DeployOptions } from "@millrace/control";
 import {
+  type DeploymentRecord,
   ERROR_CLASSES,
   type ErrorClass,
   MillraceError,
@@ -405,6 +406,16 @@ describe("deploy", () => {
     expect(stdout).toContain("-H 'Authorization: Bearer <key>'");
   });
 
+  test("with --output json only the settings that somebody chose are printed", async () => {
+    const settings = [
+      { name: "deployer.port", value: 8000, origin: "command line" },
+      { name: "deployer.host", value: "127.0.0.1", origin: "default" },
+    ] as const;
+    const { calls } = deployment(deploymentPlan({ settings }));
+    const { stdout } = await runCommand(["deploy", "p.ts", "-y", "-o", "json"], { calls });
+    expect(JSON.parse(stdout).plan.settings).toEqual([settings[0]]);
+  });
+
   test("--quiet prints no progress and no plan", async () => {
     const { stderr } = await runCommand(["deploy", "pipeline.ts", "-y", "-q"], deployment());
     expect(stderr).toBe("");
@@ -412,6 +423,20 @@ describe("deploy", () => {
 });
 
 describe("plan", () => {
+  test("says of what exists and serves nothing that it comes back, and notes what one should know", async () => {
+    const plan = async () =>
+      deploymentPlan({
+        action: "create",
+        exists: true,
+        notes: ["The secret A is taken from .env."],
+      });
+    const { stdout } = await runCommand(["plan", "pipeline.ts"], { calls: { plan } });
+    expect(stdout).toContain(
+      "Deployment weather serves nothing now and will be brought into service.",
+    );
+    expect(stdout).toContain("The secret A is taken from .env.");
+  });
+
   test("prints what would change, one line per resource and field", async () => {
     const plan = async () =>
       deploymentPlan({
@@ -471,6 +496,57 @@ describe("plan", () => {
 });
 
 describe("describe", () => {
+  const describeOf = async (changes: Partial<DeploymentRecord>) => {
+    const get = async () => details({ deployment: deploymentRecord(changes) });
+    const argv = ["deployment", "describe", "weather"];
+    return (await runCommand(argv, { calls: { deployments: { get } } })).stdout;
+  };
+  const managing = (text: string) =>
+    [...text.matchAll(/npx millrace deployment (\w+) weather /g)].map(([, command]) => command);
+
+  test.each([
+    ["RUNNING", ["describe", "logs", "history", "rollback", "deprovision", "delete"]],
+    ["ERROR", ["provision", "logs", "history", "delete"]],
+    ["ABSENT", ["provision", "history", "delete"]],
+    ["UNKNOWN", ["refresh", "logs", "history"]],
+    ["PENDING", ["wait", "describe", "logs", "history"]],
+  ] as const)("what is offered for one that is %s fits that", async (status, commands) => {
+    expect(managing(await describeOf({ status }))).toEqual(commands);
+  });
+
+  test("what never served is not to be provisioned again", async () => {
+    const text = await describeOf({ status: "ERROR", snapshotId: null });
+    expect(managing(text)).toEqual(["logs", "history", "delete"]);
+  });
+
+  test("an old observation says how old it is, and how to look again", async () => {
+    const observedAt = Date.now() - 10 * 60_000 - 1000;
+    expect(await describeOf({ observedAt })).toContain(
+      "RUNNING (as of 10 min ago; look again with: npx millrace deployment refresh weather)",
+    );
+    expect(await describeOf({ observedAt, status: "ABSENT" })).toContain("(observed 10 min ago)");
+    const list = async () => ({
+      items: [{ ...deploymentRecord({ observedAt }), pipelineName: null, snapshotName: null }],
+      cursor: null,
+    });
+    const { stdout } = await runCommand(["deployment", "list"], {
+      calls: { deployments: { list } },
+    });
+    expect(stdout).toContain("npx millrace deployment refresh --all");
+  });
+
+  test("a snapshot's name is its own and not the pipeline's; a platform's lists are lines", async () => {
+    const workers = [
+      { replica: "worker-1", pid: 7 },
+      { replica: "worker-2", pid: 8 },
+    ];
+    const text = await describeOf({ metadata: { workers, none: [] } });
+    expect(text).toMatch(/Snapshot +3f2a9c813f2a\n +Pipeline +weather\n/);
+    expect(text).toMatch(
+      /workers +replica worker-1, pid 7\n +replica worker-2, pid 8\n +none +none/,
+    );
+  });
+
   test("masks the key unless it is asked for", async () => {
     const get = async (_name: string, options?: { showSecret?: boolean }) =>
       details({
@@ -621,6 +697,16 @@ describe("invoke", () => {
 });
 
 describe("logs", () => {
+  test("of what is ABSENT there is none, which is said beside the output", async () => {
+    async function* nothing() {}
+    const get = async () => details({ deployment: deploymentRecord({ status: "ABSENT" }) });
+    const { code, stdout, stderr } = await runCommand(["deployment", "logs", "weather"], {
+      calls: { deployments: { logs: nothing, get } },
+    });
+    expect({ code, stdout }).toEqual({ code: 0, stdout: "" });
+    expect(stderr).toMatch(/is ABSENT.*npx millrace deployment provision weather/);
+  });
+
   async function* lines() {
     yield {
       time: null,
@@ -839,14 +925,11 @@ describe("secret set", () => {
     const set = async (name: string, value: Secret) => {
       kept.push(name, value.reveal());
     };
-    await runCommand(["secret", "set", "TOKEN"], {
-      calls: { secrets: { set } },
-      stdin: "s3cret\n",
-    });
-    await runCommand(["secret", "set", "TOKEN"], {
-      calls: { secrets: { set } },
-      answers: ["typed"],
-    });
+    const list = async () => [{ name: "TOKEN", hiddenBy: "/p/.env" }];
+    const calls = { secrets: { set, list } };
+    const { stderr } = await runCommand(["secret", "set", "TOKEN"], { calls, stdin: "s3cret\n" });
+    expect(stderr).toBe("TOKEN is in /p/.env too, and that value goes before this one.\n");
+    await runCommand(["secret", "set", "TOKEN"], { calls, answers: ["typed"] });
     expect(kept).toEqual(["TOKEN", "s3cret", "TOKEN", "typed"]);
   });
 
@@ -856,6 +939,20 @@ describe("secret set", () => {
     expect(stderr).toContain("error SECRET_IN_ARGUMENT");
     expect(stderr).not.toContain("the-value");
   });
+});
+
+test("config show names what does not exist", async () => {
+  const calls = {
+    config: {
+      show: async () => [{ name: "stack", value: "prod", origin: "stack set" }],
+      problems: async () => ['The active stack is "prod", which does not exist.'],
+    },
+  };
+  const { stdout } = await runCommand(["config", "show"], { calls });
+  expect(stdout).toMatch(/^stack +prod +stack set$/m);
+  expect(stdout).toContain('Problems\n  The active stack is "prod", which does not exist.');
+  const json = await runCommand(["config", "show", "-o", "json"], { calls });
+  expect(JSON.parse(json.stdout).problems).toHaveLength(1);
 });
 
 describe("init", () => {

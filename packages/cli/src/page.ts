@@ -51,6 +51,8 @@ export async function listResult<T>(
     readonly row: (item: T, now: number) => readonly string[];
     /** Printed in place of an empty table. */
     readonly none: string;
+    /** Printed below the table where these items ask for it. */
+    readonly note?: (items: readonly T[], now: number) => string | null;
   },
 ): Promise<Result> {
   const page: Page<T> = values.allPages
@@ -69,9 +71,11 @@ export async function listResult<T>(
         page.items.map((item) => list.row(item, now)),
         context.style,
       );
-      return page.cursor === null
-        ? table
-        : `${table}\n${context.style("dim", `There is more: --cursor ${page.cursor}, or --all-pages.`)}`;
+      const notes = [
+        list.note?.(page.items, now) ?? null,
+        page.cursor === null ? null : `There is more: --cursor ${page.cursor}, or --all-pages.`,
+      ].flatMap((note) => (note === null ? [] : [context.style("dim", note)]));
+      return [table, ...notes].join("\n");
     },
   };
 }

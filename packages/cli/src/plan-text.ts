@@ -19,7 +19,7 @@ const TITLE: Readonly<Record<DeploymentPlan["action"], string>> = {
 
 /** A plan as lines of `+`, `~`, `±` and `-`, one per resource and one per field that differs. */
 export function formatPlan(plan: DeploymentPlan, style: Style): string {
-  const title = `Deployment ${style("bold", plan.deployment)} ${TITLE[plan.action]}.`;
+  const title = `Deployment ${style("bold", plan.deployment)} ${titleOf(plan)}.`;
   const { from, to } = plan.snapshot;
   const snapshot = from === null || from === to ? shortId(to) : `${shortId(from)} → ${shortId(to)}`;
   const changes = plan.changes
@@ -28,7 +28,15 @@ export function formatPlan(plan: DeploymentPlan, style: Style): string {
   const warning = plan.interrupts
     ? [style("yellow", "Requests will fail, or the URL will change, while this is carried out.")]
     : [];
-  return [title, `Snapshot ${snapshot}`, ...changes, ...warning].join("\n");
+  const notes = plan.notes.map((note) => style("yellow", note));
+  return [title, `Snapshot ${snapshot}`, ...changes, ...warning, ...notes].join("\n");
+}
+
+/** What has to be created for a deployment that exists is what is gone of it. */
+function titleOf({ action, exists }: DeploymentPlan): string {
+  return action === "create" && exists
+    ? "serves nothing now and will be brought into service"
+    : TITLE[action];
 }
 
 function formatChange(change: ResourceChange, style: Style): string[] {

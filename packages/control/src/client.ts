@@ -69,6 +69,8 @@ export interface DeploymentPlan extends Plan {
   readonly deployment: string;
   readonly exists: boolean;
   readonly snapshot: { readonly from: string | null; readonly to: string };
+  /** What one should know beside the changes: where a secret comes from, what the configuration has no more. */
+  readonly notes: readonly string[];
   /** Where each effective setting came from. */
   readonly settings: readonly EffectiveSetting[];
 }
@@ -146,6 +148,13 @@ export interface StackEntry {
   readonly deployer: string;
   readonly active: boolean;
   readonly managedBy: "file" | "store" | "built in";
+}
+
+/** A secret of the store. Its value is never listed. */
+export interface SecretEntry {
+  readonly name: string;
+  /** Where another value stands that goes before this one: the environment or the .env file's path; null where none does. */
+  readonly hiddenBy: string | null;
 }
 
 export interface ConfigEntry {
@@ -288,10 +297,14 @@ export interface Client {
   };
   readonly secrets: {
     set(name: string, value: Secret): Promise<void>;
-    list(): Promise<readonly string[]>;
+    list(): Promise<readonly SecretEntry[]>;
     delete(name: string): Promise<void>;
   };
-  readonly config: { show(): Promise<readonly ConfigEntry[]> };
+  readonly config: {
+    show(): Promise<readonly ConfigEntry[]>;
+    /** What the configuration, or a deployment, names and does not exist: one sentence for each. */
+    problems(): Promise<readonly string[]>;
+  };
   /** Releases the store. Running deployments go on. */
   close(): Promise<void>;
 }

@@ -6,8 +6,9 @@ import type { Client, ConnectOptions, DeployOptions, RunOptions, Source } from "
 import { Deployments } from "./deployments.ts";
 import { serveInForeground } from "./dev/dev.ts";
 import { invoke } from "./invoke.ts";
+import { brokenReferences } from "./references.ts";
 import { validSecretName } from "./secrets/secret-name.ts";
-import { secretValues } from "./secrets/values.ts";
+import { hiddenSecrets, secretValues } from "./secrets/values.ts";
 import { secretFolder, serviceSecrets, serviceVariables } from "./service-environment.ts";
 import { servingSettings } from "./settings/layers.ts";
 import { COMPILING_VARIABLE } from "./snapshot/compile.ts";
@@ -70,7 +71,17 @@ export async function connect(options: ConnectOptions = {}): Promise<Client> {
         await secrets.set(name, value);
       },
       // The keys of deployments lie in the same file; they are their deployments' business.
-      list: async () => (await secrets.names()).filter((name) => !name.includes("/")),
+      async list() {
+        const places = {
+          environment: workspace.environment,
+          envFile: loaded.envFile,
+          store: secrets,
+        };
+        const hidden = await hiddenSecrets(places);
+        return (await secrets.names())
+          .filter((name) => !name.includes("/"))
+          .map((name) => ({ name, hiddenBy: hidden.get(name) ?? null }));
+      },
       async delete(name) {
         if (await secrets.delete(name)) return;
         throw new MillraceError({
@@ -81,7 +92,10 @@ export async function connect(options: ConnectOptions = {}): Promise<Client> {
         });
       },
     },
-    config: { show: async () => [...loaded.entries, await activeStack(workspace)] },
+    config: {
+      show: async () => [...loaded.entries, await activeStack(workspace)],
+      problems: () => brokenReferences(workspace),
+    },
     dev: (source, dev) => serveInForeground(devParts(workspace, source, dev.serving ?? {}), dev),
     close: () => store.close(),
   };

@@ -67,7 +67,7 @@ describe("deployments", () => {
     await mkdir(join(home, "spool", record.id), { recursive: true });
     expect(await client.deployments.delete("weather")).toEqual({ leftBehind: [] });
     expect(await secrets.names()).toEqual(["TOKEN", authKeyName("another", "b".repeat(64))]);
-    expect(await client.secrets.list()).toEqual(["TOKEN"]);
+    expect(await client.secrets.list()).toEqual([{ name: "TOKEN", hiddenBy: null }]);
     expect(existsSync(join(home, "spool", record.id))).toBe(false);
   });
 

@@ -26,11 +26,19 @@ import { lastProvision, previousSnapshot } from "./lifecycle/history.ts";
 import type { Platform } from "./lifecycle/platform.ts";
 import { mustBeFree, mustKeepStack, mustOwn } from "./lifecycle/rules.ts";
 import { waitForStatus } from "./lifecycle/wait.ts";
+import { staleReferences } from "./references.ts";
 import { authKeyName, forgetAuthKeys } from "./secrets/auth-key.ts";
 import { forgetSpool } from "./service-environment.ts";
 import { deployerSettings, merge } from "./settings/layers.ts";
 import { findSnapshot, type ReadySnapshot, readySnapshot } from "./snapshots.ts";
-import { getDeployer, getStack, listDeployers, settingsLayer, storedSettings } from "./stacks.ts";
+import {
+  getDeployer,
+  getStack,
+  listDeployers,
+  listStacks,
+  settingsLayer,
+  storedSettings,
+} from "./stacks.ts";
 import type { Workspace } from "./workspace.ts";
 
 const DEFAULT_TIMEOUT_SECONDS = 600;
@@ -107,11 +115,10 @@ export class Deployments {
     const name = deploymentName(ready, options);
     const existing = await this.#findByName(name);
     if (existing !== null) await this.#mayUpdate(existing, ready, options);
-    const deployer =
+    const { record, deployer } =
       existing === null
-        ? await this.#deployerOfStack(options.stack)
-        : await this.#deployerOf(existing);
-    const record = existing ?? this.#recordToBe(name, deployer, options.stack);
+        ? await this.#draft(name, options.stack)
+        : { record: existing, deployer: await this.#deployerOf(existing) };
     return this.#driver.plan({
       ...this.#provisionInput(record, ready, deployer, overridesOf(options), options, false),
       record,
@@ -128,21 +135,19 @@ export class Deployments {
 
   async #create(name: string, ready: ReadySnapshot, options: DeployOptions): Promise<DeployResult> {
     const { store, project, user } = this.#workspace;
-    const stack = await getStack(this.#workspace, options.stack);
-    const deployer = await getDeployer(this.#workspace, stack.deployer);
+    const { record: draft, deployer } = await this.#draft(name, options.stack);
     await this.#workspace.plugins.flavor(deployer.flavor);
-    const draft = this.#recordToBe(name, deployer, stack.name);
     await mustBeFree(store, project.id, ready.snapshot.id, draft);
-    const { flavor, deployerSettings: settings } = draft;
+    const { stack, flavor, deployerSettings } = draft;
     const record = await store.deployments
       .create({
         projectId: project.id,
         name,
         userId: user.id,
-        stack: stack.name,
+        stack,
         deployer: deployer.name,
         flavor,
-        deployerSettings: settings,
+        deployerSettings,
       })
       .catch((error: unknown) => {
         // Somebody made it in the meantime: then this is an update of theirs.
@@ -217,13 +222,14 @@ export class Deployments {
           flavor: await this.#workspace.plugins.flavor(record.flavor),
           overrides,
           currentAuthKeyHash: current.authKeyHash,
+          notes: staleReferences(
+            record,
+            await listDeployers(this.#workspace),
+            await listStacks(this.#workspace),
+          ),
           keep,
         }),
     };
-  }
-
-  async #deployerOfStack(stack: string | undefined): Promise<DeployerEntry> {
-    return getDeployer(this.#workspace, (await getStack(this.#workspace, stack)).deployer);
   }
 
   /** The component as it is now; one that is gone or became another flavor leaves what the record kept of it. */
@@ -241,7 +247,16 @@ export class Deployments {
   }
 
   /** A deployment that does not exist yet, for plans and rules. Its id is not the one that it will have. */
-  #recordToBe(name: string, deployer: DeployerChoice, stack: string | undefined): DeploymentRecord {
+  async #draft(
+    name: string,
+    stackName: string | undefined,
+  ): Promise<{ readonly record: DeploymentRecord; readonly deployer: DeployerEntry }> {
+    const stack = await getStack(this.#workspace, stackName);
+    const deployer = await getDeployer(this.#workspace, stack.deployer);
+    return { deployer, record: this.#recordToBe(name, deployer, stack.name) };
+  }
+
+  #recordToBe(name: string, deployer: DeployerEntry, stack: string): DeploymentRecord {
     const { project, user } = this.#workspace;
     const now = Date.now();
     const { authKey: _key, ...serving } = deployer.serving;
@@ -251,7 +266,7 @@ export class Deployments {
       name,
       userId: user.id,
       userName: user.name,
-      stack: stack ?? "",
+      stack,
       deployer: deployer.name,
       flavor: deployer.flavor,
       deployerSettings: { settings: deployer.settings, serving },

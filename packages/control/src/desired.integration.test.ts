@@ -6,6 +6,7 @@ import {
   type DeploymentRequest,
   isSecret,
   SERVICE_CONFIG_VARIABLE,
+  Secret,
   serviceConfigSchema,
 } from "@millrace/core";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
@@ -65,6 +66,21 @@ async function open(): Promise<{
     },
   };
 }
+
+describe("what a plan notes", () => {
+  const notes = async (client: Client, root: string) =>
+    (await client.plan(join(root, "pipeline.ts"))).notes;
+
+  it("is a secret of the store that the .env file hides", async () => {
+    const { client, root } = await open();
+    expect(await notes(client, root)).toEqual([]);
+    await client.secrets.set("TOKEN", new Secret("of the store"));
+    expect(await notes(client, root)).toEqual([
+      `The secret TOKEN is taken from ${join(root, ".env")}, and not from the secret store, which has it too.`,
+    ]);
+    expect(await client.secrets.list()).toEqual([{ name: "TOKEN", hiddenBy: join(root, ".env") }]);
+  });
+});
 
 describe("what a deployer is asked for", () => {
   it("is the snapshot with all settings by precedence, and the service's own configuration without a secret", async () => {

@@ -20,7 +20,7 @@ import type { DeployerEntry, EffectiveSetting } from "./client.ts";
 import type { Desired } from "./lifecycle/dependencies.ts";
 import type { Platform } from "./lifecycle/platform.ts";
 import { hashAuthKey, wantedAuthKey } from "./secrets/auth-key.ts";
-import { secretValues } from "./secrets/values.ts";
+import { hiddenSecrets, secretValues } from "./secrets/values.ts";
 import { serviceSecrets, serviceVariables } from "./service-environment.ts";
 import { deployerSettings, type Layer, servingSettings } from "./settings/layers.ts";
 import { servingLayer, settingsLayer } from "./stacks.ts";
@@ -40,6 +40,8 @@ export interface DesiredInput {
   readonly flavor: Flavor;
   readonly overrides: Overrides;
   readonly currentAuthKeyHash: string | null;
+  /** For the plan, beside what is found here. */
+  readonly notes: readonly string[];
   /** False for a plan: a generated key is not kept. */
   readonly keep: boolean;
 }
@@ -71,11 +73,13 @@ export async function desire(
     workspace.secrets,
   );
   const authKeyHash = key === null ? null : hashAuthKey(key);
-  const values = await secretValues(manifest.pipeline.secrets, {
+  const places = {
     environment: workspace.environment,
     envFile: workspace.loaded.envFile,
     store: workspace.secrets,
-  });
+  };
+  const values = await secretValues(manifest.pipeline.secrets, places);
+  const hidden = await hiddenSecrets(places);
   const secrets = { ...values, ...serviceSecrets(workspace) };
   const environment = userEnvironment(overrides.environment, manifest.pipeline.secrets);
   const { authKey: _key, ...plainServing } = serving.value;
@@ -120,6 +124,17 @@ export async function desire(
       secrets,
     },
     settings: [...settings.effective, ...serving.effective],
+    notes: [
+      ...input.notes,
+      ...manifest.pipeline.secrets.flatMap((name) => {
+        const place = hidden.get(name);
+        return place === undefined
+          ? []
+          : [
+              `The secret ${name} is taken from ${place}, and not from the secret store, which has it too.`,
+            ];
+      }),
+    ],
     authKeyHash,
     overrides: storedOverrides(overrides),
     ...(ready.deliver === undefined ? {} : { deliver: ready.deliver }),

@@ -188,7 +188,7 @@ describe("invoke", () => {
       code: "SERVICE_UNREACHABLE",
       retryable: true,
       message: expect.stringMatching(/ECONNREFUSED/),
-      action: "Run: npx millrace deployment refresh weather",
+      action: expect.stringMatching(/npx millrace deployment refresh weather.*provision weather/),
     });
   });
 

@@ -144,16 +144,12 @@ function problemError(record: DeploymentRecord, answer: Answer, body: unknown): 
   const { status } = answer;
   const retryAfter = Number(answer.headers["retry-after"]);
   const issues: readonly Issue[] | undefined = problem?.issues;
-  const step = problem?.step == null ? "" : ` in step "${problem.step}"`;
   const what = problem?.detail ?? problem?.title ?? `it is no Millrace service (status ${status})`;
   return new MillraceError({
     class: CLASS_OF_STATUS[status] ?? "platform",
     code: status === 401 ? "AUTH_KEY_WRONG" : (problem?.code ?? "SERVICE_ANSWER_UNKNOWN"),
-    message:
-      status === 500
-        ? `The run failed${step}: ${what}`
-        : `Deployment "${record.name}" refuses: ${what}`,
-    action: actionFor(status, record),
+    message: status === 500 ? what : `Deployment "${record.name}" refuses: ${what}`,
+    action: actionFor(status, record, problem?.run_id ?? null),
     retryable: status === 429 || status === 503,
     ...(retryAfter > 0 ? { retryAfterMs: retryAfter * 1000 } : {}),
     ...(issues === undefined ? {} : { issues }),
@@ -165,12 +161,19 @@ function problemError(record: DeploymentRecord, answer: Answer, body: unknown): 
   });
 }
 
-function actionFor(status: number, record: DeploymentRecord): string | undefined {
+function actionFor(
+  status: number,
+  record: DeploymentRecord,
+  runId: string | null,
+): string | undefined {
   if (status === 401)
     return `The key in the secret store is not the service's: deploy again to bring them together.`;
   if (status === 422) return `See what it takes: npx millrace deployment describe ${record.name}`;
   if (status === 429 || status === 503) return "Try again in a moment.";
-  if (status === 500) return `See the log: npx millrace deployment logs ${record.name}`;
+  if (status === 500) {
+    const run = runId === null ? "" : `npx millrace run show ${runId}, and `;
+    return `See why: ${run}npx millrace deployment logs ${record.name}`;
+  }
   if (status === 504)
     return "Allow more time with --timeout, up to the deployment's requestTimeoutSeconds.";
   return undefined;
@@ -181,7 +184,7 @@ function unreachable(record: DeploymentRecord, cause: unknown): MillraceError {
     class: "unreachable",
     code: "SERVICE_UNREACHABLE",
     message: `Deployment "${record.name}" does not answer at ${record.url}: ${reasonOf(cause)}`,
-    action: `Run: npx millrace deployment refresh ${record.name}`,
+    action: `See what became of it: npx millrace deployment refresh ${record.name}. Bring it back: npx millrace deployment provision ${record.name}`,
     retryable: true,
     cause,
   });

@@ -14,6 +14,7 @@ export type {
   InvokeOptions,
   ProgressEvent,
   RunOptions,
+  SecretEntry,
   SettingOrigin,
   Source,
   StackEntry,

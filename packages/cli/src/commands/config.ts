@@ -1,5 +1,6 @@
 import { defineCommand } from "../command.ts";
 import { formatSettings } from "../settings-text.ts";
+import { formatSection } from "../table.ts";
 
 const show = defineCommand({
   name: "show",
@@ -9,7 +10,15 @@ const show = defineCommand({
   run: async (context) => {
     const client = await context.client();
     const items = await client.config.show();
-    return { json: { items, cursor: null }, text: () => formatSettings(items, context.style) };
+    const problems = await client.config.problems();
+    return {
+      json: { items, cursor: null, problems },
+      text: () => {
+        const settings = formatSettings(items, context.style);
+        if (problems.length === 0) return settings;
+        return `${settings}\n\n${formatSection("Problems", problems.join("\n"), context.style)}`;
+      },
+    };
   },
 });
 

@@ -1,8 +1,8 @@
-import { DEPLOYMENT_STATUSES } from "@millrace/core";
+import { DEPLOYMENT_STATUSES, type DeploymentRecord } from "@millrace/core";
 import { bulk, bulkInputs } from "../bulk.ts";
-import { defineCommand } from "../command.ts";
+import { type CommandContext, defineCommand } from "../command.ts";
 import { carryOut, deployInputs, deployOptions } from "../deploying.ts";
-import { formatDetails, formatInventory } from "../deployment-text.ts";
+import { formatDetails, formatInventory, isStale } from "../deployment-text.ts";
 import { argument, choice, flag, moment, number, seconds, text } from "../inputs.ts";
 import { streamLogs } from "../log-text.ts";
 import { listResult, pageInputs } from "../page.ts";
@@ -54,6 +54,10 @@ const list = defineCommand({
         found.observedAt === null ? "never" : formatAgo(found.observedAt, now),
         found.url ?? "",
       ],
+      note: (items, now) =>
+        items.some((found) => isStale(found, now))
+          ? "A status is as old as OBSERVED says. Ask the platform again: npx millrace deployment refresh --all"
+          : null,
       none: "No deployments. Make one: npx millrace deploy pipeline.ts",
     });
   },
@@ -98,10 +102,30 @@ const logs = defineCommand({
   examples: ["deployment logs weather --tail 100", "deployment logs weather --follow --since 10m"],
   run: async (context, { deployment: name, ...query }) => {
     const client = await context.client();
-    await streamLogs(context, (signal) => client.deployments.logs(name, { ...query, signal }));
+    const lines = await streamLogs(context, (signal) =>
+      client.deployments.logs(name, { ...query, signal }),
+    );
+    if (lines === 0) await sayWhyNone(context, name);
     return undefined;
   },
 });
+
+async function sayWhyNone(context: CommandContext, name: string): Promise<void> {
+  const client = await context.client();
+  const { deployment: found } = await client.deployments.get(name);
+  context.tell(
+    found.status === "ABSENT"
+      ? `Deployment "${found.name}" is ABSENT, and its log went with it. ${bringBack(found)}`
+      : "There are no such lines.",
+  );
+}
+
+/** What to do about a deployment that serves nothing. */
+function bringBack({ name, snapshotId }: DeploymentRecord): string {
+  return snapshotId === null
+    ? "It has served nothing yet: deploy it."
+    : `Bring it back: npx millrace deployment provision ${name}`;
+}
 
 const refresh = defineCommand({
   name: "refresh",
@@ -118,7 +142,11 @@ const refresh = defineCommand({
           ...(limit === undefined ? {} : { timeoutSeconds: limit }),
         }),
       done: (name, record) =>
-        `${name}  ${paintStatus(record.status, context.style)}${record.statusReason === null ? "" : `  ${record.statusReason}`}`,
+        [
+          `${name}  ${paintStatus(record.status, context.style)}`,
+          ...(record.statusReason === null ? [] : [record.statusReason]),
+          ...(record.status === "ERROR" ? [bringBack(record)] : []),
+        ].join("  "),
     }),
 });
 

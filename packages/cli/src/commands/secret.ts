@@ -1,3 +1,4 @@
+import type { SecretEntry } from "@millrace/control";
 import { Secret } from "@millrace/core";
 import { agree } from "../agree.ts";
 import { defineCommand } from "../command.ts";
@@ -24,28 +25,31 @@ const set = defineCommand({
       );
     const client = await context.client();
     await client.secrets.set(name, new Secret(given));
+    const { hiddenBy } = (await client.secrets.list()).find((entry) => entry.name === name) ?? {};
+    if (hiddenBy != null)
+      context.tell(`${name} is in ${hiddenBy} too, and that value goes before this one.`);
     return { json: { set: name }, text: () => `${name}  kept` };
   },
 });
 
 const list = defineCommand({
   name: "list",
-  summary: "List the names of secrets",
+  summary: "List the secrets of the store, without their values",
   inputs: {},
   examples: ["secret list"],
   run: async (context) => {
     const client = await context.client();
-    const names = await client.secrets.list();
+    const items = await client.secrets.list();
+    const row = ({ name, hiddenBy }: SecretEntry) => [
+      name,
+      hiddenBy === null ? "the secret store" : `${hiddenBy}, before the secret store`,
+    ];
     return {
-      json: { items: names.map((name) => ({ name })), cursor: null },
+      json: { items, cursor: null },
       text: () =>
-        names.length === 0
+        items.length === 0
           ? "No secrets."
-          : formatTable(
-              ["NAME"],
-              names.map((name) => [name]),
-              context.style,
-            ),
+          : formatTable(["NAME", "TAKEN FROM"], items.map(row), context.style),
     };
   },
 });

@@ -35,6 +35,7 @@ export interface LoadedDeployer {
 export interface Desired {
   readonly request: DeploymentRequest;
   readonly settings: readonly EffectiveSetting[];
+  readonly notes: readonly string[];
   /** SHA-256 of the service's key, hexadecimal; null serves without one. */
   readonly authKeyHash: string | null;
   /** What the user asked for beside the snapshot, without secrets. Kept with the operation, for rollback. */

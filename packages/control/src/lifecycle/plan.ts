@@ -40,6 +40,7 @@ export function describePlan(
     deployment: record.name,
     exists: record.status !== "ABSENT" || record.snapshotId !== null,
     snapshot: { from: record.snapshotId, to: snapshotId },
+    notes: desired.notes,
     settings: desired.settings,
   };
 }

@@ -455,6 +455,7 @@ export class Bed {
         secrets: {},
       },
       settings: [],
+      notes: [],
       authKeyHash: `hash-${letter}`,
       overrides: { environment: { LETTER: letter } },
     };

@@ -5,7 +5,7 @@ import { Secret } from "@millrace/core";
 import { beforeEach, describe, expect, it, onTestFinished } from "vitest";
 import { SecretFile } from "./secret-file.ts";
 import { validSecretName } from "./secret-name.ts";
-import { type SecretPlaces, secretValues } from "./values.ts";
+import { hiddenSecrets, type SecretPlaces, secretValues } from "./values.ts";
 
 let places: SecretPlaces;
 
@@ -38,6 +38,17 @@ describe("secretValues", () => {
     expect(
       await revealed(["A", "B", "C"], { ...places, environment: { A: "environment A" } }),
     ).toEqual({ A: "environment A", B: "file B", C: "store C" });
+  });
+
+  it("tells which values of the store another place hides", async () => {
+    for (const name of ["A", "B", "C"]) await places.store.set(name, new Secret("x"));
+    await writeFile(places.envFile, "A=1\nB=2\nD=3\nC=\n");
+    expect(await hiddenSecrets({ ...places, environment: { A: "4" } })).toEqual(
+      new Map([
+        ["A", "the environment"],
+        ["B", places.envFile],
+      ]),
+    );
   });
 
   it("takes a place that says nothing for one that is not there", async () => {

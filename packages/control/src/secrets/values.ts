@@ -19,12 +19,12 @@ export async function secretValues(
   places: SecretPlaces,
 ): Promise<Readonly<Record<string, Secret>>> {
   if (names.length === 0) return {};
-  const file = await readEnvFile(places.envFile);
+  const plainValue = await plainValues(places);
   const values = new Map<string, Secret>();
   const missing: string[] = [];
   for (const name of names) {
-    const plain = given(places.environment, name) ?? given(file, name);
-    const value = plain === undefined ? await places.store.get(name) : new Secret(plain);
+    const plain = plainValue(name);
+    const value = plain === undefined ? await places.store.get(name) : new Secret(plain.value);
     if (value === null) missing.push(name);
     else values.set(name, value);
   }
@@ -36,6 +36,28 @@ export async function secretValues(
     action: `Set an environment variable, a line in ${places.envFile}, or run: npx millrace secret set ${missing[0]}`,
     details: { missing },
   });
+}
+
+/** Which of the store's secrets have another value that goes before theirs, and where that stands. */
+export async function hiddenSecrets(places: SecretPlaces): Promise<ReadonlyMap<string, string>> {
+  const plainValue = await plainValues(places);
+  return new Map(
+    (await places.store.names()).flatMap((name) => {
+      const plain = plainValue(name);
+      return plain === undefined ? [] : [[name, plain.place] as const];
+    }),
+  );
+}
+
+/** Looks a name up in the environment, then in the .env file. */
+async function plainValues({ environment, envFile }: SecretPlaces) {
+  const file = await readEnvFile(envFile);
+  return (name: string): { readonly value: string; readonly place: string } | undefined => {
+    const value = given(environment, name);
+    if (value !== undefined) return { value, place: "the environment" };
+    const inFile = given(file, name);
+    return inFile === undefined ? undefined : { value: inFile, place: envFile };
+  };
 }
 
 /** A variable that is set to nothing counts as not given. */

@@ -1,0 +1,97 @@
+import { type DeploymentRecord, messageOf } from "@millrace/core";
+import type { DeployerEntry, StackEntry } from "./client.ts";
+import { activeStack, listDeployers, listStacks } from "./stacks.ts";
+import type { Workspace } from "./workspace.ts";
+
+/** What the configuration names and does not have, and what deployments were made with and it has no more. */
+export async function brokenReferences(workspace: Workspace): Promise<string[]> {
+  const deployers = await listDeployers(workspace);
+  const stacks = await listStacks(workspace);
+  return [
+    ...(await ofTheConfiguration(workspace, deployers, stacks)),
+    ...(await ofDeployments(workspace, deployers, stacks)),
+  ];
+}
+
+async function ofTheConfiguration(
+  workspace: Workspace,
+  deployers: readonly DeployerEntry[],
+  stacks: readonly StackEntry[],
+): Promise<string[]> {
+  const { value: active } = await activeStack(workspace);
+  const known = (name: string) => deployers.some((deployer) => deployer.name === name);
+  const found = [
+    ...(stacks.some(({ name }) => name === active)
+      ? []
+      : [`The active stack is "${active}", which does not exist.`]),
+    ...stacks
+      .filter(({ deployer }) => !known(deployer))
+      .map(
+        ({ name, deployer }) =>
+          `The stack "${name}" names the deployer "${deployer}", which does not exist.`,
+      ),
+  ];
+  for (const { name, flavor } of deployers) {
+    const fault = await flavorFault(workspace, flavor);
+    if (fault !== null) found.push(`The deployer "${name}" cannot be used: ${fault}`);
+  }
+  return found;
+}
+
+async function ofDeployments(
+  workspace: Workspace,
+  deployers: readonly DeployerEntry[],
+  stacks: readonly StackEntry[],
+): Promise<string[]> {
+  const { store, project } = workspace;
+  const found: string[] = [];
+  let cursor: string | null = null;
+  do {
+    const page = await store.deployments.list(project.id, {
+      limit: 1000,
+      ...(cursor === null ? {} : { cursor }),
+    });
+    for (const record of page.items) {
+      const flavor = await flavorFault(workspace, record.flavor);
+      found.push(
+        ...staleReferences(record, deployers, stacks),
+        ...(flavor === null ? [] : [`Deployment "${record.name}" cannot be reached: ${flavor}`]),
+      );
+    }
+    cursor = page.cursor;
+  } while (cursor !== null);
+  return found;
+}
+
+async function flavorFault({ plugins }: Workspace, flavor: string): Promise<string | null> {
+  try {
+    await plugins.flavor(flavor);
+    return null;
+  } catch (error) {
+    return messageOf(error);
+  }
+}
+
+/** What a deployment was made with and the configuration has no more. */
+export function staleReferences(
+  record: Pick<DeploymentRecord, "name" | "stack" | "deployer" | "flavor">,
+  deployers: readonly DeployerEntry[],
+  stacks: readonly StackEntry[],
+): string[] {
+  const of = `Deployment "${record.name}" was made with`;
+  const kept = "It is managed with the settings that were kept of it.";
+  const deployer = deployers.find(({ name }) => name === record.deployer);
+  return [
+    ...(stacks.some(({ name }) => name === record.stack)
+      ? []
+      : [`${of} the stack "${record.stack}", which does not exist any more.`]),
+    ...(deployer === undefined
+      ? [`${of} the deployer "${record.deployer}", which does not exist any more. ${kept}`]
+      : []),
+    ...(deployer !== undefined && deployer.flavor !== record.flavor
+      ? [
+          `${of} the deployer "${record.deployer}" of flavor "${record.flavor}", which is of flavor "${deployer.flavor}" now. ${kept}`,
+        ]
+      : []),
+  ];
+}
