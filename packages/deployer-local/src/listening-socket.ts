@@ -111,14 +111,31 @@ export async function listenInRange({
   });
 }
 
-export function portInUse(host: string, port: number, configured: boolean): MillraceError {
+/** @param neighbour name of the deployment of this state folder that has the port, where one has it. */
+export function portInUse(
+  host: string,
+  port: number,
+  configured: boolean,
+  neighbour: string | null,
+): MillraceError {
   const holder = portHolder(port);
+  const by =
+    neighbour !== null
+      ? ` by the deployment "${neighbour}"`
+      : holder === null
+        ? ""
+        : ` by ${holder.command} (process ${holder.pid})`;
   return new MillraceError({
     class: "platform",
     code: "PORT_IN_USE",
-    message: `Port ${port} of ${host}, which ${configured ? "is configured for this deployment" : "this deployment had before"}, is in use${holder === null ? "" : ` by ${holder.command} (process ${holder.pid})`}.`,
-    action: "End that process, set another `port`, or set `portFallback: true` to take another.",
-    details: { host, port, ...(holder === null ? {} : { holder }) },
+    message: `Port ${port} of ${host}, which ${configured ? "is configured for this deployment" : "this deployment had before"}, is in use${by}.`,
+    action: `${neighbour === null ? "End that process" : `Take that one out of service (npx millrace deployment deprovision ${neighbour})`}, set another \`port\`, or set \`portFallback: true\` to take another.`,
+    details: {
+      host,
+      port,
+      ...(holder === null ? {} : { holder }),
+      ...(neighbour === null ? {} : { deployment: neighbour }),
+    },
   });
 }
 

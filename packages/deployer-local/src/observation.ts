@@ -80,8 +80,8 @@ export function observeGone(places: Places, state: State | null): Observation {
   };
 }
 
-function wordsOfGone({ deploymentId, folder }: Places, state: State | null) {
-  const supervisor = `The process that supervises deployment ${deploymentId}${state === null ? "" : ` (process ${state.pid})`}`;
+function wordsOfGone({ folder }: Places, state: State | null) {
+  const supervisor = `Its supervisor${state === null ? "" : ` (process ${state.pid})`}`;
   return state !== null && isAlive(state)
     ? {
         message: `${supervisor} runs, and cannot be asked at ${folder}: the folder was moved there, or its control socket deleted.`,

@@ -173,6 +173,7 @@ describe("an observation", () => {
       url: "http://127.0.0.1:8000",
       resources: [{ kind: "folder" }],
       metadata: { port: 8000 },
+      error: { message: `Its supervisor (process ${state.pid}) is gone.` },
     });
     expect(observeGone(places, null)).toMatchObject({ state: "failed", url: null });
   });

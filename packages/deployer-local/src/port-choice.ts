@@ -1,4 +1,11 @@
-import type { DeployerContext, DeploymentRequest } from "@millrace/core";
+import { existsSync, readdirSync } from "node:fs";
+import { dirname, join } from "node:path";
+import {
+  type DeployerContext,
+  type DeploymentRequest,
+  SERVICE_CONFIG_VARIABLE,
+} from "@millrace/core";
+import { z } from "zod";
 import { type ListeningSocket, listenInRange, portInUse, tryListen } from "./listening-socket.ts";
 import { rememberedEndpoint } from "./observation.ts";
 import type { Places } from "./places.ts";
@@ -31,10 +38,29 @@ export async function listenWhereWanted(
   if (port === undefined) return listenInRange(choice);
   const listening = await listenOnceFree(host, port, leftovers, context);
   if (listening !== null) return listening;
-  const refusal = portInUse(host, port, settings.port !== undefined);
+  const refusal = portInUse(host, port, settings.port !== undefined, neighbourAt(places, port));
   if (!settings.portFallback) throw refusal;
   context.progress(`${refusal.message} Choosing another one`);
   return listenInRange(choice);
+}
+
+const namedConfigSchema = z.object({ deployment: z.object({ name: z.string() }) });
+
+/** The name of another deployment of this state folder whose supervisor lives and has the port. It only betters a message. */
+function neighbourAt({ folder }: Places, port: number): string | null {
+  const root = dirname(folder);
+  if (!existsSync(root)) return null;
+  for (const name of readdirSync(root)) {
+    try {
+      const state = readState(join(root, name, "state.json"));
+      if (state === null || state.port !== port || !isAlive(state)) continue;
+      const config = state.current?.environment[SERVICE_CONFIG_VARIABLE];
+      return namedConfigSchema.parse(JSON.parse(config ?? "")).deployment.name;
+    } catch {
+      // Not a state of ours, or one of another version.
+    }
+  }
+  return null;
 }
 
 /** Workers that outlived their supervisor let go of the port as they drain; one that hangs is ended. */

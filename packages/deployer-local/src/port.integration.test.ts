@@ -1,4 +1,5 @@
 import { createServer, type Server } from "node:net";
+import { SERVICE_CONFIG_VARIABLE } from "@millrace/core";
 import plugin from "@millrace/deployer-local";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { TestBed } from "./bed.fixture.ts";
@@ -37,6 +38,21 @@ test("a configured port in use is refused, and says who uses it", async () => {
     details: { port, holder: { pid: process.pid } },
   });
   expect(await bed.inspect()).toMatchObject({ state: "absent" });
+});
+
+test("a port that another deployment of the same folder has is refused by that one's name", async () => {
+  const config = JSON.stringify({ deployment: { name: "hello" } });
+  const { metadata } = await bed.provision({ environment: { [SERVICE_CONFIG_VARIABLE]: config } });
+  const second = bed.request({ settings: { port: Number(metadata["port"]) } });
+  const deployment = { ...second.deployment, id: crypto.randomUUID(), name: "second" };
+  await expect(
+    bed.deployer.provision({ ...second, deployment }, bed.context()),
+  ).rejects.toMatchObject({
+    code: "PORT_IN_USE",
+    message: expect.stringContaining('by the deployment "hello"'),
+    action: expect.stringContaining("npx millrace deployment deprovision hello"),
+    details: { deployment: "hello" },
+  });
 });
 
 test("two provisions at once with a configured port share the one supervisor that has it", async () => {
