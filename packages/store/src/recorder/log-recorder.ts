@@ -6,15 +6,15 @@ import { runLogLine } from "./run-log-line.ts";
 export function startLogRecorder(
   mode: ServingSettings["tracking"]["mode"],
   log: (line: string) => void,
+  logWritten: () => Promise<boolean> = () => Promise.resolve(true),
 ): Recorder {
   const stats = { recorded: 0, spooled: 0, pending: 0, dropped: 0 };
-  const done = mode === "sync" ? Promise.resolve() : undefined;
   return {
     stats,
     record(run) {
       log(runLogLine(run));
       stats.recorded += 1;
-      return done;
+      return mode === "sync" ? logWritten() : undefined;
     },
     close: () => Promise.resolve(),
   };

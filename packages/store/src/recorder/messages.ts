@@ -30,6 +30,8 @@ export type ToWriter = Batch | { readonly close: number };
 export interface FromWriter {
   /** Number of the last batch that is recorded or dropped. */
   readonly done: number;
+  /** Whether the store or the spool has that batch. Each batch is told of by a message of its own. */
+  readonly kept: boolean;
   readonly recorded: number;
   readonly spooled: number;
   readonly dropped: number;

@@ -101,7 +101,7 @@ describe("a reachable store", () => {
     const some = runs(40);
     await Promise.all(
       some.map(async (run) => {
-        await recorder.record(run);
+        expect(await recorder.record(run)).toBe(true);
         expect(recordedIds()).toContain(run.id);
       }),
     );
@@ -157,7 +157,8 @@ describe("a reachable store", () => {
     const bad = sampleRun({ projectId });
     Object.assign(bad, { inputs: circle });
     const [good = bad] = runs(1);
-    await Promise.all([recorder.record(bad), recorder.record(good)]);
+    const kept = await Promise.all([recorder.record(bad), recorder.record(good)]);
+    expect(kept).toEqual([false, true]);
     expect(recordedIds()).toEqual([good.id]);
     expect(recorder.stats.dropped).toBe(1);
   });
@@ -172,8 +173,7 @@ describe("without a store", () => {
       log: (line) => lines.push(line),
     });
     const [run = sampleRun({})] = runs(1);
-    const wait = recorder.record(run);
-    expect(wait instanceof Promise).toBe(mode === "sync");
+    expect(await recorder.record(run)).toBe(mode === "sync" ? true : undefined);
     await recorder.close(10);
     expect(lines.map((line) => JSON.parse(line))).toMatchObject([{ level: "info", run }]);
     expect(recorder.stats.recorded).toBe(1);
@@ -238,10 +238,12 @@ describe("an unreachable store", () => {
     const blocker = new DatabaseSync(file);
     blocker.exec("begin immediate");
     const some = runs(20);
-    for (const run of some) await recorder.record(run);
+    const kept: (boolean | undefined)[] = [];
+    for (const run of some) kept.push(await recorder.record(run));
     const { spooled, dropped } = recorder.stats;
     expect(spooled).toBeGreaterThan(0);
     expect(dropped).toBe(20 - spooled);
+    expect(kept).toEqual(some.map((_run, i) => i < spooled));
     const [name = ""] = spoolFiles();
     expect(statSync(join(spoolDirectory, name)).size).toBeLessThanOrEqual(2000);
     expect(messages().filter((message) => message.startsWith("Runs are lost"))).toHaveLength(1);
@@ -255,8 +257,9 @@ describe("an unreachable store", () => {
     rmSync(folder, { recursive: true });
     appendFileSync(folder, "");
     const recorder = start();
-    await Promise.all(runs(5).map((run) => recorder.record(run)));
-    await recorder.record(sampleRun({ projectId }));
+    const kept = await Promise.all(runs(5).map((run) => recorder.record(run)));
+    kept.push(await recorder.record(sampleRun({ projectId })));
+    expect(kept).toEqual(Array(6).fill(false));
     expect(recorder.stats).toEqual({ recorded: 0, spooled: 0, pending: 0, dropped: 6 });
     expect(messages().filter((message) => message.startsWith("Runs are lost"))).toHaveLength(1);
   });

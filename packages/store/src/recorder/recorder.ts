@@ -23,11 +23,12 @@ export interface RunTexts {
 
 export interface Recorder {
   /**
-   * Records a run. Mode `sync`: a promise that resolves once it is recorded. Other modes: undefined when it is queued,
-   * and a promise to wait for only under back-pressure. Never rejects: while the store cannot be reached, runs go to the
-   * spool and from there to the store. Texts that are given are taken in place of the record's inputs and outputs.
+   * Records a run. Mode `sync`: a promise that resolves once it is recorded, to false when neither store nor spool took
+   * it. Other modes: undefined when it is queued, and a promise to wait for only under back-pressure. Never rejects:
+   * while the store cannot be reached, runs go to the spool and from there to the store. Texts that are given are taken
+   * in place of the record's inputs and outputs.
    */
-  record(run: RunRecord, texts?: RunTexts): Promise<void> | undefined;
+  record(run: RunRecord, texts?: RunTexts): Promise<boolean> | undefined;
   readonly stats: RecorderStats;
   /** Records what is pending, within so many milliseconds, and stops. */
   close(deadlineMs: number): Promise<void>;
@@ -48,6 +49,8 @@ export interface RecorderOptions {
   readonly deployment?: DeploymentRuns;
   /** Takes one line of JSON: the recorder's own messages, and the runs when there is no store. */
   log(line: string): void;
+  /** Resolves once the lines so far are written: whether they are. Default: they are when `log` returns. */
+  logWritten?(): Promise<boolean>;
 }
 
 /** Starts recording runs of this process. Sampling is the caller's: every run that it is given is recorded. */
@@ -57,8 +60,9 @@ export function startRecorder({
   projectId,
   deployment,
   log,
+  logWritten,
 }: RecorderOptions): Recorder {
-  if (store === null) return startLogRecorder(tracking.mode, log);
+  if (store === null) return startLogRecorder(tracking.mode, log, logWritten);
   return new ThreadRecorder(
     {
       store: store.kind === "sqlite" ? store : { ...store, url: store.url.reveal() },

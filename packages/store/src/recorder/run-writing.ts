@@ -12,6 +12,8 @@ import { parseSpoolLine, spoolLine } from "./spool-line.ts";
 const RETRY_MS = { first: 200, most: 5000 };
 const PRUNE = { everyMs: 60_000, chunk: 1000, nextChunkMs: 250 };
 const DAY_MS = 86_400_000;
+/** How often lost runs are told of. */
+const LOST_EVERY_MS = 60_000;
 
 /** The work of the writer thread: runs go to the store, or to the spool and from there to the store. */
 export class RunWriting {
@@ -20,11 +22,13 @@ export class RunWriting {
   readonly #writer: RunWriter;
   readonly #spool: Spool;
   readonly #origins: Origin[] = [];
-  readonly #totals = { done: 0, recorded: 0, dropped: 0 };
+  readonly #totals = { done: 0, kept: true, recorded: 0, dropped: 0 };
   #lines: string[] = [];
   /** Set while the store cannot be reached. */
   #retryMs = 0;
-  #dropping = false;
+  #lostSaidAt = Number.NEGATIVE_INFINITY;
+  /** Lost since then. */
+  #lostRuns = 0;
   #retryTimer: NodeJS.Timeout | undefined;
   #pruneTimer: NodeJS.Timeout | undefined;
   /** Draining waits for the database, and batches that come meanwhile may fail: one drain after the other. */
@@ -61,17 +65,22 @@ export class RunWriting {
   async take({ number, origins, values }: Batch): Promise<void> {
     this.#origins.push(...origins);
     const runs = values.length / VALUES_PER_RUN;
-    if (this.#retryMs === 0) {
-      try {
-        await this.#writer.write(values, this.#origins);
-        this.#totals.recorded += runs;
-      } catch (thrown) {
-        this.#storeFailed(thrown);
-      }
-    }
-    if (this.#retryMs > 0) this.#keep(values, runs);
+    this.#totals.kept = (await this.#write(values, runs)) || this.#keep(values, runs);
     this.#totals.done = number;
     this.#tell();
+  }
+
+  /** Writes runs to the store. False when it does not take them. */
+  async #write(values: readonly Value[], runs: number): Promise<boolean> {
+    if (this.#retryMs > 0) return false;
+    try {
+      await this.#writer.write(values, this.#origins);
+    } catch (thrown) {
+      this.#storeFailed(thrown);
+      return false;
+    }
+    this.#totals.recorded += runs;
+    return true;
   }
 
   async close(deadlineMs: number): Promise<void> {
@@ -92,26 +101,28 @@ export class RunWriting {
     this.#tell();
   }
 
-  /** Puts runs into the spool; what does not fit is lost, and counted. */
-  #keep(values: readonly Value[], runs: number): void {
+  /** Puts runs into the spool. False when they do not fit: they are lost, and counted. */
+  #keep(values: readonly Value[], runs: number): boolean {
     try {
-      if (this.#spool.append(this.#toLines(values))) {
-        this.#dropping = false;
-        return;
-      }
-      this.#sayDropping(`the spool has its ${this.#options.spoolBytes} bytes`);
+      if (this.#spool.append(this.#toLines(values))) return true;
+      this.#lose(runs, `the spool has its ${this.#options.spoolBytes} bytes`);
     } catch (thrown) {
-      this.#sayDropping(text(thrown));
+      this.#lose(runs, text(thrown));
     }
-    this.#totals.dropped += runs;
+    return false;
   }
 
-  #sayDropping(why: string): void {
-    if (!this.#dropping)
-      this.#say("error", `Runs are lost: the store cannot be reached, and ${why}.`, {
-        directory: this.#options.store.spoolDirectory,
-      });
-    this.#dropping = true;
+  #lose(runs: number, why: string): void {
+    this.#totals.dropped += runs;
+    this.#lostRuns += runs;
+    const now = performance.now();
+    if (now - this.#lostSaidAt < LOST_EVERY_MS) return;
+    this.#say("error", `Runs are lost: the store cannot be reached, and ${why}.`, {
+      directory: this.#options.store.spoolDirectory,
+      runs: this.#lostRuns,
+    });
+    this.#lostSaidAt = now;
+    this.#lostRuns = 0;
   }
 
   #toLines(values: readonly Value[]): string[] {
@@ -133,7 +144,6 @@ export class RunWriting {
 
   #storeWorks(): void {
     this.#retryMs = 0;
-    this.#dropping = false;
   }
 
   #retryIn(ms: number): void {
@@ -148,7 +158,11 @@ export class RunWriting {
       if (this.#spool.lines === 0) await this.#writer.writeSpooled([], []);
       const runs = await this.#drain();
       this.#storeWorks();
-      this.#say("info", "The store can be reached and has what was spooled.", { runs });
+      this.#say("info", "The store can be reached and has what was spooled.", {
+        runs,
+        ...(this.#lostRuns > 0 ? { lost: this.#lostRuns } : {}),
+      });
+      this.#lostRuns = 0;
     } catch (thrown) {
       this.#storeFailed(thrown);
     }

@@ -18,7 +18,7 @@ const START_WRITER_MS = 500;
 interface SentBatch extends Batch {
   readonly runs: number;
   readonly bytes: number;
-  readonly recorded: PromiseWithResolvers<void>;
+  readonly recorded: PromiseWithResolvers<boolean>;
   /** How often the writer died with it. */
   crashes: number;
 }
@@ -42,7 +42,7 @@ export class ThreadRecorder implements Recorder {
   #flushing = false;
   #values: Value[] = [];
   #bytes = 0;
-  #recorded = Promise.withResolvers<void>();
+  #recorded = Promise.withResolvers<boolean>();
   #pendingBytes = 0;
   #batches = 0;
   /** Totals of writers that died. */
@@ -63,7 +63,7 @@ export class ThreadRecorder implements Recorder {
     this.#starter = setTimeout(() => this.#startWriter(), START_WRITER_MS).unref();
   }
 
-  record(run: RunRecord, texts?: RunTexts): Promise<void> | undefined {
+  record(run: RunRecord, texts?: RunTexts): Promise<boolean> | undefined {
     if (this.#closed) return this.#drop(run, "the recorder was closed before");
     let bytes: number;
     try {
@@ -124,7 +124,7 @@ export class ThreadRecorder implements Recorder {
     };
     this.#values = [];
     this.#bytes = 0;
-    this.#recorded = Promise.withResolvers<void>();
+    this.#recorded = Promise.withResolvers<boolean>();
     this.#sent.push(batch);
     if (this.#worker === undefined) this.#startWriter();
     // The process does not end while runs are on their way.
@@ -157,14 +157,14 @@ export class ThreadRecorder implements Recorder {
     this.#worker = worker;
   }
 
-  #acknowledge({ done, recorded, spooled, dropped, lines }: FromWriter): void {
+  #acknowledge({ done, kept, recorded, spooled, dropped, lines }: FromWriter): void {
     this.stats.recorded = this.#before.recorded + recorded;
     this.stats.dropped = this.#before.dropped + dropped;
     this.stats.spooled = spooled;
     for (const line of lines) this.#log(line);
     let batch = this.#sent[0];
     while (batch !== undefined && batch.number <= done) {
-      this.#settle(batch);
+      this.#settle(batch, kept);
       batch = this.#sent[0];
     }
     if (this.#sent.length === 0) this.#worker?.unref();
@@ -174,11 +174,11 @@ export class ThreadRecorder implements Recorder {
     }
   }
 
-  #settle(batch: SentBatch): void {
+  #settle(batch: SentBatch, kept: boolean): void {
     this.#sent.shift();
     this.stats.pending -= batch.runs;
     this.#pendingBytes -= batch.bytes;
-    batch.recorded.resolve();
+    batch.recorded.resolve(kept);
   }
 
   /** The thread died: a fault of ours, or memory. What it had not acknowledged is sent again, but not for ever. */
@@ -189,7 +189,7 @@ export class ThreadRecorder implements Recorder {
     this.#worker = undefined;
     const [first] = this.#sent;
     if (first !== undefined && ++first.crashes > 1) {
-      this.#settle(first);
+      this.#settle(first, false);
       this.#countDropped(first.runs);
     }
     if (this.#sent.length === 0) {
@@ -211,12 +211,13 @@ export class ThreadRecorder implements Recorder {
     if (runs === 0) return;
     this.#log(logLine("error", message, { runs }));
     this.#countDropped(runs);
-    for (const batch of [...this.#sent]) this.#settle(batch);
+    for (const batch of [...this.#sent]) this.#settle(batch, false);
   }
 
-  #drop(run: RunRecord, why: string): undefined {
+  #drop(run: RunRecord, why: string): Promise<boolean> | undefined {
     this.#log(logLine("error", `A run was not recorded: ${why}.`, { runId: run.id }));
     this.#countDropped(1);
+    return this.#sync ? Promise.resolve(false) : undefined;
   }
 
   #countDropped(runs: number): void {

@@ -1,0 +1,56 @@
+import { appendFileSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, expect, test, vi } from "vitest";
+import { appendRun, OriginNumbers, type Value } from "./batch.ts";
+import { RunWriting } from "./run-writing.ts";
+import { sampleRun } from "./sample-run.fixture.ts";
+
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+test("runs that are lost are counted at once, and told of once a minute", async () => {
+  vi.useFakeTimers({ toFake: ["performance", "setTimeout", "clearTimeout"] });
+  const file = join(mkdtempSync(join(tmpdir(), "millrace-writing-")), "no-folder");
+  appendFileSync(file, "");
+  const told: { runs: number; component: string }[] = [];
+  let dropped = 0;
+  const writing = new RunWriting(
+    {
+      store: { kind: "sqlite", file: join(file, "millrace.db"), spoolDirectory: file },
+      projectId: "p",
+      durable: false,
+      spoolBytes: 1 << 20,
+      retentionDays: 30,
+      deployment: null,
+    },
+    (message) => {
+      dropped = message.dropped;
+      for (const line of message.lines) {
+        const { msg, runs, component } = JSON.parse(line);
+        if (msg.startsWith("Runs are lost")) told.push({ runs, component });
+      }
+    },
+  );
+  const origins = new OriginNumbers();
+  const take = async (number: number): Promise<void> => {
+    const values: Value[] = [];
+    const run = sampleRun({});
+    appendRun(values, origins.of(run), run);
+    await writing.take({ number, origins: number === 1 ? origins.all : [], values });
+  };
+  for (let number = 1; number <= 4; number++) await take(number);
+  expect({ dropped, told }).toEqual({ dropped: 4, told: [{ runs: 1, component: "recorder" }] });
+  vi.advanceTimersByTime(60_000);
+  await take(5);
+  expect({ dropped, told: told.at(-1) }).toEqual({
+    dropped: 5,
+    told: { runs: 4, component: "recorder" },
+  });
+  vi.advanceTimersByTime(59_000);
+  await take(6);
+  expect(told).toHaveLength(2);
+  await writing.close(0);
+  rmSync(join(file, ".."), { recursive: true });
+});
