@@ -114,6 +114,8 @@ export interface Invocation<Outputs = JsonObject> {
     readonly run_id: string;
     readonly run_name: string;
     readonly parameters_used: JsonObject;
+    /** Only where the service records before it answers, and neither its store nor its spool took the run. */
+    readonly recorded?: false;
   };
   readonly error: null;
 }
