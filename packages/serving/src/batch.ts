@@ -87,7 +87,13 @@ async function runOnce(
   const { projectId } = deployment;
   // One run that a person waits for: always recorded, and before the end.
   const tracking = { ...serving.tracking, mode: "sync" } as const;
-  const recorder = startRecorder({ store, tracking, projectId, log: log.line });
+  const recorder = startRecorder({
+    store,
+    tracking,
+    projectId,
+    log: log.line,
+    logWritten: log.written,
+  });
   const recording = makeRunRecording(recorder, tracking, {
     projectId,
     pipelineName: snapshot.pipeline.name,

@@ -28,12 +28,18 @@ export function makeInvocationAnswers(names: InvocationNames) {
   const opened = `${JSON.stringify(metadata).slice(0, -1)},"run_id":"`;
   return {
     /** The body of a run that completed. */
-    success(run: Run, { input, outputs }: RunTexts): string {
+    success(run: Run, { input, outputs }: RunTexts, recorded: boolean): string {
       const seconds = seconds6(run.durationMs ?? 0);
-      return `{"success":true,"outputs":${outputs},"execution_time":${seconds},"metadata":${opened}${run.id}","run_name":${JSON.stringify(run.name)},"parameters_used":${input ?? "null"}},"error":null}`;
+      const lost = recorded ? "" : ',"recorded":false';
+      return `{"success":true,"outputs":${outputs},"execution_time":${seconds},"metadata":${opened}${run.id}","run_name":${JSON.stringify(run.name)},"parameters_used":${input ?? "null"}${lost}},"error":null}`;
     },
     /** The body of a request that failed: a problem, and beside it the members that a successful one has. */
-    failure(problem: Problem, requestId: string, run: Run | undefined): string {
+    failure(
+      problem: Problem,
+      requestId: string,
+      run: Run | undefined,
+      recorded: boolean = true,
+    ): string {
       return JSON.stringify({
         ...problemBody(problem, requestId),
         ...(run === undefined ? {} : { run_id: run.id }),
@@ -45,6 +51,7 @@ export function makeInvocationAnswers(names: InvocationNames) {
           run_id: run?.id ?? null,
           run_name: run?.name ?? null,
           parameters_used: run === undefined ? null : JSON.parse(jsonText(run.input) ?? "null"),
+          ...(recorded ? {} : { recorded }),
         },
         error: {
           code: problem.code,

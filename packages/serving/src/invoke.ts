@@ -164,39 +164,39 @@ class Call {
     this.#service.metrics.runEnded(run);
     const texts = textsOf(run);
     const recorded = this.#service.recording.ended(run, texts);
-    if (recorded === undefined) this.#answer(run, texts);
-    else recorded.then(() => this.#answer(run, texts));
+    if (recorded === undefined) this.#answer(run, texts, true);
+    else recorded.then((kept) => this.#answer(run, texts, kept));
   }
 
-  #answer(run: Run, texts: RunTexts): void {
-    if (run.status === "completed") this.#succeed(run, texts);
+  #answer(run: Run, texts: RunTexts, recorded: boolean): void {
+    if (run.status === "completed") this.#succeed(run, texts, recorded);
     else {
       const { config, secrets } = this.#service;
-      this.#fail(run, problemOfRun(run, config.serving.exposeErrors, secrets));
+      this.#fail(run, problemOfRun(run, config.serving.exposeErrors, secrets), recorded);
     }
     this.#service.admission.leave();
   }
 
-  #succeed(run: Run, texts: RunTexts): void {
+  #succeed(run: Run, texts: RunTexts, recorded: boolean): void {
     send(
       this.#service,
       this.#response,
       200,
       JSON_TYPE,
-      this.#service.answers.success(run, texts),
+      this.#service.answers.success(run, texts, recorded),
       this.#request,
       traceHeaders(this.#trace),
     );
   }
 
-  #fail(run: Run, problem: Problem): void {
+  #fail(run: Run, problem: Problem, recorded: boolean): void {
     this.#log().error(`The run ${run.status.replace("_", " ")}.`, {
       run_id: run.id,
       step: run.failedStep,
       code: problem.code,
       error: run.error?.cause ?? run.error,
     });
-    const body = this.#service.answers.failure(problem, this.#request.id, run);
+    const body = this.#service.answers.failure(problem, this.#request.id, run, recorded);
     sendProblem(this.#service, this.#response, problem, body, this.#request, this.#trace);
   }
 

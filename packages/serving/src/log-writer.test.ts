@@ -81,6 +81,27 @@ describe("a log's writer", () => {
     expect(got).toContain(`"msg":"${lines.length - kept} lines`);
   });
 
+  it("says whether the lines of a turn are written", async () => {
+    const log = new LogWriter(writer, 100_000);
+    log.write("a\n");
+    expect(await log.written()).toBe(true);
+    expect(read()).toBe("a\n");
+    for (const each of lines) log.write(each);
+    expect(await log.written()).toBe(false);
+    let got = "";
+    await vi.waitFor(() => {
+      got += read();
+      expect(got).toContain("were dropped");
+    });
+    log.write("b\n");
+    expect(await log.written()).toBe(true);
+    expect(read()).toBe("b\n");
+    closeSync(reader);
+    log.write("c\n");
+    expect(await log.written()).toBe(false);
+    reader = openSync(join(directory, "pipe"), constants.O_RDONLY | constants.O_NONBLOCK);
+  });
+
   it("stops when the reader is gone", () => {
     const log = new LogWriter(writer);
     closeSync(reader);

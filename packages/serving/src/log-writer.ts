@@ -18,6 +18,8 @@ export class LogWriter {
   #rest: Buffer = Buffer.alloc(0);
   #scheduled = false;
   #dropped = 0;
+  #complete = true;
+  #turned: PromiseWithResolvers<boolean> | undefined;
 
   /** @param fd Open and non-blocking. */
   constructor(fd: number, max = MAX_WAITING) {
@@ -28,14 +30,25 @@ export class LogWriter {
   write(line: string): void {
     if (this.#length + this.#rest.length + line.length > this.#max) {
       this.#dropped++;
+      this.#complete = false;
       return;
     }
     this.#lines.push(line);
     this.#length += line.length;
-    if (!this.#scheduled) {
-      this.#scheduled = true;
-      setImmediate(this.#turn);
-    }
+    this.#schedule();
+  }
+
+  /** Resolves when the lines so far were offered to the reader: whether every one of them is written. */
+  written(): Promise<boolean> {
+    this.#turned ??= Promise.withResolvers();
+    this.#schedule();
+    return this.#turned.promise;
+  }
+
+  #schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    setImmediate(this.#turn);
   }
 
   /** Writes out everything, and waits for a slow reader at most so many milliseconds. False when something is left. */
@@ -50,6 +63,9 @@ export class LogWriter {
 
   readonly #turn = (): void => {
     this.#scheduled = !this.#write();
+    this.#turned?.resolve(this.#complete && !this.#scheduled);
+    this.#turned = undefined;
+    this.#complete = true;
     if (this.#scheduled) setTimeout(this.#turn, RETRY_MS).unref();
   };
 
@@ -65,6 +81,7 @@ export class LogWriter {
       this.#rest = Buffer.alloc(0);
       this.#lines = [];
       this.#length = 0;
+      this.#complete = false;
     }
     return true;
   }

@@ -8,6 +8,8 @@ export interface Log {
   with(fields: Readonly<Record<string, unknown>>): Logger;
   /** Writes a line that is JSON already. */
   line(json: string): void;
+  /** Resolves at the end of this turn of the event loop: whether every line so far is written. */
+  written(): Promise<boolean>;
   /** Writes out what is buffered. Called before the process ends. */
   flush(): void;
 }
@@ -59,6 +61,7 @@ export function openLog(
       };
     },
     line: (json) => writer.write(`${clean(json)}\n`),
+    written: () => writer.written(),
     flush,
   };
 }

@@ -188,6 +188,10 @@ const metadata: JsonSchema = {
     parameters_used: {
       description: "The parameters with defaults filled in. Null when no run began.",
     },
+    recorded: {
+      const: false,
+      description: "Only in mode sync, and only when neither the store nor its spool took the run.",
+    },
   },
   required: [
     "deployment_id",

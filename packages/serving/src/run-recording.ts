@@ -31,9 +31,10 @@ export function textsOf(run: Run): RunTexts {
 
 export interface RunRecording {
   /**
-   * Records a run that has ended, as the mode wants it. A promise that it returns has to be awaited before the answer.
+   * Records a run that has ended, as the mode wants it. A promise that it returns has to be awaited before the answer;
+   * it resolves to whether the run is recorded.
    */
-  ended(run: Run, texts: RunTexts): Promise<void> | undefined;
+  ended(run: Run, texts: RunTexts): Promise<boolean> | undefined;
   /** The record of a run as it stands. */
   record(run: Run): RunRecord;
   /** Records that a run goes on, so that it is not lost when the process dies. */
@@ -47,7 +48,7 @@ export function makeRunRecording(
   identity: RunIdentity,
 ): RunRecording {
   const { mode, maxPayloadBytes, sampleRate } = tracking;
-  const record = (run: Run, texts: RunTexts): Promise<void> | undefined => {
+  const record = (run: Run, texts: RunTexts): Promise<boolean> | undefined => {
     const inputs = payload(run.input, texts.input, maxPayloadBytes);
     const outputs = payload(run.outputs, texts.outputs, maxPayloadBytes);
     return recorder.record(recordOf(run, identity, inputs.value, outputs.value), {

@@ -130,7 +130,14 @@ function makeService(environment: Environment, { pipeline }: LoadedSnapshot, log
   const { projectId, id: deploymentId } = config.deployment;
   const longestRunMs = config.serving.requestTimeoutSeconds * 1000 + DEADLINE_GRACE_MS;
   const deployment = { id: deploymentId, longestRunMs };
-  const recorder = startRecorder({ store, tracking, projectId, deployment, log: log.line });
+  const recorder = startRecorder({
+    store,
+    tracking,
+    projectId,
+    deployment,
+    log: log.line,
+    logWritten: log.written,
+  });
   return {
     config,
     pipeline,
