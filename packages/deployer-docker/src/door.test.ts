@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { Agent, createServer, get, type RequestListener, type Server } from "node:http";
-import { type AddressInfo, connect, createServer as createTcpServer } from "node:net";
+import { type AddressInfo, connect, createServer as createTcpServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -157,6 +157,39 @@ test("a connection waits for a service that is not there yet, and for a route", 
   onTestFinished(() => void late.close());
   expect(await waiting).toBe("late");
 });
+
+/** A service that has gone in a way that nobody notices: connections to it are neither taken nor refused. */
+async function vanished(): Promise<Backend> {
+  const program = `require("node:net").createServer().listen({ port: 0, host: "127.0.0.1", backlog: 1 },
+    function () { console.log(this.address().port); })`;
+  const service = spawn(process.execPath, ["-e", program], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  onTestFinished(() => void service.kill("SIGKILL"));
+  const [line] = await once(service.stdout, "data");
+  const at = { host: "127.0.0.1", port: Number(line) };
+  service.kill("SIGSTOP");
+  const sockets: Socket[] = [];
+  onTestFinished(() => sockets.forEach((one) => void one.destroy()));
+  // The system takes some for it; from then on none.
+  await vi.waitFor(() => {
+    const socket = connect(at).on("error", () => undefined);
+    sockets.push(socket);
+    expect(sockets.filter(({ connecting }) => connecting).length).toBeGreaterThan(5);
+  }, WAIT);
+  return at;
+}
+
+test.runIf(process.platform === "linux")(
+  "a connection to a service that vanished goes to the one that follows it",
+  async () => {
+    const door = await openDoor(await vanished());
+    const asked = [ask(door), ask(door)];
+    const { at } = await saying("the next one");
+    await door.route(at);
+    expect(await Promise.all(asked)).toEqual(["the next one", "the next one"]);
+  },
+);
 
 test("the whole of a long answer arrives, although the service closes at once", async () => {
   const body = "x".repeat(8_000_000);

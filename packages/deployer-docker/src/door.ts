@@ -13,6 +13,11 @@ import type { Backend, DoorState, Route } from "./door-contract.ts";
 /** How long a connection waits for a service that cannot be reached, such as one that restarts, in milliseconds. */
 const HOLD_MS = 10_000;
 const RETRY_MS = 50;
+/**
+ * How long one try may take, in milliseconds. A container that goes while it is connected to answers no more, and the system
+ * would try for two minutes, long after another one serves.
+ */
+const TRY_MS = 1_000;
 const PROBE_MS = 100;
 const PROBE_TIMEOUT_MS = 2_000;
 /** Health answers are small; what is longer is none. */
@@ -153,13 +158,22 @@ async function forward(client: Socket): Promise<void> {
 function open({ host, port: at }: Backend): Promise<Socket | null> {
   return new Promise((resolve) => {
     const socket = connect({ host, port: at, allowHalfOpen: true, noDelay: true });
-    socket.once("connect", () => resolve(socket));
-    socket.once("error", () => resolve(null));
+    const late = setTimeout(() => socket.destroy(), TRY_MS);
+    socket.once("connect", () => {
+      clearTimeout(late);
+      resolve(socket);
+    });
+    socket.once("error", () => socket.destroy());
+    socket.once("close", () => {
+      clearTimeout(late);
+      resolve(null);
+    });
   });
 }
 
 /** Each end that is closed closes its other end, and what fails on one side is cut on the other. */
 function splice(client: Socket, service: Socket): void {
+  if (client.destroyed) return void service.destroy();
   client.pipe(service);
   service.pipe(client);
   client.on("close", () => service.destroy());
