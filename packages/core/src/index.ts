@@ -7,6 +7,8 @@ export type { StepDefinition, StepUse } from "./authoring/step-definition.ts";
 export * from "./config.ts";
 export * from "./deployer.ts";
 export * from "./errors.ts";
+export * from "./exposure.ts";
+export * from "./field-changes.ts";
 export * from "./image-settings.ts";
 export * from "./json.ts";
 export * from "./lifecycle.ts";

@@ -1,31 +1,28 @@
-import type {
-  Deployer,
-  DeployerContext,
-  DeployerOptions,
-  DeploymentRequest,
-  DeploymentTarget,
-  ImageTarget,
-  LogLine,
-  LogQuery,
-  Observation,
-  Plan,
-  ReadContext,
+import {
+  type Deployer,
+  type DeployerContext,
+  type DeployerOptions,
+  type DeploymentRequest,
+  type DeploymentTarget,
+  type ImageTarget,
+  type LogLine,
+  type LogQuery,
+  type Observation,
+  type Plan,
+  type ReadContext,
+  type SecretDigests,
+  secretDigestsSchema,
 } from "@millrace/core";
 import { type Engine, EngineAccess } from "./engine.ts";
 import { engineDestination, enginePlatform } from "./engine-destination.ts";
-import { mustBeReachable } from "./exposure.ts";
 import { logsOf } from "./logs.ts";
 import { containerResource, LABELS, namesOf, networkResource } from "./names.ts";
 import { removeNetwork } from "./network.ts";
 import { observe } from "./observation.ts";
 import { planOf } from "./plan.ts";
 import { Provision } from "./provision.ts";
-import {
-  DIGESTS_FILE,
-  readDigests,
-  SECRETS_FOLDER,
-  type SecretDigests,
-} from "./service-container.ts";
+import { mustBeReachable } from "./reachable.ts";
+import { DIGESTS_FILE, SECRETS_FOLDER } from "./service-container.ts";
 import type { DockerSettings } from "./settings.ts";
 import { listNetworks, look, type Sight } from "./sight.ts";
 
@@ -137,5 +134,6 @@ async function readSecretDigests(
 ): Promise<SecretDigests | null> {
   if (service === null || !service.hasSecrets) return null;
   const files = await engine.getFiles(service.name, SECRETS_FOLDER);
-  return readDigests(files?.get(DIGESTS_FILE));
+  const text = files?.get(DIGESTS_FILE);
+  return text === undefined ? null : (secretDigestsSchema.safeParse(JSON.parse(text)).data ?? null);
 }

@@ -1,5 +1,4 @@
-import { defineFlavor, definePlugin } from "@millrace/core";
-import { exposureFaults } from "./exposure.ts";
+import { defineFlavor, definePlugin, exposureFaults } from "@millrace/core";
 import { type DockerSettings, settingsSchema } from "./settings.ts";
 
 const docker = defineFlavor<DockerSettings>({
@@ -17,7 +16,7 @@ const docker = defineFlavor<DockerSettings>({
     tls: false,
   },
   settings: settingsSchema,
-  check: (request) => exposureFaults(request),
+  check: (request) => exposureFaults("bind", request.settings.bind, request),
   create: async (options) => {
     const { DockerDeployer } = await import("./deployer.ts");
     return new DockerDeployer(options);

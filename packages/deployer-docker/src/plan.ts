@@ -1,6 +1,13 @@
-import type { FieldChange, JsonValue, Plan, ResourceChange } from "@millrace/core";
+import {
+  type FieldChange,
+  fieldChanges,
+  type Plan,
+  type ResourceChange,
+  type SecretDigests,
+  secretChanges,
+} from "@millrace/core";
 import { containerResource, type Names, networkResource } from "./names.ts";
-import { digestsOf, type Request, type SecretDigests, specOf } from "./service-container.ts";
+import { type Request, specOf } from "./service-container.ts";
 import { type Door, type Service, type Sight, servingOf } from "./sight.ts";
 import { mustMove } from "./step.ts";
 
@@ -39,15 +46,17 @@ function doorChange(names: Names, sight: Sight, { settings }: Request): Resource
   if (door === null) return { ...resource, action: "create", fields: [] };
   if (mustMove(sight, settings)) {
     const { bind, port } = door.endpoint;
-    const fields = [
-      ...difference("bind", bind, settings.bind),
-      ...(settings.port === undefined ? [] : difference("port", port, settings.port)),
-    ];
+    const wanted = { bind: settings.bind, port: settings.port ?? port };
+    const fields = fieldChanges({ bind, port }, wanted);
     return { ...resource, action: "replace", fields };
   }
   const status = statusOf(door);
   if (status !== "running")
-    return { ...resource, action: "update", fields: difference("status", status, "running") };
+    return {
+      ...resource,
+      action: "update",
+      fields: fieldChanges({ status }, { status: "running" }),
+    };
   return { ...resource, action: "no-op", fields: [] };
 }
 
@@ -63,7 +72,8 @@ function serviceChanges(
     next === null ? [] : [{ ...containerResource(next.name), action: "delete", fields: [] }];
   if (service === null) return [{ ...resource, action: "create", fields: [] }, ...leftover];
   if (servingOf(sight) === service && service.revision === request.revision) {
-    const fields = difference("restart", service.restart, request.settings.restart);
+    const { restart } = request.settings;
+    const fields = fieldChanges({ restart: service.restart }, { restart });
     return [{ ...resource, action: fields.length === 0 ? "no-op" : "update", fields }, ...leftover];
   }
   const fields = fieldsOf(service, request, secrets);
@@ -84,55 +94,12 @@ function fieldsOf(
   secrets: SecretDigests | null,
 ): FieldChange[] {
   const { revision, spec } = service;
-  const before = flatten(spec);
-  const after = flatten(specOf(request));
   return [
-    ...difference("revision", revision, request.revision),
+    ...fieldChanges({ revision }, { revision: request.revision }),
     ...(revision === request.revision
       ? [{ field: "status", before: statusOf(service), after: "serving" }]
       : []),
-    ...[...new Set([...before.keys(), ...after.keys()])]
-      .sort()
-      .flatMap((field) => difference(field, before.get(field), after.get(field)))
-      .map((change) => (change.field === KEY_HASH ? { field: KEY_HASH } : change)),
-    ...secretChanges(request, secrets),
+    ...fieldChanges(spec, specOf(request), [KEY_HASH]),
+    ...secretChanges(secrets, request.secrets),
   ];
-}
-
-/** Names of secrets that are added, removed or have another value; never a value. */
-function secretChanges({ secrets }: Request, known: SecretDigests | null): FieldChange[] {
-  const before = known?.digests ?? {};
-  const after = known === null ? {} : digestsOf(secrets, known.key).digests;
-  const names = new Set([...Object.keys(before), ...Object.keys(secrets)]);
-  return [...names]
-    .sort()
-    .filter((name) => before[name] === undefined || before[name] !== after[name])
-    .map((name) => ({ field: `secrets.${name}` }));
-}
-
-function difference(
-  field: string,
-  before: JsonValue | undefined,
-  after: JsonValue | undefined,
-): FieldChange[] {
-  if (JSON.stringify(before) === JSON.stringify(after)) return [];
-  return [
-    {
-      field,
-      ...(before === undefined ? {} : { before }),
-      ...(after === undefined ? {} : { after }),
-    },
-  ];
-}
-
-function flatten(
-  value: JsonValue,
-  path = "",
-  into = new Map<string, JsonValue>(),
-): Map<string, JsonValue> {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) into.set(path, value);
-  else
-    for (const [name, member] of Object.entries(value))
-      flatten(member, path === "" ? name : `${path}.${name}`, into);
-  return into;
 }

@@ -1,11 +1,10 @@
-import { createHmac, randomBytes } from "node:crypto";
 import {
   type DeploymentRequest,
-  type JsonValue,
+  type JsonObject,
   PUBLISHED_HOST_VARIABLE,
   SECRETS_DIRECTORY_VARIABLE,
   SERVICE_CONFIG_VARIABLE,
-  type Secret,
+  secretDigests,
 } from "@millrace/core";
 import type { ContainerCreateOptions, HostConfig, MountSettings } from "dockerode";
 import { z } from "zod";
@@ -28,12 +27,14 @@ export function startTimeoutMs({ settings, serving }: Request): number {
   return startTimeoutSeconds * 1000;
 }
 
+export const specSchema = z.record(z.string(), z.json());
+
 /** What a person would call the parts of a service, for plans. Nothing of it is secret. */
-export function specOf({ artefact, environment, settings, snapshot }: Request): JsonValue {
+export function specOf({ artefact, environment, settings, snapshot }: Request): JsonObject {
   const { [SERVICE_CONFIG_VARIABLE]: config = "{}", ...plain } = environment;
   // Where the engine and the port are belongs to the door.
   const { engine, bind, port, portRange, registry, image, ...container } = settings;
-  return z.json().parse(
+  return specSchema.parse(
     JSON.parse(
       JSON.stringify({
         snapshot: snapshot.id,
@@ -48,7 +49,7 @@ export function specOf({ artefact, environment, settings, snapshot }: Request): 
 
 const serviceSchema = z.looseObject({ serving: z.json(), authKeyHash: z.string().nullable() });
 
-function serviceSpec(config: string): JsonValue {
+function serviceSpec(config: string): JsonObject {
   const { data } = serviceSchema.safeParse(JSON.parse(config));
   return data === undefined ? {} : { serving: data.serving, authKeyHash: data.authKeyHash };
 }
@@ -150,31 +151,14 @@ function secretsMount(deployment: Request["deployment"]): MountSettings {
   };
 }
 
-const digestsSchema = z.object({ key: z.string(), digests: z.record(z.string(), z.string()) });
-export type SecretDigests = z.output<typeof digestsSchema>;
-
-function digestOf(key: string, secret: Secret): string {
-  return createHmac("sha256", Buffer.from(key, "hex")).update(secret.reveal()).digest("hex");
-}
-
-export function digestsOf(secrets: Request["secrets"], key: string): SecretDigests {
-  const entries = Object.entries(secrets).map(([name, secret]) => [name, digestOf(key, secret)]);
-  return { key, digests: Object.fromEntries(entries) };
-}
-
-export function readDigests(text: string | undefined): SecretDigests | null {
-  return text === undefined ? null : (digestsSchema.safeParse(JSON.parse(text)).data ?? null);
-}
-
 /** Files for the volume of secrets: readable for the service's user and nobody else. */
 export function secretFiles(secrets: Request["secrets"]): readonly ArchiveFile[] {
-  const digests = digestsOf(secrets, randomBytes(32).toString("hex"));
   return [
     ...Object.entries(secrets).map(([path, secret]) => ({
       path,
       content: secret.reveal(),
       mode: 0o400,
     })),
-    { path: DIGESTS_FILE, content: JSON.stringify(digests), mode: 0o400 },
+    { path: DIGESTS_FILE, content: JSON.stringify(secretDigests(secrets)), mode: 0o400 },
   ];
 }

@@ -1,4 +1,4 @@
-import { type DeploymentTarget, type JsonValue, MillraceError } from "@millrace/core";
+import { type DeploymentTarget, type JsonObject, MillraceError } from "@millrace/core";
 import type { ContainerInspectInfo, NetworkInspectInfo } from "dockerode";
 import { z } from "zod";
 import { lastLines } from "./container-log.ts";
@@ -6,7 +6,7 @@ import type { Endpoint } from "./door-container.ts";
 import { type DoorState, readState } from "./door-contract.ts";
 import type { Engine } from "./engine.ts";
 import { hostOf, LABELS, type Names } from "./names.ts";
-import { SECRETS_FOLDER } from "./service-container.ts";
+import { SECRETS_FOLDER, specSchema } from "./service-container.ts";
 
 /** Last lines of a door's log, of which one is its state: Node may have written the others. */
 const DOOR_LINES = 5;
@@ -17,7 +17,7 @@ export interface Service {
   readonly id: string;
   readonly revision: string;
   readonly snapshotId: string;
-  readonly spec: JsonValue;
+  readonly spec: JsonObject;
   /** The engine's word: created, running, paused, restarting, removing, exited or dead. */
   readonly status: string;
   readonly exitCode: number;
@@ -129,7 +129,7 @@ function readService(container: ContainerInspectInfo, network: NetworkInspectInf
     id: Id,
     revision: Config.Labels[LABELS.revision] ?? "",
     snapshotId: Config.Labels[LABELS.snapshot] ?? "",
-    spec: z.json().parse(JSON.parse(Config.Labels[LABELS.spec] ?? "null")),
+    spec: specSchema.parse(JSON.parse(Config.Labels[LABELS.spec] ?? "{}")),
     status: State.Status,
     exitCode: State.ExitCode,
     outOfMemory: State.OOMKilled,

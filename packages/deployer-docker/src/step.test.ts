@@ -15,7 +15,7 @@ function service(name: string, revision: string, parts: Partial<Service> = {}): 
     id: `${name}-${Math.random()}`,
     revision,
     snapshotId: "s",
-    spec: null,
+    spec: {},
     status: "running",
     exitCode: 0,
     outOfMemory: false,

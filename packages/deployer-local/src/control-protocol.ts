@@ -1,3 +1,4 @@
+import { secretDigestsSchema } from "@millrace/core";
 import { z } from "zod";
 import { settingsSchema } from "./settings.ts";
 import { errorSummarySchema } from "./worker-protocol.ts";
@@ -67,7 +68,7 @@ export type WorkerState = z.output<typeof workerSchema>;
  * supervisor, and neither it nor a digest is ever stored.
  */
 export const statusSchema = stateSchema.extend({
-  secrets: z.strictObject({ key: z.string(), digests: z.record(z.string(), z.string()) }),
+  secrets: secretDigestsSchema,
 });
 
 export type Status = z.output<typeof statusSchema>;

@@ -1,5 +1,4 @@
-import { defineFlavor, definePlugin } from "@millrace/core";
-import { exposureFaults } from "./exposure.ts";
+import { defineFlavor, definePlugin, exposureFaults } from "@millrace/core";
 import { type LocalSettings, settingsSchema } from "./settings.ts";
 
 const local = defineFlavor<LocalSettings>({
@@ -17,7 +16,7 @@ const local = defineFlavor<LocalSettings>({
     tls: false,
   },
   settings: settingsSchema,
-  check: (request) => exposureFaults(request),
+  check: (request) => exposureFaults("host", request.settings.host, request),
   create: async (options) => {
     const { LocalDeployer } = await import("./deployer.ts");
     return new LocalDeployer(options);

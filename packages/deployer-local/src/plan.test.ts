@@ -1,16 +1,18 @@
-import { randomBytes } from "node:crypto";
-import { type DeploymentRequest, Secret, servingSettingsSchema } from "@millrace/core";
+import {
+  type DeploymentRequest,
+  Secret,
+  secretDigests,
+  servingSettingsSchema,
+} from "@millrace/core";
 import { describe, expect, test } from "vitest";
 import type { Status } from "./control-protocol.ts";
 import { observe, observeGone, urlOf } from "./observation.ts";
 import { placesOf } from "./places.ts";
 import { planStart, planUpdate } from "./plan.ts";
-import { secretDigest } from "./secret-digest.ts";
 import { type LocalSettings, settingsSchema } from "./settings.ts";
 import { specOf } from "./spec.ts";
 
 const places = placesOf("/state", "1");
-const key = randomBytes(32);
 
 interface Wanted {
   readonly revision?: string;
@@ -52,12 +54,7 @@ function status(change: Partial<Status> = {}, served = request()): Status {
       { replica: "worker-1", pid: 101, startTime: "boot:2", revision: "1", state: "ready" },
     ],
     restarts: 0,
-    secrets: {
-      key: key.toString("hex"),
-      digests: Object.fromEntries(
-        Object.entries(served.secrets).map(([name, secret]) => [name, secretDigest(key, secret)]),
-      ),
-    },
+    secrets: secretDigests(served.secrets),
     ...change,
   };
 }

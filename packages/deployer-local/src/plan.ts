@@ -1,15 +1,16 @@
 import {
   type DeploymentRequest,
   type FieldChange,
-  type JsonValue,
+  fieldChanges,
+  type JsonObject,
   type Plan,
   type ResourceChange,
   SERVICE_CONFIG_VARIABLE,
+  secretChanges,
 } from "@millrace/core";
 import type { Spec, Status } from "./control-protocol.ts";
 import { folderResource, processResource } from "./observation.ts";
 import type { Places } from "./places.ts";
-import { secretDigest } from "./secret-digest.ts";
 import type { LocalSettings } from "./settings.ts";
 import { specOf } from "./spec.ts";
 
@@ -45,6 +46,9 @@ export function planUpdate(
   };
 }
 
+/** That the key differs is shown, and nothing that says which it is. */
+const KEY_HASH = "service.authKeyHash";
+
 function processChange(
   places: Places,
   status: Status,
@@ -59,9 +63,9 @@ function processChange(
     ...resource,
     action,
     fields: [
-      ...(existing === null ? [] : specChanges(existing, wanted)),
-      ...endpointChanges(status, wanted.settings),
-      ...secretChanges(status, request),
+      ...(existing === null ? [] : fieldChanges(describe(existing), describe(wanted), [KEY_HASH])),
+      ...(action === "replace" ? endpointChanges(status, wanted.settings) : []),
+      ...secretChanges(status.secrets, request.secrets),
       ...(existing?.revision === wanted.revision
         ? [{ field: "workers", before: "failed", after: "running" }]
         : []),
@@ -83,43 +87,12 @@ export function mustMove(status: Status, settings: LocalSettings): boolean {
   return !(settings.portFallback && settings.port === status.wantedPort);
 }
 
-function endpointChanges(status: Status, settings: LocalSettings): FieldChange[] {
-  if (!mustMove(status, settings)) return [];
-  return [
-    ...difference("host", status.host, settings.host),
-    ...(settings.port === undefined ? [] : difference("port", status.port, settings.port)),
-  ];
-}
-
-/** That the key differs is shown, and nothing that says which it is. */
-const KEY_HASH = "service.authKeyHash";
-
-function specChanges(before: Spec, after: Spec): FieldChange[] {
-  const a = flatten(describe(before));
-  const b = flatten(describe(after));
-  return [...new Set([...a.keys(), ...b.keys()])]
-    .sort()
-    .flatMap((field) => difference(field, a.get(field), b.get(field)))
-    .map((change) => (change.field === KEY_HASH ? { field: KEY_HASH } : change));
-}
-
-function difference(
-  field: string,
-  before: JsonValue | undefined,
-  after: JsonValue | undefined,
-): FieldChange[] {
-  if (JSON.stringify(before) === JSON.stringify(after)) return [];
-  return [
-    {
-      field,
-      ...(before === undefined ? {} : { before }),
-      ...(after === undefined ? {} : { after }),
-    },
-  ];
+function endpointChanges({ host, port }: Status, settings: LocalSettings): FieldChange[] {
+  return fieldChanges({ host, port }, { host: settings.host, port: settings.port ?? port });
 }
 
 /** What a person would call the parts of a specification. Host and port are told apart by `endpointChanges`. */
-function describe(spec: Spec): JsonValue {
+function describe(spec: Spec): JsonObject {
   const { [SERVICE_CONFIG_VARIABLE]: config, ...environment } = spec.environment;
   const { host: _host, port: _port, ...settings } = spec.settings;
   return {
@@ -133,7 +106,7 @@ function describe(spec: Spec): JsonValue {
 }
 
 /** The service's own configuration, without what stands elsewhere in the specification. */
-function serviceConfig(text: string | undefined): JsonValue {
+function serviceConfig(text: string | undefined): JsonObject {
   if (text === undefined) return {};
   const config: unknown = JSON.parse(text);
   if (typeof config !== "object" || config === null) return {};
@@ -144,38 +117,6 @@ function serviceConfig(text: string | undefined): JsonValue {
   );
 }
 
-function withoutUndefined(value: object): JsonValue {
+function withoutUndefined(value: object): JsonObject {
   return JSON.parse(JSON.stringify(value));
-}
-
-function flatten(
-  value: JsonValue,
-  path = "",
-  into = new Map<string, JsonValue>(),
-): Map<string, JsonValue> {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    into.set(path, value);
-    return into;
-  }
-  for (const [name, member] of Object.entries(value)) {
-    flatten(member, path === "" ? name : `${path}.${name}`, into);
-  }
-  return into;
-}
-
-/** Names of secrets that are added, removed or have another value; never a value. */
-function secretChanges(
-  { secrets: { key, digests } }: Status,
-  { secrets }: DeploymentRequest<LocalSettings>,
-): FieldChange[] {
-  const wanted = new Map(
-    Object.entries(secrets).map(([name, secret]) => [
-      name,
-      secretDigest(Buffer.from(key, "hex"), secret),
-    ]),
-  );
-  return [...new Set([...Object.keys(digests), ...wanted.keys()])]
-    .sort()
-    .filter((name) => digests[name] !== wanted.get(name))
-    .map((name) => ({ field: `secrets.${name}` }));
 }

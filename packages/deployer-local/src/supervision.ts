@@ -5,6 +5,7 @@ import {
   type ErrorSummary,
   SECRETS_DIRECTORY_VARIABLE,
   Secret,
+  secretDigests,
   summarizeError,
 } from "@millrace/core";
 import type { Spec, State, Status, WorkerState } from "./control-protocol.ts";
@@ -12,7 +13,6 @@ import { inheritedEnvironment } from "./environment.ts";
 import type { LogWriter } from "./log-writer.ts";
 import type { Places } from "./places.ts";
 import { startTimeOf } from "./process-identity.ts";
-import { secretDigest } from "./secret-digest.ts";
 import { removeSecretFiles, writeSecretFiles } from "./secret-files.ts";
 import { notStarted, Worker } from "./worker.ts";
 import { workerMark } from "./worker-search.ts";
@@ -45,7 +45,7 @@ interface Generation {
 /** Keeps the workers of one deployment: rolls revisions out, restarts what crashes, drains what is replaced. */
 export class Supervision {
   readonly #options: SupervisionOptions;
-  readonly #digestKey = randomBytes(32);
+  readonly #digestKey = randomBytes(32).toString("hex");
   readonly #identity = { pid: process.pid, startTime: startTimeOf(process.pid) };
   readonly #draining = new Set<Generation>();
   #current: Generation | null = null;
@@ -119,15 +119,7 @@ export class Supervision {
     const { secrets = {} } = this.#next ?? this.#current ?? {};
     return {
       ...this.state(),
-      secrets: {
-        key: this.#digestKey.toString("hex"),
-        digests: Object.fromEntries(
-          Object.entries(secrets).map(([name, secret]) => [
-            name,
-            secretDigest(this.#digestKey, secret),
-          ]),
-        ),
-      },
+      secrets: secretDigests(secrets, this.#digestKey),
     };
   }
 

@@ -1,5 +1,4 @@
-import { isIP } from "node:net";
-import { MillraceError, type ServiceConfig } from "@millrace/core";
+import { isLoopback, MillraceError, type ServiceConfig } from "@millrace/core";
 
 /**
  * Refuses to serve beyond this machine without a key.
@@ -14,13 +13,4 @@ export function checkExposure(host: string, config: ServiceConfig): void {
     message: `The service would listen on ${host}, where others can reach it, without a key.`,
     action: "Set `generateAuthKey` or `authKey`; or, to serve everybody, `allowUnauthenticated`.",
   });
-}
-
-function isLoopback(host: string): boolean {
-  const address = host.startsWith("::ffff:") ? host.slice(7) : host;
-  return (
-    address === "localhost" ||
-    address === "::1" ||
-    (isIP(address) === 4 && address.startsWith("127."))
-  );
 }
