@@ -96,6 +96,10 @@ export class PostgresRunWriter implements RunWriter {
     return rowCount ?? 0;
   }
 
+  isPassing(): boolean {
+    return false;
+  }
+
   async close(): Promise<void> {
     await Promise.all([this.#batches.close(), this.#patient.close()]);
   }

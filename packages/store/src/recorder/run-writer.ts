@@ -14,6 +14,8 @@ export interface RunWriter {
   prune(retention: Retention, limit: number): number | Promise<number>;
   /** Ends runs whose process is gone; returns how many. */
   interrupt(overdue: Overdue): number | Promise<number>;
+  /** Whether a failure only says that another process is writing, which passes by itself. */
+  isPassing(thrown: unknown): boolean;
   close(): void | Promise<void>;
 }
 

@@ -9,7 +9,9 @@ import type { RunWriter } from "./run-writer.ts";
 import { Spool } from "./spool.ts";
 import { parseSpoolLine, spoolLine } from "./spool-line.ts";
 
-const RETRY_MS = { first: 200, most: 5000 };
+const RETRY_MS = { first: 200, most: 5000, mostPassing: 1000 };
+/** A store that others are writing to for less than this is at its ordinary work, and not worth a line. */
+const LASTING_MS = 2000;
 const PRUNE = { everyMs: 60_000, chunk: 1000, nextChunkMs: 250 };
 const DAY_MS = 86_400_000;
 /** How often lost runs are told of. */
@@ -29,6 +31,9 @@ export class RunWriting {
   #lostSaidAt = Number.NEGATIVE_INFINITY;
   /** Lost since then. */
   #lostRuns = 0;
+  #failingSince: number | null = null;
+  /** The log says that the store cannot be reached. */
+  #told = false;
   #retryTimer: NodeJS.Timeout | undefined;
   #pruneTimer: NodeJS.Timeout | undefined;
   /** Draining waits for the database, and batches that come meanwhile may fail: one drain after the other. */
@@ -136,14 +141,23 @@ export class RunWriting {
   }
 
   #storeFailed(thrown: unknown): void {
-    if (this.#retryMs === 0)
+    const now = performance.now();
+    this.#failingSince ??= now;
+    const isPassing = this.#writer.isPassing(thrown);
+    if (!this.#told && !(isPassing && now - this.#failingSince < LASTING_MS)) {
       this.#say("warn", "The store cannot be reached: runs are spooled.", { error: text(thrown) });
-    this.#retryMs = Math.min(this.#retryMs * 2 || RETRY_MS.first, RETRY_MS.most);
+      this.#told = true;
+    }
+    this.#retryMs = Math.min(
+      this.#retryMs * 2 || RETRY_MS.first,
+      isPassing ? RETRY_MS.mostPassing : RETRY_MS.most,
+    );
     this.#retryIn(this.#retryMs);
   }
 
   #storeWorks(): void {
     this.#retryMs = 0;
+    this.#failingSince = null;
   }
 
   #retryIn(ms: number): void {
@@ -158,10 +172,12 @@ export class RunWriting {
       if (this.#spool.lines === 0) await this.#writer.writeSpooled([], []);
       const runs = await this.#drain();
       this.#storeWorks();
-      this.#say("info", "The store can be reached and has what was spooled.", {
-        runs,
-        ...(this.#lostRuns > 0 ? { lost: this.#lostRuns } : {}),
-      });
+      if (this.#told || this.#lostRuns > 0)
+        this.#say("info", "The store can be reached and has what was spooled.", {
+          runs,
+          ...(this.#lostRuns > 0 ? { lost: this.#lostRuns } : {}),
+        });
+      this.#told = false;
       this.#lostRuns = 0;
     } catch (thrown) {
       this.#storeFailed(thrown);
@@ -217,9 +233,7 @@ export class RunWriting {
           PRUNE.chunk,
         );
     } catch (thrown) {
-      this.#say("warn", "Old runs could not be deleted; this is tried again.", {
-        error: text(thrown),
-      });
+      this.#sayUnlessPassing("Old runs could not be deleted; this is tried again.", thrown);
     }
     if (pruned < PRUNE.chunk) await this.#interrupt();
     this.#pruneIn(pruned < PRUNE.chunk ? PRUNE.everyMs : PRUNE.nextChunkMs);
@@ -238,10 +252,12 @@ export class RunWriting {
           runs: count,
         });
     } catch (thrown) {
-      this.#say("warn", "Interrupted runs could not be marked; this is tried again.", {
-        error: text(thrown),
-      });
+      this.#sayUnlessPassing("Interrupted runs could not be marked; this is tried again.", thrown);
     }
+  }
+
+  #sayUnlessPassing(message: string, thrown: unknown): void {
+    if (!this.#writer.isPassing(thrown)) this.#say("warn", message, { error: text(thrown) });
   }
 
   #say(

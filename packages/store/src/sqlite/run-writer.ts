@@ -7,6 +7,7 @@ import {
   type Retention,
   type RunWriter,
 } from "../recorder/run-writer.ts";
+import { isBusy } from "./error.ts";
 import { DatabaseSync } from "./node-sqlite.ts";
 
 /** Rows of the larger insert: fewer calls into SQLite. */
@@ -43,6 +44,10 @@ export class SqliteRunWriter implements RunWriter {
 
   prune(retention: Retention, limit: number): number {
     return this.#transaction((connection) => connection.prune(retention, limit));
+  }
+
+  isPassing(thrown: unknown): boolean {
+    return isBusy(thrown);
   }
 
   close(): void {
