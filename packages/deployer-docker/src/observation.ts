@@ -1,11 +1,11 @@
 import { isIPv6 } from "node:net";
-import type { DeploymentTarget, MillraceError, Observation } from "@millrace/core";
+import { type DeploymentTarget, MillraceError, type Observation } from "@millrace/core";
 import type { Endpoint } from "./door-container.ts";
 import { doorGone } from "./door-error.ts";
 import type { Engine } from "./engine.ts";
 import { errorOf, exitError } from "./failure.ts";
-import { containerResource, type Names, networkResource } from "./names.ts";
-import { hasEnded, type Service, type Sight, servingOf, targetOf } from "./sight.ts";
+import { containerResource, hostOf, type Names, networkResource } from "./names.ts";
+import { type Door, hasEnded, type Service, type Sight, servingOf, targetOf } from "./sight.ts";
 
 /** From so many restarts in a row on, a container that dies again and again counts as failed. */
 const RESTARTS = 4;
@@ -67,7 +67,25 @@ async function whyNothingServes(
   if (newest !== null && isDown(newest)) return failed(await exitError(engine, newest));
   if (newest === null || network === null || door === null || hasDoorEnded(door.status))
     return failed(doorGone(names, { door, network, service: newest }));
+  if (!isAwaited(newest, door)) return failed(interrupted(newest));
   return { state: "progressing", error: null };
+}
+
+/** Whether the door will send everybody there without anybody's help, once it is ready. */
+function isAwaited({ revision, status }: Service, { state }: Door): boolean {
+  if (status === "created") return false;
+  // A door that has just started has not said anything yet.
+  if (state === null) return true;
+  return [state.candidate, state.target].some((backend) => backend?.host === hostOf(revision));
+}
+
+function interrupted({ name }: Service): MillraceError {
+  return new MillraceError({
+    class: "platform",
+    code: "DEPLOY_INTERRUPTED",
+    message: `The deploy that made the container ${name} ended before the container was put into service.`,
+    action: "Deploy again: it goes on where that one stood.",
+  });
 }
 
 function hasDoorEnded(status: string): boolean {
@@ -97,6 +115,8 @@ async function rolloutOf(
       : { revision, phase: "failed", error };
   if (isDown(newest))
     return { revision, phase: "failed", error: error ?? (await exitError(engine, newest)) };
+  if (door !== null && !isAwaited(newest, door))
+    return { revision, phase: "failed", error: error ?? interrupted(newest) };
   return { revision, phase: "progressing", error: null };
 }
 

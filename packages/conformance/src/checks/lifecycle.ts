@@ -190,7 +190,7 @@ export const lifecycleChecks = [
       await bench.subject();
       const operator = await bench.operator();
       // Time enough for the platform to begin, and too little for the service to be ready.
-      const timeoutSeconds = bench.harness.patience ?? 1;
+      const timeoutSeconds = 3 * (bench.harness.patience ?? 1);
       const environment = { CONFORMANCE_SLOW_MS: String(timeoutSeconds * 1500) };
       const error = await typedRejection("a deploy past its deadline", () =>
         operator.deploy({ snapshot: "slow" }, { name: NAME, timeoutSeconds, environment }),
