@@ -1,8 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { z } from "zod";
 import { configSchema } from "./config.ts";
 import type { MillraceError } from "./errors.ts";
-import { formatPath, MAX_ISSUES, parse } from "./parse.ts";
+import { formatPath, issuesOf, MAX_ISSUES, parse } from "./parse.ts";
 import { servingSettingsInputSchema, servingSettingsSchema } from "./serving-settings.ts";
 
 function refused(value: unknown): MillraceError {
@@ -39,6 +40,22 @@ describe("parse", () => {
 
   it("lists the known keys where no suggestion is close", () => {
     expect(refused({ zzzzzzzz: 1 }).message).toMatch(/unknown key; known are project, plugins/);
+  });
+
+  it.each([
+    [z.number().min(1), 0, "must be at least 1"],
+    [z.number().lt(2), 2, "must be less than 2"],
+    [z.string().min(3), "", "must have at least 3 characters"],
+    [z.string().length(3), "", "must have exactly 3 characters"],
+    [z.array(z.int()).max(1), [1, 2], "must have at most 1 items"],
+    [z.enum(["a", "b"]), "c", 'must be one of "a", "b"'],
+    [z.literal(1), 2, "must be 1"],
+    [z.string(), 1, "expected string, received number"],
+    [z.string(), undefined, "is missing (string)"],
+    [z.number().min(1, "one worker at least"), 0, "one worker at least"],
+  ])("says in words what a schema of zod wants (%#)", (schema, value, words) => {
+    const { error } = schema.safeParse(value);
+    expect(error === undefined ? [] : issuesOf(error)).toEqual([{ path: [], message: words }]);
   });
 
   it("names some of very many faults, and counts the others", () => {

@@ -45,11 +45,48 @@ export function issuesOf(error: z.ZodError, schema?: z.ZodType): Issue[] {
     count += keys?.length ?? 1;
     const room = MAX_ISSUES - issues.length;
     if (room === 0) continue;
-    if (keys === undefined) issues.push({ path, message: issue.message });
+    if (keys === undefined) issues.push({ path, message: wordsOf(issue) });
     else issues.push(...unknownKeys(keys.slice(0, room), path, schema));
   }
   const left = count - issues.length;
   return left === 0 ? issues : [...issues, { path: [], message: `and ${left} more` }];
+}
+
+/** How zod begins what it says of itself; a schema's own words stay as they are. */
+const ZOD_WORDS = /^(Too small|Too big|Invalid option|Invalid input): /;
+
+const LENGTHS: Readonly<Record<string, string>> = {
+  string: "characters",
+  array: "items",
+  set: "items",
+  map: "entries",
+  record: "keys",
+  file: "bytes",
+};
+
+/** zod's bounds, choices and types in words. */
+function wordsOf(issue: z.core.$ZodIssue): string {
+  const { message } = issue;
+  if (!ZOD_WORDS.test(message)) return message;
+  if (issue.code === "too_small") {
+    const how = issue.inclusive === false ? "more than" : "at least";
+    return bound(issue.origin, issue.exact ? "exactly" : how, issue.minimum);
+  }
+  if (issue.code === "too_big") {
+    const how = issue.inclusive === false ? "less than" : "at most";
+    return bound(issue.origin, issue.exact ? "exactly" : how, issue.maximum);
+  }
+  if (issue.code === "invalid_value")
+    return `must be ${issue.values.length === 1 ? "" : "one of "}${issue.values.map((value) => JSON.stringify(value)).join(", ")}`;
+  return message
+    .replace(ZOD_WORDS, "")
+    .replace(/^expected (.+), received undefined$/, "is missing ($1)");
+}
+
+function bound(origin: string, how: string, limit: number | bigint): string {
+  const unit = LENGTHS[origin];
+  if (origin === "date") return `must be ${how} ${new Date(Number(limit)).toISOString()}`;
+  return unit === undefined ? `must be ${how} ${limit}` : `must have ${how} ${limit} ${unit}`;
 }
 
 function unknownKeys(
