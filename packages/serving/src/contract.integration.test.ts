@@ -801,6 +801,13 @@ describe("a pipeline that takes any value", () => {
     expect(problem.issues?.map((issue) => issue.path)).toEqual([path]);
   });
 
+  it("says in its OpenAPI document that a body is needed", async () => {
+    const document: unknown = await (await fetch(`${service.url}/openapi.json`)).json();
+    expect(document).toMatchObject({
+      paths: { "/invoke": { post: { requestBody: { required: true } } } },
+    });
+  });
+
   it("is given everything else as it came", async () => {
     const value = {
       constructor: 1,

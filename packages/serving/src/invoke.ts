@@ -89,6 +89,7 @@ class Call {
   readonly #trace: Trace | undefined;
   #run: Run | undefined = undefined;
   #giveUp: (() => void) | undefined = undefined;
+  #over = false;
 
   constructor(service: Service, engine: Engine, request: FastifyRequest, response: ServerResponse) {
     this.#service = service;
@@ -98,6 +99,8 @@ class Call {
     this.#trace = traceOf(request.raw.headers);
     service.invocations++;
     response.on("close", () => this.#closed());
+    // Node 22 says nothing to a response whose turn on the connection has not come when the connection closes.
+    if (response.socket === null) request.raw.socket.once("close", () => this.#closed());
   }
 
   begin(asked: InvokeRequest): void {
@@ -133,7 +136,7 @@ class Call {
   #enter(asked: InvokeRequest, input: unknown): void {
     const { admission, config } = this.#service;
     const timeoutMs = asked.timeoutMs ?? config.serving.requestTimeoutSeconds * 1000;
-    if (this.#response.destroyed) return;
+    if (this.#over) return;
     if (admission.tryEnter()) {
       this.#start(asked, input, timeoutMs);
       return;
@@ -143,7 +146,7 @@ class Call {
       timeoutMs,
       () => {
         this.#giveUp = undefined;
-        if (this.#response.destroyed) admission.leave();
+        if (this.#over) admission.leave();
         else this.#start(asked, input, timeoutMs - (performance.now() - since));
       },
       (why) => this.#refuse(queueProblem(why, admission.waiting)),
@@ -213,6 +216,8 @@ class Call {
 
   /** The response is over: sent, or the client has hung up. */
   #closed(): void {
+    if (this.#over) return;
+    this.#over = true;
     this.#service.invocations--;
     if (this.#response.writableFinished) return;
     this.#giveUp?.();

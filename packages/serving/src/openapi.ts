@@ -56,7 +56,7 @@ function pathItem(route: (typeof ROUTES)[number], service: Service): JsonSchema 
       operationId: route.path === "/invoke" ? "invoke" : `get${route.path.replaceAll(/\W/g, "_")}`,
       summary: route.summary,
       ...(secured ? { security: [{ bearer: [] }, { basic: [] }] } : {}),
-      ...(route.path === "/invoke" ? invokeOperation() : {}),
+      ...(route.path === "/invoke" ? invokeOperation(service.pipeline.inputSchema) : {}),
       responses: {
         ...success(route.path),
         ...failures(route.path, secured),
@@ -65,12 +65,12 @@ function pathItem(route: (typeof ROUTES)[number], service: Service): JsonSchema 
   };
 }
 
-function invokeOperation(): JsonSchema {
+function invokeOperation(inputSchema: JsonSchema): JsonSchema {
   return {
     description:
       "Runs the pipeline once and answers with its outputs. A client that hangs up cancels the run.",
     requestBody: {
-      required: false,
+      required: wantsParameters(inputSchema),
       content: { "application/json": { schema: ref("InvokeRequest") } },
     },
   };
@@ -150,8 +150,12 @@ function failures(path: string, secured: boolean): JsonSchema {
   );
 }
 
+/** Whether a request without parameters cannot be valid. */
+function wantsParameters({ required }: JsonSchema): boolean {
+  return Array.isArray(required) && required.length > 0;
+}
+
 function invokeRequest(maxTimeout: number, inputSchema: JsonSchema): JsonSchema {
-  const { required } = inputSchema;
   return {
     type: "object",
     properties: {
@@ -170,7 +174,7 @@ function invokeRequest(maxTimeout: number, inputSchema: JsonSchema): JsonSchema 
         description: "Deadline in seconds.",
       },
     },
-    ...(Array.isArray(required) && required.length > 0 ? { required: ["parameters"] } : {}),
+    ...(wantsParameters(inputSchema) ? { required: ["parameters"] } : {}),
     additionalProperties: false,
   };
 }

@@ -9,8 +9,8 @@ export interface InvokeRequest {
 }
 
 const KEYS = ["parameters", "run_name", "timeout"];
-/** No control characters and no halves of surrogate pairs, in the words that JSON Schema shares with others. */
-export const RUN_NAME_PATTERN = "^[^\\u0000-\\u001f\\u007f-\\u009f\\ud800-\\udfff]{1,200}$";
+/** No control characters, in words that every reader of JSON Schema knows. */
+export const RUN_NAME_PATTERN = "^[^\\u0000-\\u001f\\u007f-\\u009f]{1,200}$";
 const RUN_NAME = new RegExp(RUN_NAME_PATTERN, "u");
 
 /**
@@ -37,7 +37,7 @@ export function readInvokeRequest(body: unknown, maxTimeoutSeconds: number): Inv
         parameters = value;
         break;
       case "run_name":
-        if (typeof value === "string" && RUN_NAME.test(value)) runName = value;
+        if (isRunName(value)) runName = value;
         else
           issues.push({
             path: [key],
@@ -60,6 +60,10 @@ export function readInvokeRequest(body: unknown, maxTimeoutSeconds: number): Inv
   }
   if (issues.length > 0) throw requestInvalid(issues);
   return { parameters, runName, timeoutMs };
+}
+
+function isRunName(value: unknown): value is string {
+  return typeof value === "string" && RUN_NAME.test(value) && value.isWellFormed();
 }
 
 function unknownKey(key: string): string {
