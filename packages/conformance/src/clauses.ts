@@ -273,14 +273,15 @@ const SECTIONS: readonly Section[] = [
         "`POST /invoke` MUST answer 200 with outputs, execution time and the metadata of deployment, snapshot and run.",
       "HTTP-02":
         "Parameters that are not valid MUST be answered with 422 and every issue with its path.",
-      "HTTP-03": "A body that is no JSON MUST be answered with 400.",
+      "HTTP-03": "A body that is no JSON in UTF-8 MUST be answered with 400.",
       "HTTP-04": "A missing or wrong key MUST be answered with 401 and a challenge.",
       "HTTP-05":
         "The key MUST be accepted as `Authorization: Bearer` and as the password of HTTP Basic.",
       "HTTP-06": "An unknown path MUST be answered with 404.",
-      "HTTP-07": "A wrong method MUST be answered with 405 and `Allow`.",
+      "HTTP-07": "A wrong method MUST be answered with 405 and `Allow`, whatever the body is.",
       "HTTP-08": "A body over the limit MUST be answered with 413.",
-      "HTTP-09": "A body of another media type MUST be answered with 415.",
+      "HTTP-09":
+        "A body of another media type, charset or content encoding MUST be answered with 415.",
       "HTTP-10": "A run that passes its deadline MUST be answered with 504.",
       "HTTP-11":
         "A step that fails MUST be answered with 500, `success: false`, the run's id and the step, and nothing internal.",

@@ -26,7 +26,7 @@ class Service {
     return fetch(at(this.url, route), { method, ...init, headers });
   }
 
-  post(body: string, init: RequestInit = {}): Promise<Response> {
+  post(body: string | Uint8Array<ArrayBuffer>, init: RequestInit = {}): Promise<Response> {
     return this.ask("POST", "invoke", {
       body,
       ...init,
@@ -130,10 +130,19 @@ export const httpChecks = [
         assert.ok(text.includes(path), `no issue names ${path}: ${text}`);
       await expectProblem(await service.post(JSON.stringify({ params: {} })), 422);
       await expectProblem(await service.invoke({}, { timeout: -1 }), 422);
+      const poisoned = await expectProblem(
+        await service.post('{"parameters":{"__proto__":{}}}'),
+        422,
+      );
+      assert.ok(
+        JSON.stringify(poisoned["issues"]).includes("__proto__"),
+        "no issue names __proto__",
+      );
     },
   ),
   http("HTTP-03", "malformed-json", "malformed JSON is a bad request", async (service) => {
-    for (const body of ["{", "", "{'a': 1}"]) await expectProblem(await service.post(body), 400);
+    for (const body of ["{", "", "{'a': 1}", Uint8Array.of(0x22, 0xff, 0x22)])
+      await expectProblem(await service.post(body), 400);
   }),
   http("HTTP-04", "unauthenticated", "a missing or wrong key is refused", async (service) => {
     for (const Authorization of [
@@ -175,13 +184,25 @@ export const httpChecks = [
     assert.ok(response.headers.get("allow")?.includes("POST"), "Allow does not name POST");
     await expectProblem(response, 405);
     await expectProblem(await service.ask("DELETE", "health"), 405);
+    const headers = { "Content-Type": "application/json" };
+    for (const [method, route] of [
+      ["PUT", "invoke"],
+      ["PATCH", "invoke"],
+      ["POST", "health"],
+    ] as const)
+      await expectProblem(await service.ask(method, route, { body: "", headers }), 405);
   }),
   http("HTTP-08", "large-body", "a large body is refused", async (service) => {
     await expectProblem(await service.invoke({ say: ["x".repeat(2 * LIMIT_BYTES)] }), 413);
   }),
   http("HTTP-09", "wrong-media-type", "another media type is refused", async (service) => {
-    for (const type of ["text/plain", "application/xml", "application/x-www-form-urlencoded"])
-      await expectProblem(await service.post("{}", { headers: { "Content-Type": type } }), 415);
+    const wrong = [
+      ...["text/plain", "application/xml", "application/json; charset=utf-16"].map((type) => ({
+        "Content-Type": type,
+      })),
+      { "Content-Encoding": "gzip" },
+    ];
+    for (const headers of wrong) await expectProblem(await service.post("{}", { headers }), 415);
   }),
   http("HTTP-10", "deadline-of-run", "a run past its deadline times out", async (service) => {
     await expectProblem(await service.invoke({ sleepMs: 20_000 }, { timeout: 0.2 }), 504);
