@@ -263,10 +263,21 @@ function configFailed(file: string, cause: unknown): MillraceError {
   return new MillraceError({
     class: "usage",
     code: "CONFIG_FAILED",
-    message: `${file} could not be loaded: ${messageOf(cause)}`,
+    message: `${placeIn(file, cause)} could not be loaded: ${messageOf(cause)}`,
     action: "Correct the file; `--debug` shows where it failed.",
     cause,
   });
+}
+
+/** The file with the line at which it, or a file of one's own that it imports, failed. */
+function placeIn(file: string, cause: unknown): string {
+  const stack = cause instanceof Error ? (cause.stack ?? "") : "";
+  for (const [, url = "", place] of stack.matchAll(/((?:file:\/)?\/[^\s()]+?)((?::\d+)+)/g)) {
+    const path = url.startsWith("file:") ? fileURLToPath(url) : url;
+    if (path === file || (path.startsWith(dirname(file)) && !path.includes("node_modules")))
+      return `${path}${place}`;
+  }
+  return file;
 }
 
 function nodeTooOld(file: string): MillraceError {

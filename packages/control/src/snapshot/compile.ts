@@ -34,11 +34,11 @@ export type CompilerAnswer =
  */
 export async function compileBundle(
   file: string,
-  source: string,
+  source: { readonly shown: string; readonly export: string },
   signal?: AbortSignal,
 ): Promise<CompiledDescription> {
   signal?.throwIfAborted();
-  const child = fork(COMPILER, [file], {
+  const child = fork(COMPILER, [file, source.export], {
     stdio: ["ignore", "ignore", "pipe", "ipc"],
     execArgv: [],
     env: { ...process.env, [COMPILING_VARIABLE]: "1" },
@@ -53,11 +53,17 @@ export async function compileBundle(
       // The compiler is ours: what it sends has this form.
       child.once("message", (answer) => resolve(answer as CompilerAnswer));
       child.once("error", reject);
-      child.once("exit", (code, signal) => reject(ended(source, code, signal, stderr.join(""))));
+      child.once("exit", (code, signal) =>
+        reject(ended(source.shown, code, signal, stderr.join(""))),
+      );
     });
     if ("compiled" in message) return message.compiled;
     const error = errorFromSummary(message.error);
-    throw new MillraceError({ ...error, message: `${source}: ${error.message}`, cause: error });
+    throw new MillraceError({
+      ...error,
+      message: `${source.shown}: ${error.message}`,
+      cause: error,
+    });
   } catch (error) {
     signal?.throwIfAborted();
     throw error;

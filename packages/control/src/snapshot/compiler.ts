@@ -1,5 +1,5 @@
 /**
- * The process that evaluates a bundle: `node compiler.js FILE`, with an IPC channel for the answer. User code runs here,
+ * The process that evaluates a bundle: `node compiler.js FILE EXPORT`, with an IPC channel for the answer. User code runs here,
  * so that it can neither harm nor outlive the command.
  */
 import { existsSync, readFileSync } from "node:fs";
@@ -17,14 +17,20 @@ import {
 } from "@millrace/core";
 import type { CompilerAnswer } from "./compile.ts";
 
-async function answer(file: string): Promise<CompilerAnswer> {
+async function answer(file: string, exported: string): Promise<CompilerAnswer> {
   const pipeline = await load(file);
   if (!isPipeline(pipeline)) {
     throw new MillraceError({
       class: "pipeline",
       code: "PIPELINE_MISSING",
-      message: "The module does not export a pipeline under that name.",
-      action: "Export what definePipeline returns, as the default or under the name behind #.",
+      message:
+        exported === "default"
+          ? "The module has no default export that is a pipeline."
+          : `The module has no export "${exported}" that is a pipeline.`,
+      action:
+        exported === "default"
+          ? "Export what definePipeline returns as the default, or name its export behind #: pipeline.ts#name."
+          : "Export what definePipeline returns under that name, or leave the name out to take the default export.",
     });
   }
   const { name, description, graph, inputSchema, outputSchema, secrets, settings } = build(
@@ -122,8 +128,8 @@ function originalStack(stack: string, folder: string): string {
 // The command was killed: nobody waits for the answer.
 process.once("disconnect", () => process.exit(1));
 process.channel?.unref();
-const [file = ""] = process.argv.slice(2);
-const message = await answer(file).catch(
+const [file = "", exported = "default"] = process.argv.slice(2);
+const message = await answer(file, exported).catch(
   (error: unknown): CompilerAnswer => ({ error: summarizeError(error) }),
 );
 process.send?.(message, () => process.exit(0));

@@ -166,6 +166,7 @@ describe("making a snapshot", () => {
     expect((await client.snapshots.create(`${pipeline}#other`)).pipelineName).toBe("other");
     await expect(client.snapshots.create(`${pipeline}#nope`)).rejects.toMatchObject({
       code: "PIPELINE_MISSING",
+      message: expect.stringContaining('pipeline.ts: The module has no export "nope" that'),
     });
   });
 
@@ -209,12 +210,12 @@ describe("a pipeline that cannot be compiled is told of in the user's words", ()
       "PIPELINE_ENDED",
       /never comes/,
     ],
-    ["no such export", "export const a = 1;", "PIPELINE_MISSING", /does not export a pipeline/],
+    ["no such export", "export const a = 1;", "PIPELINE_MISSING", /has no default export/],
     [
       "an export that is no pipeline",
       "export default { name: 'p' };",
       "PIPELINE_MISSING",
-      /does not export a pipeline/,
+      /has no default export/,
     ],
     ["an async build", build("async () => ({})"), "PIPELINE_WIRING", /is async/],
     [

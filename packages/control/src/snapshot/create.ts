@@ -39,7 +39,7 @@ export async function makeSnapshot(
   progress(`Bundling ${shown}`);
   const readSince = Date.now();
   const made = await bundle(source);
-  const compiled = await compileStaged(made, artifacts, shown, signal);
+  const compiled = await compileStaged(made, artifacts, { shown, export: source.export }, signal);
   const manifest = describe(made, compiled);
   const id = await artifacts.put(manifest, made.files, made.externals);
   await fingerprints.remember(source, id, made.sources, readSince);
@@ -49,12 +49,12 @@ export async function makeSnapshot(
 async function compileStaged(
   made: Bundle,
   artifacts: ArtifactStore,
-  shown: string,
+  source: Parameters<typeof compileBundle>[1],
   signal: AbortSignal | undefined,
 ): Promise<CompiledDescription> {
   const { directory, discard } = await artifacts.stage(made.files, made.externals);
   try {
-    return await compileBundle(join(directory, ENTRY_FILE), shown, signal);
+    return await compileBundle(join(directory, ENTRY_FILE), source, signal);
   } finally {
     await discard();
   }
