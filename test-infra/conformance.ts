@@ -1,10 +1,10 @@
 /**
  * Runs the conformance suite as it is published: `npm run conformance -- local` on a deployer of this repository,
- * `fake` on the reference deployer, `wrong` on the deployers that it has to catch. Options are those of
+ * `fake`, `fake-image` and `fake-registry` on the reference deployers, `wrong` on the deployers that it has to catch. Options are those of
  * `millrace-conformance`; `--json` alone writes to standard output.
  */
 import { spawnSync } from "node:child_process";
-import { existsSync, globSync } from "node:fs";
+import { globSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { judgeWrongDeployers, type Verdict } from "@millrace/conformance/wrong";
@@ -14,13 +14,15 @@ const suite = dirname(fileURLToPath(import.meta.resolve("@millrace/conformance/p
 
 /** Harness files by the name that follows `conformance --`. */
 function harnesses(): ReadonlyMap<string, string> {
-  const deployers = globSync("packages/deployer-*/*.conformance.ts", { cwd: root }).map(
-    (file): [string, string] => [
-      basename(dirname(file)).replace("deployer-", ""),
-      join(root, file),
-    ],
+  const files = [
+    ...globSync(join(suite, "dist/fake/*.conformance.js")),
+    ...globSync(join(root, "packages/deployer-*/*.conformance.ts")),
+  ];
+  return new Map(
+    files
+      .sort()
+      .map((file) => [basename(file).replace(/^deployer-|\.conformance\.[jt]s$/g, ""), file]),
   );
-  return new Map([["fake", join(suite, "dist/fake/fake.conformance.js")], ...deployers]);
 }
 
 /** `--json` without a file means standard output. */
@@ -34,6 +36,7 @@ function withTargets(args: readonly string[]): string[] {
 /** What gives a deployer's suite a platform, by the deployer. */
 const PLATFORMS: Readonly<Record<string, string>> = {
   docker: join(root, "test-infra/docker/with-engine.ts"),
+  "docker-registry": join(root, "test-infra/docker/with-engine.ts"),
 };
 
 function runSuiteOn(deployer: string, harness: string, args: readonly string[]): number {
@@ -81,7 +84,7 @@ const known = harnesses();
 const harness = known.get(name ?? "");
 if (name === "wrong") {
   process.exit(await runWrong(args));
-} else if (harness !== undefined && existsSync(harness)) {
+} else if (harness !== undefined) {
   process.exitCode = runSuiteOn(name ?? "", harness, args);
 } else {
   console.error(

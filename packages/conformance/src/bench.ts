@@ -105,7 +105,7 @@ export class Bench {
   async subject(
     identity: { readonly id?: string; readonly name?: string; readonly deployer?: Deployer } = {},
   ): Promise<Subject> {
-    this.#requests ??= this.fixtures.requestsFor(this.platform.settings, this.home);
+    this.#requests ??= this.fixtures.requestsFor(this.flavor, this.platform.settings, this.home);
     const subject = new Subject(this, await this.#requests, {
       id: identity.id ?? crypto.randomUUID(),
       name: identity.name ?? "weather",

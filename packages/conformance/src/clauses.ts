@@ -137,6 +137,31 @@ const SECTIONS: readonly Section[] = [
     },
   },
   {
+    title: "Images",
+    clauses: {
+      "IMG-01": "`imageTarget` MUST NOT create, change or delete anything.",
+      "IMG-02":
+        "`imageTarget` MUST name a repository without tag or digest, and MUST say the same of image, platform and repository whenever it is asked with the same settings: the same snapshot MUST have the same reference, which names it by its digest.",
+      "IMG-03":
+        "An image that has been delivered MUST be found where it is: it MUST NOT be delivered a second time.",
+      "IMG-04":
+        "An image that vanished from where it was delivered MUST NOT be said to be there: the next deploy MUST deliver it anew and end with the service.",
+      "IMG-05":
+        "When the image is missing, provision MUST fail with an error of class `platform` that names it, MUST NOT run another one in its place, and MUST leave what serves as it is.",
+    },
+  },
+  {
+    title: "Registries",
+    clauses: {
+      "REG-01":
+        "The login for a registry MUST NOT appear in plans, observations, journal entries, progress messages, log lines and errors, in a repository or reference, nor in anything that the platform shows.",
+      "REG-02":
+        "When the registry does not accept the login, provision MUST fail with an error that is not retryable and MUST leave what serves as it is; once the login is accepted, the same provision MUST succeed.",
+      "REG-03":
+        "When the registry asks to wait, breaks, or hangs up in the middle of a layer, provision MUST go on by itself or fail with an error of class `unreachable` that is retryable, and MUST leave what serves as it is; once the registry is well, the same provision MUST succeed.",
+    },
+  },
+  {
     title: "Faults in between",
     clauses: {
       "LOST-01":
@@ -264,6 +289,14 @@ const SECTIONS: readonly Section[] = [
         "A deploy that finds no room on the platform MUST fail and leave the deployment RUNNING on the old snapshot; once there is room, the next one MUST succeed.",
         "`keepsOldOnFailure`",
       ],
+      "LIFE-18": [
+        "A deploy MUST wait out a registry that asks to wait, breaks, or hangs up in the middle of a layer, and end with RUNNING.",
+        'artefact `"image"`, pushed to a registry',
+      ],
+      "LIFE-19": [
+        "When the registry does not accept the login, deploy MUST fail at once and leave what serves and the record as they are; once the login is accepted, the next one MUST succeed.",
+        'artefact `"image"`, pushed to a registry',
+      ],
     },
   },
   {
@@ -301,9 +334,11 @@ const SECTIONS: readonly Section[] = [
   },
 ];
 
-/** Flavors whose platform runs no real process are not asked for the HTTP contract. */
+/** What all clauses of a section depend on. */
 const SECTION_APPLIES: Readonly<Record<string, string>> = {
   "The served HTTP contract": "platforms that run the real service",
+  Images: 'artefact `"image"`',
+  Registries: 'artefact `"image"`, pulled from a registry',
 };
 
 export const CLAUSES: readonly Clause[] = SECTIONS.flatMap(({ title, clauses }) =>

@@ -6,12 +6,15 @@ import { type Client, connect } from "@millrace/control";
 import {
   type Deployer,
   type DeploymentRequest,
+  defineFlavor,
   type Flavor,
+  imageSettingsSchema,
   type JsonObject,
   MillraceError,
   type Observation,
   Secret,
 } from "@millrace/core";
+import { z } from "zod";
 import { SECRET_NAME } from "./pipelines/instrument.ts";
 
 /** The pipelines that the suite deploys, by the name of their snapshot. */
@@ -23,10 +26,10 @@ export type Requests = ReadonlyMap<FixtureName, DeploymentRequest>;
 /** A state folder in which every fixture is a snapshot, and the request that control makes of each. */
 export interface Fixtures {
   /**
-   * The requests for a platform that the settings reach. Images have been delivered there.
+   * The requests for a platform that the settings reach. Images have been delivered there, as the flavor's deployer says.
    * @param home A copy of the state folder.
    */
-  requestsFor(settings: JsonObject, home: string): Promise<Requests>;
+  requestsFor(flavor: Flavor, settings: JsonObject, home: string): Promise<Requests>;
   /** Copies the state folder, for a check that has it for itself. */
   copyTo(home: string): Promise<void>;
   close(): Promise<void>;
@@ -40,25 +43,13 @@ export async function makeFixtures(flavor: Flavor): Promise<Fixtures> {
     await client.secrets.set(SECRET_NAME, new Secret("conformance-placeholder"));
     for (const name of FIXTURES) await client.snapshots.create(moduleOf(name), { name });
   });
-  const bundles =
-    flavor.capabilities.artefact === "bundle" ? await capture(flavor, {}, home) : null;
-  // Layers of images that were made for the first check are there for the others.
-  let warm: Promise<string> | null = null;
-  const warmUp = async (copy: string): Promise<string> => {
-    const made = join(place, "warm");
-    await cp(home, made, { recursive: true });
-    await cp(join(copy, "cache"), join(made, "cache"), { recursive: true });
-    return made;
-  };
-  const captureImages = async (settings: JsonObject, copy: string): Promise<Requests> => {
-    const requests = await capture(flavor, settings, copy);
-    warm ??= warmUp(copy);
-    await warm;
-    return requests;
-  };
+  const isBundle = flavor.capabilities.artefact === "bundle";
+  const bundles = isBundle ? await capture(flavor, {}, home) : null;
+  // What the images of all checks have in common is then in the cache of the state folder.
+  if (!isBundle) await capture(NOWHERE, {}, home);
   return {
-    requestsFor: async (settings, copy) => bundles ?? captureImages(settings, copy),
-    copyTo: async (copy) => cp((await warm) ?? home, copy, { recursive: true }),
+    requestsFor: async (of, settings, copy) => bundles ?? capture(of, settings, copy),
+    copyTo: (copy) => cp(home, copy, { recursive: true }),
     close: () => rm(place, { recursive: true, force: true }),
   };
 }
@@ -112,6 +103,29 @@ async function captureOne(
   return request;
 }
 
+const ABSENT: Observation = {
+  state: "absent",
+  url: null,
+  serving: null,
+  rollout: null,
+  error: null,
+  resources: [],
+  metadata: {},
+};
+
+/** A deployer on whose platform nothing is and nothing can be. */
+const NOTHING: Deployer = {
+  plan: async () => ({ action: "create", changes: [], interrupts: false }),
+  provision: async () => {
+    throw notHereError();
+  },
+  inspect: async () => ABSENT,
+  deprovision: async () => ABSENT,
+  logs: () => {
+    throw notHereError();
+  },
+};
+
 /** In place of a flavor while requests are made: only where images go is asked of the real deployer. */
 class StandIn {
   readonly flavor: Flavor;
@@ -127,34 +141,50 @@ class StandIn {
   }
 
   readonly #deployer: Deployer = {
-    plan: async () => ({ action: "create", changes: [], interrupts: false }),
+    ...NOTHING,
     provision: async (request) => {
       this.request = request;
       throw notHereError();
     },
-    inspect: async () => ABSENT,
-    deprovision: async () => ABSENT,
-    logs: () => {
-      throw notHereError();
-    },
   };
 }
+
+/** A platform that is given images and keeps none. */
+const NOWHERE = defineFlavor({
+  name: "nowhere",
+  description: "Images are made, and that is all.",
+  capabilities: {
+    artefact: "image",
+    logs: { tail: false, since: false, follow: false, replicas: false },
+    secrets: true,
+    zeroDowntime: false,
+    keepsOldOnFailure: false,
+    scaleToZero: false,
+    trafficSplit: false,
+    stableUrl: false,
+    tls: false,
+  },
+  settings: z.strictObject({}),
+  create: async () => ({
+    ...NOTHING,
+    imageTarget: async () => ({
+      image: imageSettingsSchema.parse({}),
+      platform: { os: "linux", architecture: "amd64" },
+      destination: {
+        kind: "engine",
+        repository: "nowhere",
+        find: async () => ({ os: "linux", architecture: "amd64", diffIds: [], config: {} }),
+        load: async () => {},
+      },
+    }),
+  }),
+});
 
 /** The one call of a deployer that not all have. */
 export function imageTargetOf(deployer: Partial<Deployer>): Pick<Deployer, "imageTarget"> {
   if (deployer.imageTarget === undefined) return {};
   return { imageTarget: deployer.imageTarget.bind(deployer) };
 }
-
-const ABSENT: Observation = {
-  state: "absent",
-  url: null,
-  serving: null,
-  rollout: null,
-  error: null,
-  resources: [],
-  metadata: {},
-};
 
 function notHereError(): MillraceError {
   return new MillraceError({

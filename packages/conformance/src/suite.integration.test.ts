@@ -7,10 +7,14 @@ import { judgeWrongDeployers } from "@millrace/conformance/wrong";
 import { afterAll, expect, test } from "vitest";
 
 const COMMAND = fileURLToPath(new URL("../bin/millrace-conformance.js", import.meta.url));
-const HARNESS = fileURLToPath(new URL("../dist/fake/fake.conformance.js", import.meta.url));
+const HARNESS = harnessOf("fake");
 const folder = mkdtempSync(join(tmpdir(), "millrace-conformance-test-"));
 
 afterAll(() => rmSync(folder, { recursive: true }));
+
+function harnessOf(name: string): string {
+  return fileURLToPath(new URL(`../dist/fake/${name}.conformance.js`, import.meta.url));
+}
 
 interface Ended {
   readonly code: number;
@@ -43,6 +47,15 @@ test("the reference deployer passes every check that binds it", async () => {
   const { summary } = JSON.parse(stdout);
   expect(summary).toMatchObject({ failed: 0, notTestable: 0 });
   expect(readFileSync(join(folder, "report.xml"), "utf8")).toContain('failures="0"');
+});
+
+test.each([
+  ["fake-image", "IMG-01,IMG-02,IMG-03,IMG-04,IMG-05,PROV-02,CRASH-01,LIFE-04"],
+  ["fake-registry", "IMG-03,IMG-04,IMG-05,REG-01,REG-02,REG-03,LIFE-18,LIFE-19"],
+])("the reference deployer of images passes what is about them: %s", async (name, clauses) => {
+  const { code, stdout, stderr } = await run(harnessOf(name), "--only", clauses, "--json", "-");
+  expect(code, stderr).toBe(0);
+  expect(JSON.parse(stdout).summary).toMatchObject({ failed: 0, notApplicable: 0, notTestable: 0 });
 });
 
 test("every wrong deployer is caught by its clause", async () => {

@@ -96,3 +96,28 @@ export async function whateverComes(call: () => Promise<unknown>): Promise<void>
 export async function everyLog(subject: Subject): Promise<string[]> {
   return (await subject.logs()).map(({ text }) => text);
 }
+
+/** The forms in which a value is easily read back. */
+function formsOf(value: string): string[] {
+  const bytes = Buffer.from(value);
+  return [
+    value,
+    JSON.stringify(value).slice(1, -1),
+    encodeURIComponent(value),
+    bytes.toString("base64").replace(/=+$/, ""),
+    bytes.toString("hex"),
+  ];
+}
+
+/** None of the secret values stands in the text. */
+export function expectHidden(values: readonly string[], text: string, where: string): void {
+  for (const value of values)
+    for (const form of formsOf(value))
+      assert.ok(!text.includes(form), `a secret value stands in ${where}: …${around(text, form)}…`);
+}
+
+/** What stands beside the value, to find the place; not the value. */
+function around(text: string, form: string): string {
+  const at = text.indexOf(form);
+  return `${text.slice(Math.max(0, at - 40), at)}[secret]${text.slice(at + form.length, at + form.length + 20)}`;
+}

@@ -4,6 +4,7 @@ import { convergenceChecks } from "./convergence.ts";
 import { crashChecks } from "./crash.ts";
 import { failureChecks } from "./failure.ts";
 import { httpChecks } from "./http.ts";
+import { imageChecks } from "./images.ts";
 import { journalChecks } from "./journal.ts";
 import { lifecycleChecks } from "./lifecycle.ts";
 import { logChecks } from "./logs.ts";
@@ -22,6 +23,7 @@ export const checks: readonly Check[] = [
   ...journalChecks,
   ...observationChecks,
   ...failureChecks,
+  ...imageChecks,
   ...convergenceChecks,
   ...crashChecks,
   ...logChecks,

@@ -354,4 +354,49 @@ export const lifecycleChecks = [
     },
     { needs: ["fillUp"], requires: ({ keepsOldOnFailure }) => keepsOldOnFailure },
   ),
+  check(
+    "LIFE-18",
+    "registry-waited-out",
+    "a deploy waits until the registry is well",
+    async (bench) => {
+      const failRegistry = bench.fault("failRegistry");
+      const operator = await bench.operator();
+      const troubles = [
+        ["throttled", "v1", 1],
+        ["broken", "v2", 2],
+        ["cut", "slow", 1],
+      ] as const;
+      for (const [how, fixture, version] of troubles) {
+        await failRegistry(how);
+        // It hangs up once.
+        const restored =
+          how === "cut" ? null : sleep(THROTTLED_MS).then(() => bench.platform.restore());
+        await expectServed(bench, await deploy(operator, fixture), version);
+        await restored;
+      }
+    },
+    { needs: ["failRegistry"], requires: ({ artefact }) => artefact === "image" },
+  ),
+  check(
+    "LIFE-19",
+    "registry-denies-deploy",
+    "a deploy that the registry denies changes nothing",
+    async (bench) => {
+      const failRegistry = bench.fault("failRegistry");
+      const operator = await bench.operator();
+      await deploy(operator, "v1");
+      await failRegistry("unauthorized");
+      const error = await typedRejection("a deploy that the registry denies", () =>
+        deploy(operator, "v2"),
+      );
+      assert.equal(error.class, "platform", `it failed with ${error.code} of class ${error.class}`);
+      const deployment = await recordOf(operator);
+      assert.equal(deployment.status, "RUNNING", deployment.statusReason ?? "");
+      assert.equal(deployment.snapshotId, await snapshotId(operator, "v1"), "the record moved");
+      await expectServed(bench, deployment, 1);
+      await bench.platform.restore();
+      await expectServed(bench, await deploy(operator, "v2"), 2);
+    },
+    { needs: ["failRegistry"], requires: ({ artefact }) => artefact === "image" },
+  ),
 ];

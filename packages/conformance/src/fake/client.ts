@@ -1,4 +1,5 @@
-import { MillraceError, messageOf, parse } from "@millrace/core";
+import { buffer } from "node:stream/consumers";
+import { type EngineImage, MillraceError, messageOf, parse } from "@millrace/core";
 import { z } from "zod";
 import {
   type LogPage,
@@ -12,9 +13,17 @@ import {
   serviceViewSchema,
   type Tags,
 } from "./records.ts";
+import type { RegistryLogin } from "./registry.ts";
 
 const valuesSchema = z.record(z.string(), z.string()).readonly();
 const acceptedSchema = z.strictObject({});
+const loginSchema = z.strictObject({ username: z.string(), password: z.string() });
+const imageSchema = z.strictObject({
+  os: z.string(),
+  architecture: z.string(),
+  diffIds: z.array(z.string()),
+  config: z.record(z.string(), z.json()),
+});
 
 /** The calls to the platform's interface. What does not exist is null, or `false` for a removal. */
 export class FakeClient {
@@ -29,7 +38,12 @@ export class FakeClient {
   }
 
   createService(
-    body: { readonly name: string; readonly tags: Tags; readonly spec: Spec },
+    body: {
+      readonly name: string;
+      readonly tags: Tags;
+      readonly spec: Spec;
+      readonly login: RegistryLogin | null;
+    },
     signal: AbortSignal,
   ): Promise<ServiceView> {
     return this.#call(serviceViewSchema, "POST", "services", body, signal);
@@ -37,7 +51,12 @@ export class FakeClient {
 
   updateService(
     name: string,
-    body: { readonly tags: Tags; readonly spec: Spec; readonly strategy: Strategy },
+    body: {
+      readonly tags: Tags;
+      readonly spec: Spec;
+      readonly login: RegistryLogin | null;
+      readonly strategy: Strategy;
+    },
     signal: AbortSignal,
   ): Promise<ServiceView> {
     return this.#call(serviceViewSchema, "PATCH", `services/${name}`, body, signal);
@@ -78,6 +97,23 @@ export class FakeClient {
     );
   }
 
+  readImage(reference: string, signal: AbortSignal): Promise<EngineImage | null> {
+    return orNull(this.#call(imageSchema, "GET", imagePath(reference), undefined, signal));
+  }
+
+  async putImage(
+    reference: string,
+    archive: AsyncIterable<Uint8Array>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const bytes = await buffer(archive);
+    await this.#call(acceptedSchema, "PUT", imagePath(reference), bytes, signal);
+  }
+
+  readRegistryLogin(signal: AbortSignal): Promise<RegistryLogin> {
+    return this.#call(loginSchema, "GET", "registry-login", undefined, signal);
+  }
+
   /** One page of lines after a sequence number. */
   readLogs(name: string, after: number, signal: AbortSignal): Promise<LogPage | null> {
     return orNull(
@@ -98,7 +134,9 @@ export class FakeClient {
       response = await fetch(`${this.#endpoint}/${path}`, {
         method,
         signal,
-        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+        ...(body === undefined
+          ? {}
+          : { body: body instanceof Uint8Array ? body : JSON.stringify(body) }),
       });
       answer = await response.json();
     } catch (cause) {
@@ -112,6 +150,10 @@ export class FakeClient {
       class: "platform",
     });
   }
+}
+
+function imagePath(reference: string): string {
+  return `images?${new URLSearchParams({ reference })}`;
 }
 
 async function orNull<T>(call: Promise<T>): Promise<T | null> {
@@ -171,6 +213,14 @@ function refusal(response: Response, answer: unknown): MillraceError {
         action: "Wait and try again.",
         retryable: true,
         retryAfterMs: Number(response.headers.get("Retry-After") ?? 1) * 1000,
+      });
+    case 503:
+      return new MillraceError({
+        ...common,
+        class: "unreachable",
+        code: "FAKE_REGISTRY_UNAVAILABLE",
+        action: "Wait and try again.",
+        retryable: true,
       });
     default:
       return new MillraceError({

@@ -20,6 +20,7 @@ import {
 } from "@millrace/core";
 import { FakeClient } from "./client.ts";
 import type { LogEntry, SecretView, ServiceView, Spec, Strategy, Tags } from "./records.ts";
+import type { RegistryLogin } from "./registry.ts";
 import type { FakeSettings } from "./settings.ts";
 
 const POLL_MS = 10;
@@ -170,7 +171,7 @@ export class FakeDeployer implements Deployer<FakeSettings> {
   }
 
   protected specOf(request: DeploymentRequest<FakeSettings>, names: Names): Spec {
-    const { revision, snapshot, environment, settings, secrets } = request;
+    const { artefact, revision, snapshot, environment, settings, secrets } = request;
     return {
       revision,
       snapshotId: snapshot.id,
@@ -179,6 +180,7 @@ export class FakeDeployer implements Deployer<FakeSettings> {
       size: settings.size,
       replicas: settings.replicas,
       secrets: Object.keys(secrets).length === 0 ? null : names.secrets.name,
+      image: artefact.kind === "image" ? artefact.reference : null,
     };
   }
 
@@ -243,7 +245,8 @@ export class FakeDeployer implements Deployer<FakeSettings> {
   ): Promise<ServiceView> {
     const tags = this.tags(request.deployment);
     try {
-      return await this.client.createService({ name, tags, spec }, signal);
+      const login = this.login(request);
+      return await this.client.createService({ name, tags, spec, login }, signal);
     } catch (error) {
       if (!(error instanceof MillraceError) || error.code !== "FAKE_CONFLICT") throw error;
       return await this.updateService({ kind: "service", name }, request, spec, "rolling", signal);
@@ -259,9 +262,16 @@ export class FakeDeployer implements Deployer<FakeSettings> {
   ): Promise<ServiceView> {
     return this.client.updateService(
       name,
-      { tags: this.tags(request.deployment), spec, strategy },
+      { tags: this.tags(request.deployment), spec, login: this.login(request), strategy },
       signal,
     );
+  }
+
+  /** What the platform needs to pull the image. */
+  protected login({ artefact }: DeploymentRequest<FakeSettings>): RegistryLogin | null {
+    if (artefact.kind === "bundle" || artefact.credentials === null) return null;
+    const { username, password } = artefact.credentials;
+    return { username, password: password.reveal() };
   }
 
   protected async removeService(key: ResourceKey, context: DeployerContext): Promise<void> {

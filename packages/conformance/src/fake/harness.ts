@@ -1,3 +1,4 @@
+import type { JsonObject } from "@millrace/core";
 import { defineHarness, type Harness, type Platform, type PlatformResource } from "../harness.ts";
 import {
   FakePlatform,
@@ -6,25 +7,42 @@ import {
   type Trouble,
 } from "./platform.ts";
 import type { ServiceRecord } from "./records.ts";
+import { FakeRegistry, type RegistryLogin } from "./registry.ts";
+
+/** What the platform runs, and how it gets it: bundles, images that it is given, or images of a registry. */
+export type Delivery = "bundle" | "engine" | "registry";
+
+const LOGIN: RegistryLogin = {
+  username: "conformance",
+  password: "conformance-Registry+password/1",
+};
 
 /** The harness of the fake back end, for the right deployer or for one of the wrong ones. */
-export function fakeHarness(of: Pick<Harness, "name" | "plugin" | "flavor">): Harness {
+export function fakeHarness(
+  of: Pick<Harness, "name" | "plugin" | "flavor">,
+  delivery: Delivery = "bundle",
+): Harness {
   return defineHarness({
     ...of,
     serves: "fake",
     otherSettings: { size: "large" },
     refusedSettings: [{ settings: { replicas: 9 }, names: "replicas" }],
     parallel: 8,
-    setup: async () => platformOf(await FakePlatform.start()),
+    setup: async () => {
+      const registry = delivery === "registry" ? await FakeRegistry.start(LOGIN) : null;
+      return platformOf(await FakePlatform.start(registry));
+    },
   });
 }
 
 function platformOf(platform: FakePlatform): Platform {
+  const { endpoint, images, registry } = platform;
   const trouble = (kind: Trouble) => async (): Promise<void> => platform.trouble(kind);
   return {
-    settings: { endpoint: platform.endpoint },
+    settings: { endpoint, ...imagesFrom(registry) },
     list: async () => listed(platform),
     changes: async () => platform.changes,
+    deliveries: async () => (registry ?? images).deliveries,
     visible: async () => platform.visible(),
     faults: {
       stop: async (deploymentId) => {
@@ -51,10 +69,27 @@ function platformOf(platform: FakePlatform): Platform {
       fillUp: trouble("full"),
       loseNextReply: trouble("lostReply"),
       lag: trouble("lag"),
+      removeImage: async (reference) => {
+        images.remove(reference);
+        registry?.remove(reference);
+      },
+      ...(registry === null
+        ? {}
+        : {
+            failRegistry: async (how) => {
+              registry.fault = how;
+            },
+          }),
     },
     restore: async () => platform.restore(),
     close: () => platform.close(),
   };
+}
+
+function imagesFrom(registry: FakeRegistry | null): JsonObject {
+  return registry === null
+    ? {}
+    : { registry: `${registry.host}/conformance/app`, image: { base: registry.base } };
 }
 
 function servicesOf(platform: FakePlatform, deploymentId: string): readonly ServiceRecord[] {

@@ -1,8 +1,10 @@
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import { json } from "node:stream/consumers";
+import { buffer, json } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
+import { PullFailed, pullImage } from "./image-pull.ts";
+import { ImageStore } from "./image-store.ts";
 import {
   type LogEntry,
   newestRollout,
@@ -18,6 +20,7 @@ import {
   viewSecret,
   viewService,
 } from "./records.ts";
+import type { FakeRegistry } from "./registry.ts";
 import { answerHealth, answerInvoke, partOf } from "./service-play.ts";
 import { Versions } from "./versions.ts";
 
@@ -44,16 +47,27 @@ export type Trouble =
   | "lag";
 
 const shortTagsSchema = z.record(z.string(), z.string().max(MAX_TAG_LENGTH));
-const createSchema = z.strictObject({ name: z.string(), tags: shortTagsSchema, spec: specSchema });
+/** For the registry that has the image. It is not kept. */
+const loginSchema = z.strictObject({ username: z.string(), password: z.string() }).nullable();
+const createSchema = z.strictObject({
+  name: z.string(),
+  tags: shortTagsSchema,
+  spec: specSchema,
+  login: loginSchema,
+});
 const updateSchema = z.strictObject({
   tags: shortTagsSchema,
   spec: specSchema,
+  login: loginSchema,
   strategy: z.enum(["rolling", "recreate"]),
 });
 const secretSchema = z.strictObject({
   tags: shortTagsSchema,
   values: z.record(z.string(), z.string()),
 });
+
+/** A change that runs an image. */
+const runsImageSchema = z.object({ spec: z.object({ image: z.string() }), login: loginSchema });
 
 interface Reply {
   readonly status: number;
@@ -73,11 +87,15 @@ export class FakePlatform {
   readonly #troubles = new Set<Trouble>();
   readonly #held = new Set<ServerResponse>();
   readonly #now: () => number;
+  readonly images = new ImageStore();
+  /** Where it pulls images from, and gives out the login for; null when it has none. */
+  readonly registry: FakeRegistry | null;
   #sequence = 0;
   #endpoint = "";
   changes = 0;
 
-  private constructor(now: () => number) {
+  private constructor(registry: FakeRegistry | null, now: () => number) {
+    this.registry = registry;
     this.#now = now;
     this.#server = createServer((request, response) => {
       this.#handle(request, response).catch((error: unknown) => {
@@ -89,8 +107,11 @@ export class FakePlatform {
     this.#server.keepAliveTimeout = 60_000;
   }
 
-  static async start(now: () => number = Date.now): Promise<FakePlatform> {
-    const platform = new FakePlatform(now);
+  static async start(
+    registry: FakeRegistry | null = null,
+    now: () => number = Date.now,
+  ): Promise<FakePlatform> {
+    const platform = new FakePlatform(registry, now);
     platform.#server.listen(0, "127.0.0.1");
     await once(platform.#server, "listening");
     const address = platform.#server.address();
@@ -108,6 +129,7 @@ export class FakePlatform {
     this.#server.close();
     this.#server.closeAllConnections();
     await once(this.#server, "close");
+    await this.registry?.close();
   }
 
   trouble(kind: Trouble): void {
@@ -117,6 +139,7 @@ export class FakePlatform {
   /** Ends all troubles. What hung is cut. */
   restore(): void {
     this.#troubles.clear();
+    if (this.registry !== null) this.registry.fault = null;
     for (const response of this.#held) response.destroy();
     this.#held.clear();
   }
@@ -168,8 +191,7 @@ export class FakePlatform {
     }
     const url = new URL(request.url ?? "/", "http://platform");
     const [area = "", ...rest] = url.pathname.split("/").filter((part) => part !== "");
-    const body: unknown =
-      request.method === "GET" || request.method === "DELETE" ? null : await json(request);
+    const body = await bodyOf(request, area);
     if (area === "run") await this.#serve(rest, request, response, body);
     else await this.#answerApi([area, ...rest], url, request, response, body);
   }
@@ -192,7 +214,10 @@ export class FakePlatform {
       return;
     }
     const refusal = this.#refusal(request.method ?? "GET");
-    const reply = refusal ?? this.#route(path, url, request.method ?? "GET", body);
+    const reply =
+      refusal ??
+      (await this.#failedPull(body)) ??
+      (await this.#route(path, url, request.method ?? "GET", body));
     if (change && refusal === null && this.#troubles.delete("lostReply")) response.destroy();
     else send(response, reply);
   }
@@ -213,8 +238,42 @@ export class FakePlatform {
     return null;
   }
 
-  #route(path: readonly string[], url: URL, method: string, body: unknown): Reply {
+  /** Why the image of what shall run cannot be had; null when it is here, and when there is none. */
+  async #failedPull(body: unknown): Promise<Reply | null> {
+    const { data } = runsImageSchema.safeParse(body);
+    if (data === undefined || this.images.has(data.spec.image)) return null;
+    const { spec, login } = data;
+    if (this.registry === null)
+      return problem(400, "ImageMissing", `There is no image ${spec.image}.`);
+    try {
+      this.images.keep(spec.image, await pullImage(spec.image, login));
+      return null;
+    } catch (error) {
+      if (!(error instanceof PullFailed)) throw error;
+      const status = error.kind === "unavailable" ? 503 : 400;
+      return problem(status, "PullFailed", `${spec.image} cannot be pulled: ${error.message}.`);
+    }
+  }
+
+  /** Images are called by their references, which have slashes. */
+  async #answerImages(url: URL, method: string, body: unknown): Promise<Reply> {
+    const reference = url.searchParams.get("reference") ?? "";
+    if (method === "GET") {
+      const image = this.images.find(reference);
+      return image === null ? notFound(`image ${reference}`) : { status: 200, body: image };
+    }
+    return body instanceof Uint8Array && (await this.images.load(reference, body))
+      ? { status: 200, body: {} }
+      : problem(400, "LayerMissing", "A layer of the image is neither here nor in the archive.");
+  }
+
+  #route(path: readonly string[], url: URL, method: string, body: unknown): Reply | Promise<Reply> {
     const [collection, name, part] = path;
+    if (collection === "images") return this.#answerImages(url, method, body);
+    if (collection === "registry-login")
+      return this.registry === null
+        ? notFound("registry")
+        : { status: 200, body: this.registry.login };
     const now = this.#now();
     const seen = now - (this.#troubles.has("lag") ? LONG_LAG_MS : LAG_MS);
     if (collection === "services" && name === undefined && method === "POST")
@@ -273,11 +332,13 @@ export class FakePlatform {
   }
 
   #rollout(name: string, spec: Spec, strategy: Strategy, now: number): Rollout {
-    const { startMs, starts } = partOf(spec.pipeline);
+    const pipeline =
+      spec.image === null ? spec.pipeline : (this.images.pipelineOf(spec.image) ?? spec.pipeline);
+    const { startMs, starts } = partOf(pipeline);
     const endsAt = now + startMs;
     this.#log(name, now, `starting revision ${spec.revision}`);
     if (!starts) this.#log(name, endsAt, "onInit failed: conformance-init-failure");
-    return { spec, startedAt: now, endsAt, succeeds: starts, strategy };
+    return { spec, pipeline, startedAt: now, endsAt, succeeds: starts, strategy };
   }
 
   #deleteService(service: ServiceRecord, now: number): Reply {
@@ -343,7 +404,7 @@ export class FakePlatform {
       send(response, problem(503, "Unavailable", `Nothing serves at ${name}.`));
       return;
     }
-    const answer = this.#play(serving.spec, `${request.method} /${route.join("/")}`, body);
+    const answer = this.#play(serving, `${request.method} /${route.join("/")}`, body);
     if (answer === null) {
       send(response, notFound(route.join("/")));
       return;
@@ -353,19 +414,25 @@ export class FakePlatform {
     send(response, answer);
   }
 
-  #play(spec: Spec, route: string, body: unknown) {
+  #play(serving: Rollout, route: string, body: unknown) {
+    const { spec } = serving;
     switch (route) {
       case "GET /health/ready":
         return answerHealth(spec);
       case "POST /invoke": {
         const secrets =
           spec.secrets === null ? null : this.#secrets.read(spec.secrets, this.#now());
-        return answerInvoke(spec, secrets?.values ?? {}, body);
+        return answerInvoke(serving, secrets?.values ?? {}, body);
       }
       default:
         return null;
     }
   }
+}
+
+async function bodyOf(request: IncomingMessage, area: string): Promise<unknown> {
+  if (request.method === "GET" || request.method === "DELETE") return null;
+  return area === "images" ? buffer(request) : json(request);
 }
 
 function send(response: ServerResponse, { status, body, headers }: Reply): void {

@@ -1,5 +1,10 @@
 import { type Capabilities, defineFlavor, definePlugin } from "@millrace/core";
-import { type FakeSettings, fakeSettingsSchema } from "./settings.ts";
+import {
+  type FakeImageSettings,
+  type FakeSettings,
+  fakeImageSettingsSchema,
+  fakeSettingsSchema,
+} from "./settings.ts";
 
 export const FAKE_CAPABILITIES: Capabilities = {
   artefact: "bundle",
@@ -24,5 +29,19 @@ export const fakeFlavor = defineFlavor<FakeSettings>({
   },
 });
 
+export const fakeImageFlavor = defineFlavor<FakeImageSettings>({
+  name: "fake-image",
+  description: "The platform in memory, running images.",
+  capabilities: { ...FAKE_CAPABILITIES, artefact: "image" },
+  settings: fakeImageSettingsSchema,
+  create: async (options) => {
+    const { FakeImageDeployer } = await import("./image-deployer.ts");
+    return new FakeImageDeployer(options);
+  },
+});
+
 /** The fake back end as a plugin. */
-export default definePlugin({ name: "@millrace/conformance/fake", flavors: [fakeFlavor] });
+export default definePlugin({
+  name: "@millrace/conformance/fake",
+  flavors: [fakeFlavor, fakeImageFlavor],
+});

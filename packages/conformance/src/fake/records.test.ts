@@ -17,6 +17,7 @@ const spec = (revision: string) => ({
   size: "small",
   replicas: 1,
   secrets: null,
+  image: null,
 });
 
 function service(rollouts: readonly Rollout[]): ServiceRecord {
@@ -33,6 +34,7 @@ const rollouts = fc
       const startedAt = index * 10;
       return {
         spec: spec(String(index)),
+        pipeline: "conformance_v1",
         startedAt,
         endsAt: startedAt + length,
         succeeds,
@@ -55,6 +57,7 @@ describe("a service of the fake platform", () => {
   it("serves nothing while it is recreated, stopped or removed", () => {
     const old: Rollout = {
       spec: spec("1"),
+      pipeline: "conformance_v1",
       startedAt: 0,
       endsAt: 1,
       succeeds: true,
@@ -62,6 +65,7 @@ describe("a service of the fake platform", () => {
     };
     const next: Rollout = {
       spec: spec("2"),
+      pipeline: "conformance_v1",
       startedAt: 5,
       endsAt: 9,
       succeeds: true,

@@ -3,7 +3,10 @@ import { z } from "zod";
 export const tagsSchema = z.record(z.string(), z.string()).readonly();
 export type Tags = z.output<typeof tagsSchema>;
 
-/** What one revision of a service runs. `secrets` names the secret set that the service may read. */
+/**
+ * What one revision of a service runs. `secrets` names the secret set that the service may read; `image` is null where the
+ * service comes from a bundle.
+ */
 export const specSchema = z
   .strictObject({
     revision: z.string(),
@@ -13,6 +16,7 @@ export const specSchema = z
     size: z.string(),
     replicas: z.number(),
     secrets: z.string().nullable(),
+    image: z.string().nullable(),
   })
   .readonly();
 export type Spec = z.output<typeof specSchema>;
@@ -22,6 +26,8 @@ export type Strategy = "rolling" | "recreate";
 
 export interface Rollout {
   readonly spec: Spec;
+  /** The pipeline that it runs: the one that is in its image, if it has one. */
+  readonly pipeline: string;
   readonly startedAt: number;
   /** When it comes to its end. */
   readonly endsAt: number;

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { SERVICE_CONFIG_VARIABLE, serviceConfigSchema } from "@millrace/core";
 import { z } from "zod";
-import type { Spec } from "./records.ts";
+import type { Rollout, Spec } from "./records.ts";
 
 /** How the platform plays a fixture pipeline, by the pipeline's name. */
 interface Part {
@@ -59,7 +59,7 @@ export function answerHealth(spec: Spec): Answer {
 
 /** What a served revision answers to an invocation. */
 export function answerInvoke(
-  spec: Spec,
+  { spec, pipeline }: Rollout,
   secrets: Readonly<Record<string, string>>,
   body: unknown,
 ): Answer {
@@ -67,7 +67,7 @@ export function answerInvoke(
   const { say, sleepMs, environment } = parameters;
   const [value] = Object.values(secrets);
   const report = {
-    version: partOf(spec.pipeline).version,
+    version: partOf(pipeline).version,
     secret: value === undefined ? null : createHash("sha256").update(value).digest("hex"),
     environment: environment === undefined ? null : (spec.environment[environment] ?? null),
   };

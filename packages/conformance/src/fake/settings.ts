@@ -1,3 +1,4 @@
+import { imageSettingsSchema } from "@millrace/core";
 import { z } from "zod";
 
 /** Services that one deployment may have, by the platform's quota. */
@@ -15,3 +16,13 @@ export const fakeSettingsSchema = z.strictObject({
 });
 
 export type FakeSettings = z.output<typeof fakeSettingsSchema>;
+
+export const fakeImageSettingsSchema = fakeSettingsSchema.extend({
+  image: imageSettingsSchema.prefault({}).meta({ description: "How the image is made." }),
+  registry: z.string().optional().meta({
+    description:
+      "Repository that images are pushed to. Default: the platform is given them directly.",
+  }),
+});
+
+export type FakeImageSettings = z.output<typeof fakeImageSettingsSchema>;

@@ -74,12 +74,12 @@ class AvoidsConflicts extends FakeDeployer {
     spec: Spec,
     signal: AbortSignal,
   ): Promise<ServiceView> {
-    const tags = this.tags(request.deployment);
+    const service = { tags: this.tags(request.deployment), spec, login: this.login(request) };
     try {
-      return await this.client.createService({ name: key.name, tags, spec }, signal);
+      return await this.client.createService({ name: key.name, ...service }, signal);
     } catch (error) {
       if (!isMillraceError(error) || error.code !== "FAKE_CONFLICT") throw error;
-      return this.client.createService({ name: `${key.name}-2`, tags, spec }, signal);
+      return this.client.createService({ name: `${key.name}-2`, ...service }, signal);
     }
   }
 

@@ -1,6 +1,6 @@
 import { extname } from "node:path";
 import { fakeHarness } from "../fake/harness.ts";
-import { fakeFlavor } from "../fake/plugin.ts";
+import { fakeFlavor, fakeImageFlavor } from "../fake/plugin.ts";
 import { type Fixtures, makeFixtures } from "../fixtures.ts";
 import { type CheckResult, runSuite } from "../run.ts";
 import { WRONG_DEPLOYERS } from "./plugin.ts";
@@ -26,12 +26,12 @@ const plugin = new URL(`./plugin${extname(import.meta.url)}`, import.meta.url).h
 export async function judgeWrongDeployers(
   onVerdict?: (verdict: Verdict) => void,
 ): Promise<readonly Verdict[]> {
-  const fixtures = await makeFixtures(fakeFlavor);
+  const [bundles, images] = [await makeFixtures(fakeFlavor), await makeFixtures(fakeImageFlavor)];
   const queue = [...WRONG_DEPLOYERS];
   const verdicts: Verdict[] = [];
   const work = async (): Promise<void> => {
     for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
-      const verdict = await judge(next, fixtures);
+      const verdict = await judge(next, next.delivery === "bundle" ? bundles : images);
       verdicts.push(verdict);
       onVerdict?.(verdict);
     }
@@ -39,14 +39,14 @@ export async function judgeWrongDeployers(
   try {
     await Promise.all(Array.from({ length: AT_THE_SAME_TIME }, work));
   } finally {
-    await fixtures.close();
+    await Promise.all([bundles.close(), images.close()]);
   }
   return verdicts;
 }
 
 async function judge(wrong: WrongDeployer, fixtures: Fixtures): Promise<Verdict> {
   const of = { name: wrong.name, plugin, flavor: wrong.flavor.name };
-  const harness = { ...fakeHarness(of), patience: PATIENCE, parallel: 2 };
+  const harness = { ...fakeHarness(of, wrong.delivery), patience: PATIENCE, parallel: 2 };
   const { results } = await runSuite(harness, { only: [wrong.clause], fixtures });
   const by =
     results.find(

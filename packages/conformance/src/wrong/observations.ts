@@ -58,7 +58,7 @@ class InspectTouches extends FakeDeployer {
     if (service?.state === "running")
       await this.client.updateService(
         name,
-        { tags: service.tags, spec: service.spec, strategy: "rolling" },
+        { tags: service.tags, spec: service.spec, login: null, strategy: "rolling" },
         context.signal,
       );
     return super.inspect(target, context);

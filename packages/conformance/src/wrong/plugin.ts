@@ -1,5 +1,6 @@
 import { definePlugin } from "@millrace/core";
 import { wrongErrors } from "./errors.ts";
+import { wrongImages } from "./images.ts";
 import { wrongJournals } from "./journals.ts";
 import { wrongLogs } from "./logs.ts";
 import { wrongNames } from "./names.ts";
@@ -15,6 +16,7 @@ export const WRONG_DEPLOYERS: readonly WrongDeployer[] = [
   ...wrongJournals,
   ...wrongObservations,
   ...wrongErrors,
+  ...wrongImages,
   ...wrongLogs,
   ...wrongSecrets,
   ...wrongNames,

@@ -1,7 +1,8 @@
-import type { Deployer, DeployerOptions, Flavor } from "@millrace/core";
+import { type Deployer, type DeployerOptions, defineFlavor, type Flavor } from "@millrace/core";
 import { FakeDeployer } from "../fake/deployer.ts";
-import { fakeFlavor } from "../fake/plugin.ts";
-import type { FakeSettings } from "../fake/settings.ts";
+import type { Delivery } from "../fake/harness.ts";
+import { fakeFlavor, fakeImageFlavor } from "../fake/plugin.ts";
+import type { FakeImageSettings, FakeSettings } from "../fake/settings.ts";
 
 /** A deployer that breaks one clause, and is right in the rest as far as that goes. */
 export interface WrongDeployer {
@@ -11,7 +12,9 @@ export interface WrongDeployer {
   readonly clause: string;
   /** What has to stand in the reason, so that it is caught for what it does. */
   readonly because: RegExp;
-  readonly flavor: Flavor<FakeSettings>;
+  readonly flavor: Flavor;
+  /** How its platform gets what it runs. */
+  readonly delivery: Delivery;
 }
 
 type DeployerClass = new (options: DeployerOptions<FakeSettings>) => Deployer<FakeSettings>;
@@ -27,11 +30,32 @@ export function wrong(
     name,
     clause,
     because,
-    flavor: {
+    delivery: "bundle",
+    flavor: defineFlavor<FakeSettings>({
       ...fakeFlavor,
       name: `wrong-${name}`,
       create: async (options) => new Class(options),
       ...flavor,
-    },
+    }),
+  };
+}
+
+export function wrongAboutImages(
+  clause: string,
+  name: string,
+  delivery: "engine" | "registry",
+  because: RegExp,
+  Class: new (options: DeployerOptions<FakeImageSettings>) => Deployer<FakeImageSettings>,
+): WrongDeployer {
+  return {
+    name,
+    clause,
+    because,
+    delivery,
+    flavor: defineFlavor<FakeImageSettings>({
+      ...fakeImageFlavor,
+      name: `wrong-${name}`,
+      create: async (options) => new Class(options),
+    }),
   };
 }

@@ -1,0 +1,7 @@
+import { extname } from "node:path";
+import { fakeHarness } from "./harness.ts";
+
+const plugin = new URL(`./plugin${extname(import.meta.url)}`, import.meta.url).href;
+
+/** The harness of the reference deployer for images that the platform pulls from a registry. */
+export default fakeHarness({ name: "fake-registry", plugin, flavor: "fake-image" }, "registry");
