@@ -334,7 +334,7 @@ export class FakePlatform {
   #rollout(name: string, spec: Spec, strategy: Strategy, now: number): Rollout {
     const pipeline =
       spec.image === null ? spec.pipeline : (this.images.pipelineOf(spec.image) ?? spec.pipeline);
-    const { startMs, starts } = partOf(pipeline);
+    const { startMs, starts } = partOf(pipeline, spec.environment);
     const endsAt = now + startMs;
     this.#log(name, now, `starting revision ${spec.revision}`);
     if (!starts) this.#log(name, endsAt, "onInit failed: conformance-init-failure");

@@ -21,8 +21,9 @@ const PARTS: Readonly<Record<string, Part>> = {
   conformance_slow: { version: 1, startMs: 1500, starts: true },
 };
 
-export function partOf(pipeline: string): Part {
-  return PARTS[pipeline] ?? { version: 0, startMs: QUICK_MS, starts: true };
+export function partOf(pipeline: string, environment: Spec["environment"]): Part {
+  const part = PARTS[pipeline] ?? { version: 0, startMs: QUICK_MS, starts: true };
+  return { ...part, startMs: Number(environment["CONFORMANCE_SLOW_MS"] ?? part.startMs) };
 }
 
 const parametersSchema = z.object({
@@ -67,7 +68,7 @@ export function answerInvoke(
   const { say, sleepMs, environment } = parameters;
   const [value] = Object.values(secrets);
   const report = {
-    version: partOf(pipeline).version,
+    version: partOf(pipeline, spec.environment).version,
     secret: value === undefined ? null : createHash("sha256").update(value).digest("hex"),
     environment: environment === undefined ? null : (spec.environment[environment] ?? null),
   };
