@@ -6,7 +6,12 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { findEngine as findEndpoint } from "../../packages/deployer-docker/src/engine-endpoint.ts";
 import { providePrograms } from "./debian.ts";
 import { answers } from "./engine-api.ts";
-import { ENGINE_PACKAGES, ENGINE_PROGRAMS, PrivateEngine } from "./private-engine.ts";
+import {
+  ENGINE_PACKAGES,
+  ENGINE_PROGRAMS,
+  type EngineOptions,
+  PrivateEngine,
+} from "./private-engine.ts";
 
 export type { PrivateEngine };
 
@@ -53,8 +58,8 @@ export async function provideEngine(): Promise<TestEngine | { readonly missing: 
 }
 
 /** Starts an engine that nobody else uses, for tests that stop or kill it. Any number can stand side by side. */
-export function startEngine(): Promise<PrivateEngine> {
-  return PrivateEngine.make();
+export function startEngine(options: EngineOptions = {}): Promise<PrivateEngine> {
+  return PrivateEngine.make(options);
 }
 
 /** Starts the machine's own engine at the default socket and leaves it running. */

@@ -4,6 +4,7 @@ import {
   closeSync,
   existsSync,
   globSync,
+  mkdirSync,
   mkdtempSync,
   openSync,
   readFileSync,
@@ -19,6 +20,7 @@ import { findProgram, SEARCH_PATH } from "./debian.ts";
 import { makeNetwork, removeNetwork } from "./engine-network.ts";
 
 const PREFIX = "millrace-engine-";
+const DATA = "data";
 const START_TIMEOUT_MS = 60_000;
 const STOP_TIMEOUT_MS = 60_000;
 const POLL_MS = 50;
@@ -29,6 +31,11 @@ const SHOWN_LINES = 20;
 export const ENGINE_PROGRAMS = ["dockerd", "containerd", "iptables", "ip", "setpriv"] as const;
 export const ENGINE_PACKAGES = ["docker.io", "iptables", "iproute2", "util-linux"] as const;
 
+export interface EngineOptions {
+  /** Room for all that it keeps, in memory. Default: that of the machine's disk. */
+  readonly diskBytes?: number;
+}
+
 /** A Docker engine that is ours alone, with all that it has in one folder. Ends at the latest with our process. */
 export class PrivateEngine {
   /** Path of its socket. */
@@ -37,11 +44,12 @@ export class PrivateEngine {
   readonly #folder: string;
   #process: ChildProcess | undefined;
 
-  private constructor() {
+  private constructor({ diskBytes }: EngineOptions) {
     // A socket's path has at most 107 characters.
     const folder = mkdtempSync(join(tmpdir(), PREFIX));
     writeFileSync(join(folder, "owner"), JSON.stringify(ownerOf(process.pid)));
     this.#folder = folder;
+    if (diskBytes !== undefined) mountDisk(join(folder, DATA), diskBytes);
     this.socket = join(folder, "docker.sock");
     this.docker = new Docker({ socketPath: this.socket });
     const { bridge, pool } = makeNetwork();
@@ -49,7 +57,7 @@ export class PrivateEngine {
     // All in the file, so that the machine's /etc/docker/daemon.json has no say.
     const configuration = {
       hosts: [`unix://${this.socket}`],
-      "data-root": join(folder, "data"),
+      "data-root": join(folder, DATA),
       "exec-root": join(folder, "exec"),
       pidfile: join(folder, "pid"),
       bridge,
@@ -64,10 +72,10 @@ export class PrivateEngine {
    * Makes an engine and starts it. What engines left whose processes were killed goes first.
    * @throws Error with the end of the engine's log
    */
-  static async make(): Promise<PrivateEngine> {
+  static async make(options: EngineOptions = {}): Promise<PrivateEngine> {
     for (const folder of globSync(`${PREFIX}*`, { cwd: tmpdir() }))
       await sweep(join(tmpdir(), folder));
-    const engine = new PrivateEngine();
+    const engine = new PrivateEngine(options);
     try {
       await engine.start();
     } catch (error) {
@@ -76,6 +84,11 @@ export class PrivateEngine {
       throw error;
     }
     return engine;
+  }
+
+  /** The folder that it keeps all in. */
+  get data(): string {
+    return join(this.#folder, DATA);
   }
 
   /** What stands in its log. */
@@ -166,6 +179,13 @@ export class PrivateEngine {
     // Until somebody asks about a process that was killed, the next engine takes it for running.
     rmSync(containerdFile, { force: true });
   }
+}
+
+function mountDisk(folder: string, bytes: number): void {
+  mkdirSync(folder);
+  const options = ["-t", "tmpfs", "-o", `size=${bytes}`, "tmpfs", folder];
+  const { status, stderr } = spawnSync("mount", options, { encoding: "utf8" });
+  if (status !== 0) throw new Error(`No disk could be made for an engine: ${stderr}`);
 }
 
 /** Removes what an engine left whose owner is no more. It ends with its owner, which may take it a while. */

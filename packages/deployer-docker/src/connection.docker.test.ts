@@ -3,11 +3,13 @@ import { once } from "node:events";
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { type AddressInfo, connect, createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
-import { delimiter, join } from "node:path";
+import { delimiter, dirname, join } from "node:path";
 import { createServer as createTlsServer } from "node:tls";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { readContext, socket } from "./engine.fixture.ts";
 import { EngineAccess } from "./engine.ts";
+
+const NOBODY = 65_534;
 
 function folder(): string {
   const made = mkdtempSync(join(tmpdir(), "millrace-connection-"));
@@ -131,6 +133,27 @@ test("what ssh says when it fails is told", async () => {
     class: "unreachable",
     retryable: false,
     message: expect.stringContaining("Permission denied (publickey)"),
+  });
+});
+
+test("an engine whose socket this user may not use is told", async () => {
+  const path = join(folder(), "docker.sock");
+  const server = createServer().listen(path);
+  await once(server, "listening");
+  onTestFinished(() => void server.close());
+  chmodSync(path, 0);
+  // Root may use every socket.
+  const isRoot = process.geteuid?.() === 0;
+  chmodSync(dirname(path), 0o755);
+  if (isRoot) process.seteuid?.(NOBODY);
+  onTestFinished(() => {
+    if (isRoot) process.seteuid?.(0);
+  });
+  await expect(version(`unix://${path}`)).rejects.toMatchObject({
+    code: "DOCKER_DENIED",
+    class: "unreachable",
+    retryable: false,
+    action: expect.stringContaining("group docker"),
   });
 });
 

@@ -1,11 +1,13 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:https";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { Secret } from "@millrace/core";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { base, docker, engineUrl, readContext } from "./engine.fixture.ts";
 import { EngineAccess } from "./engine.ts";
 import { readProgress } from "./engine-progress.ts";
@@ -96,4 +98,31 @@ test("an image that is not there is told", async () => {
   const gone = `${repository}@sha256:${"0".repeat(64)}`;
   const login = { username: "ada", password: new Secret("secret") };
   await expect(pull(login, gone)).rejects.toMatchObject({ code: "IMAGE_MISSING" });
+});
+
+test("a registry whose certificate the engine does not trust is told", async () => {
+  const [key, cert] = [join(folder, "key.pem"), join(folder, "cert.pem")];
+  execFileSync(
+    "openssl",
+    [
+      ...["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"],
+      ...["-days", "1", "-subj", "/CN=registry", "-keyout", key, "-out", cert],
+    ],
+    { stdio: "ignore" },
+  );
+  // On loopback, an engine asks for no certificate.
+  const { IPAM } = await docker.getNetwork("bridge").inspect();
+  const address: unknown = IPAM?.Config?.[0]?.Gateway;
+  if (typeof address !== "string") throw new Error("the engine's bridge has no address");
+  const server = createServer({ key: readFileSync(key), cert: readFileSync(cert) });
+  server.listen(0, address);
+  await once(server, "listening");
+  onTestFinished(() => void server.close());
+  const { port } = server.address() as AddressInfo;
+  const untrusted = `${address}:${port}/team/app@sha256:${"0".repeat(64)}`;
+  await expect(pull(null, untrusted)).rejects.toMatchObject({
+    code: "REGISTRY_UNTRUSTED",
+    class: "platform",
+    action: expect.stringContaining("/etc/docker/certs.d"),
+  });
 });

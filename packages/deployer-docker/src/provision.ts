@@ -1,8 +1,10 @@
 import {
   type DeployerContext,
   type DeploymentTarget,
+  type ErrorClass,
   isMillraceError,
   MillraceError,
+  messageOf,
 } from "@millrace/core";
 import {
   DOOR_FOLDER,
@@ -17,6 +19,7 @@ import type { Engine } from "./engine.ts";
 import { exitError, failureOf, notReadyError } from "./failure.ts";
 import { pullImage } from "./image-pull.ts";
 import { listeningAddresses } from "./listening.ts";
+import { mustHaveLogDriver } from "./log-driver.ts";
 import { containerResource, hostOf, labelsOf, type Names, networkResource } from "./names.ts";
 import { removeNetwork } from "./network.ts";
 import { rememberedEndpoint } from "./observation.ts";
@@ -42,6 +45,9 @@ const STOP_ALLOWANCE_SECONDS = 5;
 /** How often somebody else may be quicker with the same thing. */
 const CONFLICTS = 20;
 
+/** After these the same command goes on from what there is. */
+const LATER: ReadonlySet<ErrorClass> = new Set(["unreachable", "timeout", "aborted"]);
+
 /** Takes a deployment to a revision, step by step from what exists. */
 export class Provision {
   readonly #engine: Engine;
@@ -51,6 +57,8 @@ export class Provision {
   #conflicts = 0;
   /** That this call has made a candidate of its own. */
   #created = false;
+  /** That nothing of the deployment was there before. */
+  #madeNetwork = false;
 
   constructor(engine: Engine, names: Names, request: Request, context: DeployerContext) {
     this.#engine = engine;
@@ -61,6 +69,16 @@ export class Provision {
 
   /** @returns What exists when the revision serves, or when it failed. */
   async run(): Promise<Sight> {
+    try {
+      return await this.#run();
+    } catch (error) {
+      if (this.#madeNetwork && isMillraceError(error) && !LATER.has(error.class))
+        await this.#leaveNothing();
+      throw error;
+    }
+  }
+
+  async #run(): Promise<Sight> {
     for (;;) {
       const sight = await this.#look();
       const step = nextStep(sight, this.#request.revision, this.#request.settings);
@@ -74,6 +92,21 @@ export class Provision {
         if (!isConflict(error) || ++this.#conflicts > CONFLICTS) throw error;
         await this.#context.clock.sleep(POLL_MS, this.#context.signal);
       }
+    }
+  }
+
+  /** A first deploy that was refused before it came to a container of the service has nothing worth keeping. */
+  async #leaveNothing(): Promise<void> {
+    try {
+      const { door, next, service } = await this.#look();
+      if (next !== null || service !== null) return;
+      if (door !== null) await this.#remove(this.#names.door);
+      for (const { Id } of await listNetworks(this.#engine, this.#names))
+        await removeNetwork(this.#engine, Id);
+      await this.#context.journal.gone(networkResource(this.#names));
+    } catch (error) {
+      // Why the deploy failed says more; the journal knows what stays.
+      this.#context.progress(`What was begun could not be removed: ${messageOf(error)}`);
     }
   }
 
@@ -150,6 +183,7 @@ export class Provision {
   async #createNetwork(): Promise<void> {
     const resource = networkResource(this.#names);
     await this.#context.journal.intend(resource);
+    this.#madeNetwork = true;
     await this.#engine.ask(`create the network ${resource.name}`, ({ abortSignal }) =>
       this.#engine.docker.createNetwork({
         Name: resource.name,
@@ -202,6 +236,7 @@ export class Provision {
   }
 
   async #createService(name: string, network: string): Promise<void> {
+    await mustHaveLogDriver(this.#engine, this.#request.settings.logDriver);
     this.#context.progress("Starting the container");
     await this.#context.journal.intend(containerResource(name));
     const id = await this.#engine.createContainer(serviceOptions(this.#request, { name, network }));

@@ -1,0 +1,257 @@
+import { once } from "node:events";
+import { type AddressInfo, createServer } from "node:net";
+import { type Deployer, SERVICE_CONFIG_VARIABLE, Secret } from "@millrace/core";
+import plugin from "@millrace/deployer-docker";
+import type { HostConfig } from "dockerode";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { base, docker, engineUrl, readContext } from "./engine.fixture.ts";
+import { LABELS, namesOf } from "./names.ts";
+import { newTarget, requestOf } from "./request.fixture.ts";
+import type { Request } from "./service-container.ts";
+
+const IMAGE = "millrace-test/service:latest";
+
+/** Is ready with its revision, unless it is told to do something else. */
+const SERVICE = `
+const { BEHAVIOUR: how, PORT, ${SERVICE_CONFIG_VARIABLE}: config } = process.env;
+if (how === "exits") { console.error("no database at db:5432"); process.exit(3); }
+console.log("service begins");
+if (how === "is silent") setInterval(() => undefined, 1000);
+else require("node:http").createServer((_request, response) => response.end(config))
+  .listen(PORT, how === "listens inside" ? "127.0.0.1" : "0.0.0.0");
+process.on("SIGTERM", () => process.exit(0));
+`;
+
+beforeAll(async () => {
+  const [flavor] = plugin.flavors;
+  if (flavor === undefined) throw new Error("the plugin has no flavor");
+  const settings = flavor.settings.parse({ engine: engineUrl });
+  deployer = await flavor.create({ name: "docker", settings, stateDirectory: "/nowhere" });
+  const container = await docker.createContainer({
+    Image: base,
+    Entrypoint: ["node", "--eval", SERVICE],
+    User: "1000:1000",
+  });
+  const [repo, tag] = IMAGE.split(":");
+  await container.commit({ repo, tag });
+  await container.remove();
+});
+
+afterAll(async () => {
+  await docker.getImage(IMAGE).remove({ force: true });
+});
+
+const context = () => ({
+  ...readContext(),
+  journal: {
+    intend: async () => undefined,
+    present: async () => undefined,
+    gone: async () => undefined,
+  },
+});
+
+function requestFor(parts: Parameters<typeof requestOf>[0] = {}, behaviour = "serves"): Request {
+  const revision = parts.revision ?? "a".repeat(64);
+  const artefact = { kind: "image", reference: IMAGE, credentials: null } as const;
+  return requestOf({
+    artefact,
+    ...parts,
+    settings: { portRange: [23_000, 23_999], ...parts.settings },
+    environment: {
+      [SERVICE_CONFIG_VARIABLE]: JSON.stringify({ revision, serving: {}, authKeyHash: null }),
+      BEHAVIOUR: behaviour,
+    },
+  });
+}
+
+let deployer: Deployer;
+
+function provision(request: Request) {
+  onTestFinished(async () => {
+    await deployer.deprovision(request.deployment, context());
+  });
+  return deployer.provision(request, context());
+}
+
+/** All that the engine has of a deployment: containers in any state, networks, volumes. */
+async function leftOf({ deployment }: Request): Promise<readonly string[]> {
+  const filters = { label: [`${LABELS.deployment}=${deployment.id}`] };
+  const [containers, networks, { Volumes }] = await Promise.all([
+    docker.listContainers({ all: true, filters }),
+    docker.listNetworks({ filters }),
+    docker.listVolumes({ filters }),
+  ]);
+  return [
+    ...containers.flatMap(({ Names }) => Names),
+    ...networks.map(({ Name }) => Name),
+    ...(Volumes ?? []).map(({ Name }) => Name),
+  ];
+}
+
+const inspect = ({ deployment }: Request) =>
+  docker.getContainer(namesOf(deployment).service).inspect();
+
+describe("a container that does not serve", () => {
+  const secrets = { TOKEN: new Secret("hunter22") };
+
+  test.each([
+    ["exits", "CONTAINER_EXITED", "ended with exit code 3", "no database at db:5432"],
+    ["is silent", "CONTAINER_NOT_LISTENING", "nothing listens on its port", "service begins"],
+    ["listens inside", "CONTAINER_NOT_LISTENING", "127.0.0.1:8080 only", "service begins"],
+  ])("and %s is told with its cause and its last lines", async (how, code, cause, lastLine) => {
+    const request = requestFor({ secrets, settings: { startTimeoutSeconds: 2 } }, how);
+    const { error, state } = await provision(request);
+    expect(state).toBe("failed");
+    expect(error).toMatchObject({ code, message: expect.stringContaining(cause) });
+    expect(error?.message).toContain(lastLine);
+    expect(error?.details).toMatchObject({ logs: expect.arrayContaining([lastLine]) });
+    // Also to somebody who asks later.
+    const later = await deployer.inspect(request.deployment, readContext());
+    expect(later.error).toMatchObject({ code, message: error?.message });
+    await deployer.deprovision(request.deployment, context());
+    expect(await leftOf(request)).toEqual([]);
+  });
+});
+
+describe("what the engine refuses", () => {
+  test.each<[object, string, string]>([
+    [{ volumes: ["no good:/data"] }, "DOCKER_REFUSED", "no good"],
+    [{ volumes: ["/no/such/folder:/data"] }, "DOCKER_REFUSED", "/no/such/folder"],
+    [{ networks: ["no-such-network"] }, "NETWORK_MISSING", "no-such-network"],
+    [{ extraHosts: ["db:nowhere"] }, "DOCKER_REFUSED", "nowhere"],
+    [{ runOptions: { CapAdd: ["NO_SUCH"] } }, "DOCKER_REFUSED", "NO_SUCH"],
+    [{ runOptions: { Sysctls: { "no.such": "1" } } }, "DOCKER_FAILED", "no.such"],
+    [{ logDriver: "no-such-driver" }, "LOG_DRIVER_MISSING", "no-such-driver"],
+    [{ memory: "1k" }, "DOCKER_REFUSED", "memory"],
+    [{ gpus: 1 }, "GPU_UNAVAILABLE", "gpu"],
+    [{ bind: "203.0.113.7" }, "BIND_NOT_AVAILABLE", "203.0.113.7"],
+  ])("%j is told by name, and nothing is left behind", async (settings, code, word) => {
+    const request = requestFor({ settings });
+    const failed = await provision(request).then(
+      () => expect.fail("it was not refused"),
+      (error: unknown) => error,
+    );
+    expect(failed).toMatchObject({ code, message: expect.stringContaining(word) });
+    expect(await leftOf(request)).toEqual([]);
+  });
+
+  test("a port that another program has is told, and nothing is left behind", async () => {
+    const other = createServer().listen(0, "127.0.0.1");
+    await once(other, "listening");
+    onTestFinished(() => void other.close());
+    const { port } = other.address() as AddressInfo;
+    const request = requestFor({ settings: { port } });
+    await expect(provision(request)).rejects.toMatchObject({
+      code: "PORT_IN_USE",
+      class: "conflict",
+      message: expect.stringContaining(`Port ${port} of 127.0.0.1 is in use`),
+    });
+    expect(await leftOf(request)).toEqual([]);
+  });
+
+  test("a name that a container of somebody else has is told, and that one is left alone", async () => {
+    const request = requestFor();
+    const { service } = namesOf(request.deployment);
+    const theirs = await docker.createContainer({ name: service, Image: base });
+    onTestFinished(async () => void (await theirs.remove({ force: true })));
+    const code = "NAME_TAKEN";
+    const failed = deployer.provision(request, context());
+    await expect(failed).rejects.toMatchObject({ code, message: expect.stringContaining(service) });
+    expect(await leftOf(request)).toEqual([]);
+    expect((await theirs.inspect()).Name).toBe(`/${service}`);
+  });
+
+  test("an image that is gone is told, and nothing is left behind", async () => {
+    const reference = "millrace-test/gone:latest";
+    const request = requestFor({ artefact: { kind: "image", reference, credentials: null } });
+    const message = expect.stringContaining(reference);
+    await expect(provision(request)).rejects.toMatchObject({ code: "IMAGE_MISSING", message });
+    expect(await leftOf(request)).toEqual([]);
+  });
+
+  test("an update that is refused leaves the old container serving and nothing beside it", async () => {
+    const request = requestFor();
+    await provision(request);
+    const before = await leftOf(request);
+    const changed = requestFor({
+      deployment: request.deployment,
+      revision: "b".repeat(64),
+      settings: { volumes: ["no good:/data"] },
+    });
+    const refused = deployer.provision(changed, context());
+    await expect(refused).rejects.toMatchObject({ code: "DOCKER_REFUSED" });
+    expect((await leftOf(request)).toSorted()).toEqual(before.toSorted());
+    const seen = await deployer.inspect(request.deployment, readContext());
+    expect(seen).toMatchObject({ state: "running", serving: { revision: request.revision } });
+  });
+});
+
+describe("what the engine is asked for", () => {
+  async function hostConfigOf(settings: object): Promise<HostConfig> {
+    const request = requestFor({ settings });
+    expect(await provision(request)).toMatchObject({ state: "running" });
+    return (await inspect(request)).HostConfig;
+  }
+
+  test("limits of resources", async () => {
+    const limits = { memory: "200m", cpus: 0.75, pids: 64, shmSize: "8m", tmpSize: "1m" };
+    const ulimits = [{ name: "nofile", soft: 1000, hard: 2000 }];
+    expect(await hostConfigOf({ ...limits, ulimits })).toMatchObject({
+      Memory: 200 * 1024 ** 2,
+      NanoCpus: 750_000_000,
+      PidsLimit: 64,
+      ShmSize: 8 * 1024 ** 2,
+      Tmpfs: { "/tmp": expect.stringContaining(`size=${1024 ** 2}`) },
+      Ulimits: [{ Name: "nofile", Soft: 1000, Hard: 2000 }],
+    });
+  });
+
+  test.each(["no", "on-failure", "always", "unless-stopped"])(
+    "restart policy %s",
+    async (restart) => {
+      expect((await hostConfigOf({ restart })).RestartPolicy).toMatchObject({ Name: restart });
+    },
+  );
+
+  test("further run options, hosts, log options and labels", async () => {
+    const request = requestFor({
+      settings: {
+        runOptions: { OomScoreAdj: 500, Sysctls: { "net.ipv4.ip_unprivileged_port_start": "0" } },
+        extraHosts: ["db:10.0.0.5"],
+        logOptions: { "max-size": "1m" },
+        labels: { team: "weather" },
+      },
+    });
+    expect(await provision(request)).toMatchObject({ state: "running" });
+    const { Config, HostConfig: host } = await inspect(request);
+    expect(Config.Labels).toMatchObject({ team: "weather" });
+    expect(host).toMatchObject({
+      OomScoreAdj: 500,
+      Sysctls: { "net.ipv4.ip_unprivileged_port_start": "0" },
+      ExtraHosts: ["db:10.0.0.5"],
+      LogConfig: { Type: "json-file", Config: { "max-size": "1m" } },
+      // What it may not change.
+      CapDrop: ["ALL"],
+      ReadonlyRootfs: true,
+    });
+  });
+
+  test("networks and volumes that are there already, which stay when the deployment goes", async () => {
+    const name = `millrace-test-${newTarget().id.slice(0, 8)}`;
+    const network = await docker.createNetwork({ Name: name });
+    await docker.createVolume({ Name: name });
+    onTestFinished(async () => {
+      await network.remove();
+      await docker.getVolume(name).remove();
+    });
+    const request = requestFor({ settings: { networks: [name], volumes: [`${name}:/data:ro`] } });
+    expect(await provision(request)).toMatchObject({ state: "running" });
+    const { Mounts, NetworkSettings } = await inspect(request);
+    expect(Object.keys(NetworkSettings.Networks)).toContain(name);
+    expect(Mounts).toMatchObject([{ Type: "volume", Name: name, Destination: "/data", RW: false }]);
+    await deployer.deprovision(request.deployment, context());
+    expect(await leftOf(request)).toEqual([]);
+    expect(await docker.getVolume(name).inspect()).toMatchObject({ Name: name });
+    expect(await network.inspect()).toMatchObject({ Name: name });
+  });
+});
