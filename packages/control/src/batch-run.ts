@@ -46,7 +46,7 @@ export async function runBatch(
       values: manifest.settings.serving,
     },
   ]);
-  const folder = await secretFolder({ ...values, ...serviceSecrets(workspace) });
+  const folder = await secretFolder({ ...values, ...serviceSecrets(workspace, true) });
   const variables = serviceVariables(workspace, {
     // The same for all runs of a pipeline, which thus share their step cache and their spool.
     deployment: { id: `batch-${manifest.pipeline.name}`, name: manifest.pipeline.name },

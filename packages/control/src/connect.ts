@@ -144,7 +144,7 @@ function devParts(
         envFile: loaded.envFile,
         store: secrets,
       });
-      const folder = await secretFolder({ ...values, ...serviceSecrets(workspace) });
+      const folder = await secretFolder({ ...values, ...serviceSecrets(workspace, true) });
       const variables = serviceVariables(workspace, {
         deployment: { id: "dev", name: manifest.pipeline.name },
         snapshot: { id: snapshot.id, name: snapshot.name },

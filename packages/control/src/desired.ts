@@ -21,7 +21,7 @@ import type { Desired } from "./lifecycle/dependencies.ts";
 import type { Platform } from "./lifecycle/platform.ts";
 import { hashAuthKey, wantedAuthKey } from "./secrets/auth-key.ts";
 import { hiddenSecrets, secretValues } from "./secrets/values.ts";
-import { serviceSecrets, serviceVariables } from "./service-environment.ts";
+import { serviceSecrets, serviceVariables, storeNotes } from "./service-environment.ts";
 import { deployerSettings, type Layer, servingSettings } from "./settings/layers.ts";
 import { servingLayer, settingsLayer } from "./stacks.ts";
 import type { Workspace } from "./workspace.ts";
@@ -80,7 +80,6 @@ export async function desire(
   };
   const values = await secretValues(manifest.pipeline.secrets, places);
   const hidden = await hiddenSecrets(places);
-  const secrets = { ...values, ...serviceSecrets(workspace) };
   const environment = userEnvironment(overrides.environment, manifest.pipeline.secrets);
   const { authKey: _key, ...plainServing } = serving.value;
   // How the key came about makes no revision: the key itself does, by its digest.
@@ -91,6 +90,8 @@ export async function desire(
     { deployment: target, settings: settings.value },
     input,
   );
+  const isHere = ready.artefact.kind === "bundle";
+  const secrets = { ...values, ...serviceSecrets(workspace, isHere) };
   const revision = await revisionOf(
     workspace,
     {
@@ -109,7 +110,7 @@ export async function desire(
     revision,
     serving: serving.value,
     authKeyHash,
-    isHere: ready.artefact.kind === "bundle",
+    isHere,
   };
   return {
     request: {
@@ -126,6 +127,7 @@ export async function desire(
     settings: [...settings.effective, ...serving.effective],
     notes: [
       ...input.notes,
+      ...storeNotes(workspace, isHere),
       ...manifest.pipeline.secrets.flatMap((name) => {
         const place = hidden.get(name);
         return place === undefined

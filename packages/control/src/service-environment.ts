@@ -10,6 +10,8 @@ import {
   type ServingSettings,
   STORE_URL_SECRET,
 } from "@millrace/core";
+import { isPostgresHere, placeOfPostgres } from "@millrace/store";
+import type { StorePlace } from "./config/load.ts";
 import type { Workspace } from "./workspace.ts";
 
 export interface ServiceIdentity {
@@ -43,21 +45,39 @@ export function serviceVariables(
   return { NODE_ENV: "production", [SERVICE_CONFIG_VARIABLE]: JSON.stringify(config) };
 }
 
-/** A service records its runs in this store; one elsewhere that cannot reach it, in its log. */
 function runStoreFor(
   workspace: Workspace,
   { deployment, isHere }: ServiceIdentity,
 ): ServiceConfig["store"] {
-  const { store } = workspace.loaded;
+  const store = storeInReach(workspace.loaded.store, isHere);
   const spoolDirectory = isHere ? spoolFolder(workspace, deployment.id) : SPOOL_ELSEWHERE;
-  if (store.kind === "postgres")
-    return { kind: "postgres", urlSecret: STORE_URL_SECRET, spoolDirectory };
-  return isHere ? { kind: "sqlite", file: store.file, spoolDirectory } : null;
+  if (store === null) return null;
+  return store.kind === "postgres"
+    ? { kind: "postgres", urlSecret: STORE_URL_SECRET, spoolDirectory }
+    : { kind: "sqlite", file: store.file, spoolDirectory };
+}
+
+/** The store that a service records its runs in; null for one elsewhere that cannot reach it, which records them in its log. */
+export function storeInReach(store: StorePlace, isHere: boolean): StorePlace | null {
+  const isInReach = isHere || (store.kind === "postgres" && !isPostgresHere(store.url.reveal()));
+  return isInReach ? store : null;
 }
 
 /** What a service must be handed as secrets beside those of its pipeline: the URL of the store that it records to. */
-export function serviceSecrets({ loaded: { store } }: Workspace): Readonly<Record<string, Secret>> {
-  return store.kind === "postgres" ? { [STORE_URL_SECRET]: store.url } : {};
+export function serviceSecrets(
+  { loaded }: Pick<Workspace, "loaded">,
+  isHere: boolean,
+): Readonly<Record<string, Secret>> {
+  const store = storeInReach(loaded.store, isHere);
+  return store?.kind === "postgres" ? { [STORE_URL_SECRET]: store.url } : {};
+}
+
+/** For a plan: that the store's URL is of use on this machine alone. */
+export function storeNotes({ loaded: { store } }: Workspace, isHere: boolean): readonly string[] {
+  if (store.kind !== "postgres" || storeInReach(store, isHere) !== null) return [];
+  return [
+    `The store's address ${placeOfPostgres(store.url.reveal())} is another machine's for a service that runs elsewhere: it writes its runs into its log, which \`npx millrace run import\` reads. Name the store by an address that is reached from there to have them recorded.`,
+  ];
 }
 
 function spoolFolder({ loaded }: Workspace, deploymentId: string): string {

@@ -1,4 +1,4 @@
-export { isPostgresUrl, placeOfPostgres } from "./postgres/url.ts";
+export { isPostgresHere, isPostgresUrl, placeOfPostgres } from "./postgres/url.ts";
 export * from "./recorder/import.ts";
 export * from "./recorder/recorder.ts";
 export type * from "./store.ts";
