@@ -77,15 +77,22 @@ describe("a deployment in containers", () => {
     }
   });
 
-  test("is back with its secrets, on its port, after the engine was stopped and started", async () => {
-    const { url } = await deploy("lasting", project.pipeline("lasting"));
-    await project.engine.restart();
-    await vi.waitFor(async () => expect(await project.says("lasting")).toContain('"one"'), WAIT);
-    expect(await project.client.deployments.refresh("lasting")).toMatchObject({
-      status: "RUNNING",
-      url,
-    });
-  });
+  test.each([
+    ["was stopped", () => project.engine.stop()],
+    ["crashed", () => project.engine.kill()],
+  ])(
+    "is back with its secrets, on its port, after the engine %s and was started",
+    async (_how, end) => {
+      const { url } = await deploy("lasting", project.pipeline("lasting"));
+      await end();
+      await project.engine.start();
+      await vi.waitFor(async () => expect(await project.says("lasting")).toContain('"one"'), WAIT);
+      expect(await project.client.deployments.refresh("lasting")).toMatchObject({
+        status: "RUNNING",
+        url,
+      });
+    },
+  );
 
   test("is restarted by the engine when its process dies, and requests wait for that", async () => {
     const top = "if (process.env.PORT) setTimeout(() => process.exit(9), 3000);";

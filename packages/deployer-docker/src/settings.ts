@@ -63,8 +63,9 @@ export const settingsSchema = z.strictObject({
   startTimeoutSeconds: z.number().positive().max(7200).optional().meta({
     description: "How long a container may take to be ready. Default: initTimeoutSeconds + 30.",
   }),
-  restart: z.enum(["unless-stopped", "always", "on-failure", "no"]).default("unless-stopped").meta({
-    description: "When the engine starts a container again that has ended.",
+  restart: z.enum(["unless-stopped", "always", "on-failure", "no"]).default("always").meta({
+    description:
+      "When the engine starts a container again that has ended. Engines that crash and start anew take all containers for stopped by hand: of these, only always brings a container back.",
   }),
   memory: bytes.optional().meta({ description: "Memory that a container may use, such as 512m." }),
   cpus: z
