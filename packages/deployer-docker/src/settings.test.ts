@@ -6,7 +6,7 @@ describe("settings", () => {
     expect(settingsSchema.parse({})).toMatchObject({
       bind: "127.0.0.1",
       portRange: [9000, 9999],
-      restart: "unless-stopped",
+      restart: "always",
       readOnly: true,
       image: { base: "node:24-slim" },
       logDriver: "json-file",
