@@ -27,7 +27,7 @@ export function formatCard(details: DeploymentDetails, view: View): string {
     formatTitle(deployment, view.style),
     indent(formatFields([...address(details), ...origin(details)], view.style)),
     ...callSections(details, view.style),
-    manageSection(deployment, view.style),
+    manageSection(deployment, MANAGE[deployment.status], view.style),
   ].join("\n\n");
 }
 
@@ -63,7 +63,11 @@ export function formatDetails(
       ? []
       : [formatSection("Inventory", formatInventory(details.inventory, style), style)]),
     ...metadataSection(deployment.metadata, style),
-    manageSection(deployment, style),
+    manageSection(
+      deployment,
+      MANAGE[deployment.status].filter((command) => command !== "describe"),
+      style,
+    ),
   ].join("\n\n");
 }
 
@@ -263,8 +267,12 @@ const WHAT = {
   delete: "takes it out of service for good",
 } as const;
 
-function manageSection({ name, status, snapshotId }: DeploymentRecord, style: Style): string {
-  const commands = MANAGE[status]
+function manageSection(
+  { name, snapshotId }: DeploymentRecord,
+  offered: readonly (keyof typeof WHAT)[],
+  style: Style,
+): string {
+  const commands = offered
     // What never served is deployed from its source again.
     .filter((command) => command !== "provision" || snapshotId !== null)
     .map((command) => [`npx millrace deployment ${command} ${name}`, WHAT[command]] as const);

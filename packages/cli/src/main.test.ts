@@ -1,13 +1,14 @@
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { DeployOptions } from "@millrace/control";
+import type { DeploymentDetails, DeployOptions } from "@millrace/control";
 import {
   type DeploymentRecord,
   ERROR_CLASSES,
   type ErrorClass,
   MillraceError,
   type OperationRecord,
+  type RunRecord,
   Secret,
 } from "@millrace/core";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -375,6 +376,7 @@ describe("deploy", () => {
     expect(change.code).toBe(2);
     expect(change.stderr).toContain("error CONFIRMATION_NEEDED");
     expect(change.stderr).toContain("--yes");
+    expect(change.stderr).toContain("~ port: 8000 → 8080");
     const creation = await runCommand(
       ["deploy", "pipeline.ts"],
       deployment(deploymentPlan({ action: "create", exists: false })),
@@ -505,11 +507,11 @@ describe("describe", () => {
     [...text.matchAll(/npx millrace deployment (\w+) weather /g)].map(([, command]) => command);
 
   test.each([
-    ["RUNNING", ["describe", "logs", "history", "rollback", "deprovision", "delete"]],
+    ["RUNNING", ["logs", "history", "rollback", "deprovision", "delete"]],
     ["ERROR", ["provision", "logs", "history", "delete"]],
     ["ABSENT", ["provision", "history", "delete"]],
     ["UNKNOWN", ["refresh", "logs", "history"]],
-    ["PENDING", ["wait", "describe", "logs", "history"]],
+    ["PENDING", ["wait", "logs", "history"]],
   ] as const)("what is offered for one that is %s fits that", async (status, commands) => {
     expect(managing(await describeOf({ status }))).toEqual(commands);
   });
@@ -692,6 +694,7 @@ describe("invoke", () => {
     expect(stderr).toContain("error PARAMETERS_INVALID");
     expect(stderr).toContain('days: expected integer 1.., got "many"');
     expect(stderr).toContain('tag: unknown parameter; did you mean "tags"?');
+    expect(stderr).not.toContain("?.");
     expect(stderr).toContain("city: is required (string)");
   });
 });
@@ -877,6 +880,40 @@ describe("several deployments", () => {
   });
 });
 
+const failedRun: RunRecord = {
+  id: "r1",
+  name: "weather-1",
+  projectId: "p",
+  pipelineName: "weather",
+  snapshotId: SNAPSHOT_ID,
+  deploymentId: null,
+  status: "failed",
+  startedAt: 0,
+  durationMs: 12,
+  inputs: {},
+  outputs: null,
+  steps: [],
+  error: { class: "pipeline", code: "STEP_FAILED", message: "fetch failed.", retryable: false },
+};
+
+describe("run show", () => {
+  const show = async (get: () => Promise<DeploymentDetails>) => {
+    const calls = {
+      runs: { get: async () => ({ ...failedRun, deploymentId: "id-of-it" }) },
+      deployments: { get },
+    };
+    return (await runCommand(["run", "show", "r1"], { calls })).stdout;
+  };
+
+  test("names the deployment; of one that was deleted only the id is left", async () => {
+    expect(await show(async () => details())).toMatch(/Deployment +weather\n/);
+    const gone = async () => {
+      throw fault("not_found", "DEPLOYMENT_NOT_FOUND");
+    };
+    expect(await show(gone)).toMatch(/Deployment +id-of-it\n/);
+  });
+});
+
 describe("run", () => {
   test("types parameters by the snapshot that it makes, and the pipeline's failure is the exit code", async () => {
     const given: unknown[] = [];
@@ -887,26 +924,7 @@ describe("run", () => {
       },
       run: async (source: unknown, parameters: unknown) => {
         given.push(source, parameters);
-        return {
-          id: "r1",
-          name: "weather-1",
-          projectId: "p",
-          pipelineName: "weather",
-          snapshotId: SNAPSHOT_ID,
-          deploymentId: null,
-          status: "failed" as const,
-          startedAt: 0,
-          durationMs: 12,
-          inputs: {},
-          outputs: null,
-          steps: [],
-          error: {
-            class: "pipeline" as const,
-            code: "STEP_FAILED",
-            message: "fetch failed.",
-            retryable: false,
-          },
-        };
+        return failedRun;
       },
     };
     const { code, stdout } = await runCommand(

@@ -161,6 +161,7 @@ function contextOf({ globals, host, connection, interruption }: Session): Comman
         return true;
       }
       if (!terminal.stdin.isTerminal) {
+        tell(about);
         throw usage(
           "CONFIRMATION_NEEDED",
           `${question} Nobody can answer: standard input is no terminal.`,

@@ -5,6 +5,7 @@ import {
   type JsonSchema,
   type JsonValue,
   MillraceError,
+  sentence,
   suggest,
 } from "@millrace/core";
 import { assign, isJsonObject, jsonOrText } from "./inputs.ts";
@@ -67,7 +68,7 @@ export function readParameters(sources: ParameterSources, schema: JsonSchema): J
   throw new MillraceError({
     class: "usage",
     code: "PARAMETERS_INVALID",
-    message: `The parameters are not valid: ${issues.map(formatIssue).join("; ")}.`,
+    message: sentence(`The parameters are not valid: ${issues.map(formatIssue).join("; ")}`),
     action: describeParameters(schema),
     issues,
   });

@@ -4,16 +4,20 @@ import { paintStatus, type Style } from "./style.ts";
 import { formatFields, formatSection, formatTable, indent } from "./table.ts";
 import { formatAgo, formatDuration } from "./time.ts";
 
-/** A recorded run: what went in, what came out, and how long each step took. */
+/** A recorded run: what went in, what came out, and how long each step took. `deployment`: the name of its deployment. */
 export function formatRun(
   run: RunRecord,
-  { style, now }: { readonly style: Style; readonly now: number },
+  {
+    style,
+    now,
+    deployment,
+  }: { readonly style: Style; readonly now: number; readonly deployment: string | null },
 ): string {
   const fields: [string, string][] = [
     ["Status", paintStatus(run.status, style)],
     ["Pipeline", run.pipelineName],
     ["Snapshot", shortId(run.snapshotId)],
-    ["Deployment", run.deploymentId ?? "none (batch run)"],
+    ["Deployment", deployment ?? "none (batch run)"],
     ["Started", `${new Date(run.startedAt).toISOString()} (${formatAgo(run.startedAt, now)})`],
     ["Duration", run.durationMs === null ? "still running" : formatDuration(run.durationMs)],
     ["Id", run.id],

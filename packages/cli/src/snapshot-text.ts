@@ -1,6 +1,6 @@
 import type { SnapshotManifest, SnapshotRecord } from "@millrace/core";
 import { formatSchema } from "./deployment-text.ts";
-import { formatValue } from "./plan-text.ts";
+import { formatValue, shortId } from "./plan-text.ts";
 import type { Style } from "./style.ts";
 import { formatFields, formatSection, formatTable, indent } from "./table.ts";
 import { formatAgo } from "./time.ts";
@@ -33,7 +33,7 @@ export function formatSnapshot(
     ),
   ];
   return [
-    style("bold", snapshot.name ?? pipeline.name),
+    style("bold", snapshot.name ?? shortId(snapshot.id)),
     indent(formatFields(fields, style)),
     formatSection("Steps", formatGraph(manifest, style), style),
     formatSection("Input", formatSchema(pipeline.inputSchema, style), style),

@@ -85,10 +85,13 @@ async function execute(
   const child = spawn(process.execPath, args, { env, stdio: ["pipe", "pipe", "pipe"] });
   const cancel = (): void => void child.kill("SIGTERM");
   signal?.addEventListener("abort", cancel);
-  let output = "";
   const lastLines: string[] = [];
-  child.stdout.setEncoding("utf8").on("data", (text: string) => {
-    output += text;
+  // The result is the last line; what comes before it the pipeline's own code has printed.
+  let lastOutput = "";
+  createInterface({ input: child.stdout }).on("line", (text) => {
+    if (lastOutput !== "")
+      onLog?.({ time: null, replica: null, stream: "stdout", text: lastOutput });
+    lastOutput = text;
   });
   createInterface({ input: child.stderr }).on("line", (text) => {
     lastLines.push(text);
@@ -102,11 +105,23 @@ async function execute(
       child.once("error", reject);
       child.once("close", (code, killed) => resolve(killed ?? `exit code ${code}`));
     });
-    const line = output.trim().split("\n").at(-1) ?? "";
-    if (line === "") throw batchDied(ended, lastLines);
-    return JSON.parse(line) as BatchResult;
+    const result = resultIn(lastOutput);
+    if (result === null) throw batchDied(ended, [...lastLines, lastOutput].filter(Boolean));
+    return result;
   } finally {
     signal?.removeEventListener("abort", cancel);
+  }
+}
+
+/** Null for a line that the pipeline's own code has printed. */
+function resultIn(line: string): BatchResult | null {
+  try {
+    const value: unknown = JSON.parse(line);
+    const isResult =
+      typeof value === "object" && value !== null && "run" in value && "error" in value;
+    return isResult ? (value as BatchResult) : null;
+  } catch {
+    return null;
   }
 }
 

@@ -28,7 +28,8 @@ export function parse<T>(schema: z.ZodType<T>, value: unknown, context: ParseCon
   });
 }
 
-function sentence(text: string): string {
+/** Ends a text with a full stop, unless it ends as a sentence already: what user code or zod says ends as it likes. */
+export function sentence(text: string): string {
   return /[.?!]$/.test(text) ? text : `${text}.`;
 }
 

@@ -35,7 +35,8 @@ export interface BatchOptions {
 type Variables = Readonly<Record<string, string | undefined>>;
 
 /**
- * Runs a snapshot's pipeline once: parameters as JSON on stdin, `BatchResult` on stdout, log lines on stderr.
+ * Runs a snapshot's pipeline once: parameters as JSON on stdin, log lines on stderr, `BatchResult` as the last line of stdout,
+ * after what the pipeline's own code prints there.
  * @returns The exit code: 0, or that of the error's class.
  */
 export async function runBatch(
@@ -44,7 +45,7 @@ export async function runBatch(
   options: BatchOptions,
 ): Promise<number> {
   const result = await outcome(directory, variables, options);
-  await new Promise((written) => process.stdout.write(`${JSON.stringify(result)}\n`, written));
+  await new Promise((written) => process.stdout.write(`\n${JSON.stringify(result)}\n`, written));
   return result.error === null ? 0 : ERROR_CLASSES[result.error.class].exitCode;
 }
 

@@ -1,7 +1,13 @@
 import { existsSync } from "node:fs";
 import { extname, resolve } from "node:path";
-import type { RunImport } from "@millrace/control";
-import { ERROR_CLASSES, RUN_STATUSES, type RunRecord, suggest } from "@millrace/core";
+import type { Client, RunImport } from "@millrace/control";
+import {
+  ERROR_CLASSES,
+  isMillraceError,
+  RUN_STATUSES,
+  type RunRecord,
+  suggest,
+} from "@millrace/core";
 import { defineCommand } from "../command.ts";
 import {
   argument,
@@ -77,7 +83,7 @@ export const run = defineCommand({
     });
     return {
       json: record,
-      text: () => formatRun(record, { style: context.style, now: Date.now() }),
+      text: () => formatRun(record, { style: context.style, now: Date.now(), deployment: null }),
       exitCode: exitCodeOf(record),
     };
   },
@@ -134,12 +140,24 @@ export const runShow = defineCommand({
   run: async (context, values) => {
     const client = await context.client();
     const record = await client.runs.get(values.run);
+    const deployment = context.json ? null : await nameOf(client, record.deploymentId);
     return {
       json: record,
-      text: () => formatRun(record, { style: context.style, now: Date.now() }),
+      text: () => formatRun(record, { style: context.style, now: Date.now(), deployment }),
     };
   },
 });
+
+/** Of a deployment that was deleted only its id is left. */
+async function nameOf(client: Client, deploymentId: string | null): Promise<string | null> {
+  if (deploymentId === null) return null;
+  try {
+    return (await client.deployments.get(deploymentId)).deployment.name;
+  } catch (error) {
+    if (isMillraceError(error) && error.class === "not_found") return deploymentId;
+    throw error;
+  }
+}
 
 export const runImport = defineCommand({
   name: "import",

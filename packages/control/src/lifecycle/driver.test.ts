@@ -199,7 +199,7 @@ describe("provision", () => {
       details: { logs: ["Error: no such file"], failure: "TEST_CRASHED", stillServes: true },
     });
     expect(error.message).toContain("The process ended with 1.");
-    expect(error.message).toContain("The snapshot before it still serves.");
+    expect(error.message).toContain("What served before still serves.");
     expect(await bed.record()).toMatchObject({
       status: "RUNNING",
       snapshotId: await bed.snapshot("a"),

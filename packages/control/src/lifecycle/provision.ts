@@ -1,4 +1,4 @@
-import { MillraceError, type Observation } from "@millrace/core";
+import { MillraceError, type Observation, sentence } from "@millrace/core";
 import type { DeploymentPatch } from "@millrace/store";
 import type { DeploymentPlan, DeployResult } from "../client.ts";
 import { unreachableCause } from "./bounds.ts";
@@ -210,18 +210,13 @@ function deployFailed(
   });
 }
 
-/** Messages of user code end as they like. */
-function sentence(text: string): string {
-  return /[.!?]$/.test(text) ? text : `${text}.`;
-}
-
 function whatServes(finding: Finding | null, wanted: Revision): string {
   if (finding === null) return "What serves now is not known.";
   switch (finding.event) {
     case "observed.serving":
       return sameRevision(wanted, finding.serving)
         ? "All the same, it serves now."
-        : "The snapshot before it still serves.";
+        : "What served before still serves.";
     case "observed.drifted":
     case "observed.progressing":
       return finding.reason ?? "";

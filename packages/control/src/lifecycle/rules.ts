@@ -19,7 +19,7 @@ export function mustKeepStack(record: DeploymentRecord, stack: string | undefine
     class: "conflict",
     code: "STACK_MISMATCH",
     message: `Deployment "${record.name}" was made with the stack "${record.stack}" and cannot be updated with "${stack}".`,
-    action: `Leave the stack out, deploy under another name, or delete the deployment first.`,
+    action: `Leave the stack out, or delete the deployment first: npx millrace deployment delete ${record.name}`,
   });
 }
 

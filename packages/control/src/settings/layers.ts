@@ -8,6 +8,7 @@ import {
   parse,
   type ServingSettings,
   type ServingSettingsInput,
+  sentence,
   servingSettingsSchema,
 } from "@millrace/core";
 import type { z } from "zod";
@@ -76,7 +77,9 @@ function parseMerged<T>(
     });
     throw new MillraceError({
       ...error,
-      message: `The ${what} ${issues.length === 1 ? "are not valid" : "have faults"}: ${issues.map(formatIssue).join("; ")}.`,
+      message: sentence(
+        `The ${what} ${issues.length === 1 ? "are not valid" : "have faults"}: ${issues.map(formatIssue).join("; ")}`,
+      ),
       issues,
       cause: error,
     });

@@ -159,6 +159,23 @@ describe("making a snapshot", () => {
     });
   });
 
+  it("hands on what the pipeline prints in a batch run, also when it ends its process", async () => {
+    const printed: string[] = [];
+    const onLog = ({ text }: { readonly text: string }) => void printed.push(text);
+    const { client, pipeline } = await open({
+      "pipeline.ts": pipelineModule('process.stdout.write("one\\ntwo"); return 1;'),
+    });
+    const { outputs } = await client.run(pipeline, {}, { onLog });
+    expect({ outputs, printed }).toEqual({ outputs: { out: 1 }, printed: ["one", "two"] });
+    const { client: other, pipeline: ends } = await open({
+      "pipeline.ts": pipelineModule('console.log("last words"); process.exit(3);'),
+    });
+    await expect(other.run(ends, {})).rejects.toMatchObject({
+      code: "RUN_PROCESS_DIED",
+      details: { logs: expect.arrayContaining(["last words"]) },
+    });
+  });
+
   it("takes an export by name", async () => {
     const { client, pipeline } = await open({
       "pipeline.ts": `${build("() => ({})")}\nexport const other = definePipeline({ name: "other", input: z.object({}), build: () => ({}) });`,
