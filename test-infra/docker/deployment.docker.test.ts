@@ -105,21 +105,26 @@ describe("a deployment in containers", () => {
     expect(await project.says("mortal")).toContain('"one"');
   });
 
-  test.each([
-    ["killed", (id: string) => askEngine(project.engine.socket, "POST", `/containers/${id}/kill`)],
-    ["paused", (id: string) => askEngine(project.engine.socket, "POST", `/containers/${id}/pause`)],
-    [
-      "removed",
-      (id: string) => askEngine(project.engine.socket, "DELETE", `/containers/${id}?force=1`),
-    ],
-  ])("is found out when its container was %s, and the same deploy heals it", async (how, harm) => {
-    const name = `harmed-${how}`;
-    const { url } = await deploy(name, project.pipeline(name));
-    await harm((await serviceOf(name)).Id);
-    expect(await project.client.deployments.refresh(name)).toMatchObject({ status: "ERROR" });
-    expect(await deploy(name, project.pipeline(name))).toMatchObject({ status: "RUNNING", url });
-    expect(await project.says(name)).toContain('"one"');
-  });
+  const harms: readonly (readonly [string, "POST" | "DELETE", string])[] = [
+    ["killed", "POST", "/kill"],
+    ["paused", "POST", "/pause"],
+    ["removed", "DELETE", "?force=1"],
+  ];
+  test.each(harms.flatMap((harm) => [["service", ...harm] as const, ["door", ...harm] as const]))(
+    "is found out when its %s was %s, and the same deploy heals it",
+    async (role, how, method, call) => {
+      const name = `harmed-${role}-${how}`;
+      const { url } = await deploy(name, project.pipeline(name));
+      const { Id } =
+        (await project.containersOf(name)).find(
+          ({ Labels }) => Labels["dev.millrace.role"] === role,
+        ) ?? expect.fail(`there is no ${role}`);
+      await askEngine(project.engine.socket, method, `/containers/${Id}${call}`);
+      expect(await project.client.deployments.refresh(name)).toMatchObject({ status: "ERROR" });
+      expect(await deploy(name, project.pipeline(name))).toMatchObject({ status: "RUNNING", url });
+      expect(await project.says(name)).toContain('"one"');
+    },
+  );
 });
 
 describe("a deployment that cannot start", () => {

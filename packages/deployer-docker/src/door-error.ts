@@ -13,7 +13,7 @@ export function doorGone(
       ? [`the container ${names.door}`]
       : door.status === "running"
         ? []
-        : [`the container ${names.door}, which is ${door.status},`]),
+        : [`the container ${names.door} (it is ${door.status})`]),
     ...(service === null ? [`the container ${names.service}`] : []),
   ];
   return new MillraceError({

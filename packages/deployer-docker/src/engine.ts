@@ -103,6 +103,12 @@ export class Engine {
     );
   }
 
+  resumeContainer(name: string): Promise<unknown> {
+    return this.ask(`resume the container ${name}`, (options) =>
+      this.#container(name).unpause(options),
+    );
+  }
+
   /** Ends a container's process: SIGTERM, and SIGKILL after so many seconds. One that is gone or has ended is fine. */
   stopContainer(name: string, seconds: number): Promise<unknown> {
     return this.find(`stop the container ${name}`, (options) =>

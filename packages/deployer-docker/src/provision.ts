@@ -138,6 +138,9 @@ export class Provision {
       case "start door":
         await this.#engine.startContainer(this.#names.door);
         break;
+      case "resume door":
+        await this.#engine.resumeContainer(this.#names.door);
+        break;
       case "remove door":
         await this.#remove(this.#names.door);
         break;

@@ -55,7 +55,12 @@ function after(sight: Sight, step: Step): Sight {
       return { ...sight, door: door(null) };
     case "remove door":
       return { ...sight, door: null };
+    case "resume door":
+      expect(there?.status).toBe("paused");
+      return { ...sight, door: there && { ...there, status: "running" } };
     case "start door":
+      // All others the engine refuses to start.
+      expect(["exited", "restarting"]).toContain(there?.status);
       return { ...sight, door: there && { ...there, status: "running" } };
     case "remove":
     case "drain":

@@ -1,9 +1,9 @@
 import type { DockerSettings } from "./settings.ts";
-import { hasEnded, type Service, type Sight, servingOf, targetOf } from "./sight.ts";
+import { type Door, hasEnded, type Service, type Sight, servingOf, targetOf } from "./sight.ts";
 
 /** One step on the way to a revision. */
 export type Step =
-  | { readonly do: "create network" | "remove door" | "start door" }
+  | { readonly do: "create network" | "remove door" | "resume door" | "start door" }
   /** Networks go by their id, since two may have one name. */
   | { readonly do: "create door"; readonly network: string }
   /** A container that nobody is sent to. */
@@ -35,9 +35,8 @@ export function nextStep(
   const { door, network, next, service } = sight;
   if (network === null) return { do: "create network" };
   if (door === null) return { do: "create door", network: network.id };
-  // Only when it was never started was it not given all its files.
-  if (door.status === "created" || !door.joined || mustMove(sight, settings))
-    return { do: "remove door" };
+  if (isLost(door) || mustMove(sight, settings)) return { do: "remove door" };
+  if (door.status === "paused") return { do: "resume door" };
   if (door.status !== "running") return { do: "start door" };
   const target = targetOf(door.state, service, next);
   // A switch that was interrupted: what serves is not what is called so.
@@ -56,6 +55,11 @@ export function nextStep(
   if (next !== null) return { do: "remove", service: next };
   if (service === null) return { do: "create", name: "service", network: network.id };
   return mayServe(service, revision) ? goOn(service) : { do: "remove", service };
+}
+
+/** It cannot be started. Only when it never was, it was not given all its files. */
+function isLost({ joined, status }: Door): boolean {
+  return !joined || status === "created" || status === "dead" || status === "removing";
 }
 
 function goOn(service: Service): Step {
