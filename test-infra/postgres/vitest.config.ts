@@ -9,6 +9,6 @@ export default defineConfig({
     globalSetup: join(import.meta.dirname, "setup.ts"),
     // One of the tests makes the server crash.
     fileParallelism: false,
-    testTimeout: 60_000,
+    testTimeout: 120_000,
   },
 });

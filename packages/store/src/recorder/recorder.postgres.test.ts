@@ -66,7 +66,7 @@ function start(tracking: Partial<Parameters<typeof startRecorder>[0]["tracking"]
 const runs = (count: number): RunRecord[] =>
   Array.from({ length: count }, () => sampleRun({ projectId }));
 const idsOf = (some: readonly RunRecord[]) => some.map(({ id }) => id).toSorted();
-const eventually = { timeout: 20_000, interval: 20 };
+const eventually = { timeout: 60_000, interval: 20 };
 const messages = () => lines.map((line): string => JSON.parse(line).msg);
 const spoolFiles = () =>
   existsSync(spoolDirectory)
