@@ -10,5 +10,6 @@ export default defineConfig({
     // One of the tests makes the server crash.
     fileParallelism: false,
     testTimeout: 120_000,
+    hookTimeout: 120_000,
   },
 });
