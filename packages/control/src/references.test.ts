@@ -61,6 +61,11 @@ it.each([
     'Deployment "weather" was made with the deployer "cloud", which does not exist any more.',
   ],
   [
+    "both of a deployment",
+    {},
+    'made with the stack "cloud" and the deployer "cloud", which do not exist any more. It is managed',
+  ],
+  [
     "the flavor of a deployment's deployer",
     { ...whole, deployers: { cloud: { flavor: "other" } } },
     'deployer "cloud" of flavor "cloud", which is of flavor "other" now.',

@@ -78,19 +78,22 @@ export function staleReferences(
   deployers: readonly DeployerEntry[],
   stacks: readonly StackEntry[],
 ): string[] {
-  const of = `Deployment "${record.name}" was made with`;
+  const madeWith = `Deployment "${record.name}" was made with`;
   const kept = "It is managed with the settings that were kept of it.";
   const deployer = deployers.find(({ name }) => name === record.deployer);
+  const gone = [
+    ...(stacks.some(({ name }) => name === record.stack) ? [] : [`the stack "${record.stack}"`]),
+    ...(deployer === undefined ? [`the deployer "${record.deployer}"`] : []),
+  ];
   return [
-    ...(stacks.some(({ name }) => name === record.stack)
+    ...(gone.length === 0
       ? []
-      : [`${of} the stack "${record.stack}", which does not exist any more.`]),
-    ...(deployer === undefined
-      ? [`${of} the deployer "${record.deployer}", which does not exist any more. ${kept}`]
-      : []),
+      : [
+          `${madeWith} ${gone.join(" and ")}, which ${gone.length === 1 ? "does" : "do"} not exist any more.${deployer === undefined ? ` ${kept}` : ""}`,
+        ]),
     ...(deployer !== undefined && deployer.flavor !== record.flavor
       ? [
-          `${of} the deployer "${record.deployer}" of flavor "${record.flavor}", which is of flavor "${deployer.flavor}" now. ${kept}`,
+          `${madeWith} the deployer "${record.deployer}" of flavor "${record.flavor}", which is of flavor "${deployer.flavor}" now. ${kept}`,
         ]
       : []),
   ];
