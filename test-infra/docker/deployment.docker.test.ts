@@ -94,16 +94,35 @@ describe("a deployment in containers", () => {
     },
   );
 
-  test("is restarted by the engine when its process dies, and requests wait for that", async () => {
-    const top = "if (process.env.PORT) setTimeout(() => process.exit(9), 3000);";
-    await deploy("mortal", project.pipeline("mortal", { top }));
-    const { Id } = await serviceOf("mortal");
-    await vi.waitFor(async () => {
-      const shown = await project.list<{ readonly RestartCount: number }>(`/containers/${Id}/json`);
-      expect(shown.RestartCount).toBeGreaterThan(0);
-    }, WAIT);
-    expect(await project.says("mortal")).toContain('"one"');
-  });
+  test.each([
+    ["ends", "process.exit(9)", "ended with exit code 9"],
+    [
+      "needs too much memory",
+      "for (const all = []; ; ) all.push(Buffer.alloc(4_000_000, 1))",
+      "used more than the 128 MB of memory",
+    ],
+  ])(
+    "is restarted by the engine when its process %s, requests wait for that, and it is said",
+    async (how, harm, why) => {
+      const name = `mortal-${how.split(" ")[0]}`;
+      // Any signal that does not stop a container.
+      const top = `process.once("SIGUSR2", () => { ${harm}; });`;
+      onTestFinished(async () => void (await project.client.deployments.delete(name)));
+      await project.client.deploy(project.pipeline(name, { top }), {
+        name,
+        settings: { memory: "128m" },
+      });
+      const { Id } = await serviceOf(name);
+      await askEngine(project.engine.socket, "POST", `/containers/${Id}/kill?signal=SIGUSR2`);
+      await vi.waitFor(async () => {
+        const { metadata } = await project.client.deployments.refresh(name);
+        expect(metadata["containers"]).toMatchObject([
+          { status: "running", restarts: 1, lastEnd: expect.stringContaining(why) },
+        ]);
+      }, WAIT);
+      expect(await project.says(name)).toContain('"one"');
+    },
+  );
 
   const harms: readonly (readonly [string, "POST" | "DELETE", string])[] = [
     ["killed", "POST", "/kill"],
@@ -186,7 +205,7 @@ describe("a deployment that cannot start", () => {
       project.client.deploy(file, { name: "hungry", settings: { memory: "96m" } }),
     );
     expect(error.details).toMatchObject({ failure: "OUT_OF_MEMORY" });
-    expect(error.message).toContain("more memory than it may have");
+    expect(error.message).toContain("of memory that it may have");
   });
 });
 

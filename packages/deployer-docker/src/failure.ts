@@ -1,3 +1,4 @@
+import { constants } from "node:os";
 import { errorFromSummary, MillraceError, summarizeError } from "@millrace/core";
 import { z } from "zod";
 import { lastLines } from "./container-log.ts";
@@ -26,30 +27,63 @@ async function lastWritten(engine: Engine, { name }: Service): Promise<readonly 
 /** Why a container does not run, with the last that it wrote. */
 export async function exitError(engine: Engine, service: Service): Promise<MillraceError> {
   const logs = await lastWritten(engine, service);
+  const { message, action } = howItEnded(service);
   return new MillraceError({
     class: "platform",
     code: service.outOfMemory ? "OUT_OF_MEMORY" : "CONTAINER_EXITED",
-    message: `The container ${service.name} ${howItEnded(service)}.${lastWords(logs)}`,
-    action: service.outOfMemory
-      ? "Give it more by the setting `memory`, or make it need less."
-      : "See what it wrote, correct that, and deploy again.",
+    message: `The container ${service.name} ${message}.${service.status === "paused" ? "" : lastWords(logs)}`,
+    action,
     details: { exitCode: service.exitCode, logs: [...logs] },
   });
 }
 
-function howItEnded({ status, exitCode, outOfMemory, fault, restarts }: Service): string {
-  if (status === "paused") return "is paused";
-  if (fault !== "") return `could not be started: ${fault}`;
+export function howItEnded(
+  service: Pick<
+    Service,
+    "name" | "status" | "exitCode" | "outOfMemory" | "fault" | "restarts" | "memoryBytes"
+  >,
+): { readonly message: string; readonly action: string } {
+  const { name, status, exitCode, outOfMemory, fault, restarts, memoryBytes } = service;
+  if (status === "paused")
+    return {
+      message: "is paused",
+      action: `\`docker unpause ${name}\` lets it go on, and a deploy puts another one in its place.`,
+    };
+  const correct = "See what it wrote, correct that, and deploy again.";
+  if (fault !== "") return { message: `could not be started: ${fault}`, action: correct };
   const times = restarts === 0 ? "" : ` after ${restarts} restarts`;
-  if (outOfMemory) return `used more memory than it may have, and was killed${times}`;
-  return `ended with exit code ${exitCode}${times}`;
+  if (outOfMemory)
+    return memoryBytes === 0
+      ? {
+          message: `was killed${times}, since its machine has no memory left`,
+          action: "Give the engine's machine more memory, or make the service need less.",
+        }
+      : {
+          message: `used more than the ${sizeOf(memoryBytes)} of memory that it may have, and was killed${times}`,
+          action: "Give it more by the setting `memory`, or make it need less.",
+        };
+  const signal = signalOf(exitCode);
+  return signal === undefined
+    ? { message: `ended with exit code ${exitCode}${times}`, action: correct }
+    : {
+        message: `was ended by ${signal}${times}`,
+        action: "Deploy again, or provision the deployment: it is started anew.",
+      };
+}
+
+function sizeOf(bytes: number): string {
+  return `${Math.round(bytes / 1024 ** 2)} MB`;
+}
+
+/** By the convention of shells, which Docker follows: 128 and the signal's number. */
+function signalOf(exitCode: number): string | undefined {
+  return Object.entries(constants.signals).find(([, number]) => number + 128 === exitCode)?.[0];
 }
 
 function lastWords(logs: readonly string[]): string {
-  const last = logs.map(wordsOf).findLast((words) => words !== null);
-  return last === undefined || last === null
-    ? " It wrote nothing."
-    : ` Its last words: ${last.slice(0, 300)}`;
+  if (logs.length === 0) return " It wrote nothing.";
+  const last = logs.map(wordsOf).findLast((words) => words !== null) ?? null;
+  return last === null ? "" : ` Its last words: ${last.slice(0, 300)}`;
 }
 
 const lineSchema = z.looseObject({ msg: z.string(), run: z.unknown().optional() });

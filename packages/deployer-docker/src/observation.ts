@@ -1,9 +1,15 @@
 import { isIPv6 } from "node:net";
-import { type DeploymentTarget, MillraceError, type Observation } from "@millrace/core";
+import {
+  type DeploymentTarget,
+  type JsonObject,
+  MillraceError,
+  type Observation,
+} from "@millrace/core";
 import type { Endpoint } from "./door-container.ts";
 import { doorGone } from "./door-error.ts";
 import type { Engine } from "./engine.ts";
 import { errorOf, exitError } from "./failure.ts";
+import { lastEnd } from "./last-end.ts";
 import { containerResource, hostOf, type Names, networkResource } from "./names.ts";
 import { type Door, hasEnded, type Service, type Sight, servingOf, targetOf } from "./sight.ts";
 
@@ -47,11 +53,19 @@ export async function observe(
     resources,
     metadata: {
       ...metadata,
-      containers: [service, next].flatMap((one) =>
-        one === null ? [] : [{ name: one.name, id: one.id.slice(0, 12), status: one.status }],
+      containers: await Promise.all(
+        [service, next].filter((one) => one !== null).map((one) => shown(engine, one)),
       ),
     },
   };
+}
+
+/** A container for people. One that the engine starts again and again serves, and yet something is wrong with it. */
+async function shown(engine: Engine, service: Service): Promise<JsonObject> {
+  const { id, name, restarts, status } = service;
+  const container = { name, id: id.slice(0, 12), status };
+  if (restarts === 0 || status !== "running") return container;
+  return { ...container, restarts, lastEnd: await lastEnd(engine, service) };
 }
 
 async function whyNothingServes(

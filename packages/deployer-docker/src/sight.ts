@@ -22,9 +22,13 @@ export interface Service {
   readonly status: string;
   readonly exitCode: number;
   readonly outOfMemory: boolean;
+  /** What it may use; 0 where nothing bounds it. */
+  readonly memoryBytes: number;
   /** Why the engine could not start it; empty otherwise. */
   readonly fault: string;
   readonly restarts: number;
+  /** When it began to run for the last time, by the engine's clock. */
+  readonly startedAt: string;
   /** When the engine starts it again. */
   readonly restart: string;
   /** That it is in the deployment's network, which somebody may have removed from under it. */
@@ -133,8 +137,10 @@ function readService(container: ContainerInspectInfo, network: NetworkInspectInf
     status: State.Status,
     exitCode: State.ExitCode,
     outOfMemory: State.OOMKilled,
+    memoryBytes: HostConfig.Memory ?? 0,
     fault: State.Error,
     restarts: RestartCount,
+    startedAt: State.StartedAt,
     restart: HostConfig.RestartPolicy?.Name ?? "no",
     joined: hasJoined(container, network),
     hasSecrets: Mounts.some(({ Destination }) => Destination === SECRETS_FOLDER),
