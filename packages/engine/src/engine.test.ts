@@ -361,6 +361,32 @@ describe("a step that fails", () => {
     expect(input.error).toMatchObject({ code: "STEP_INPUT_INVALID", issues: [{ path: ["n"] }] });
   });
 
+  it.each<[string, (n: number) => boolean | Promise<boolean>]>([
+    [
+      "throws",
+      (n) => {
+        if (n === 2) throw new Error("no such unit");
+        return true;
+      },
+    ],
+    ["rejects", async (n) => n !== 2 || Promise.reject(new Error("no such unit"))],
+  ])("is named when the schema of its output %s", async (_, check) => {
+    const output = z.number().refine(check);
+    const only = defineStep({ name: "only", input: number, output, run: ({ n }) => n });
+    const pipeline = definePipeline({
+      name: "one",
+      input: number,
+      build: ({ n }) => ({ out: only({ n }) }),
+    });
+    const engine = testEngine(pipeline);
+    made.push(engine);
+    expect(await once(engine, 1)).toMatchObject({ status: "completed" });
+    expect((await once(engine, 2)).error).toMatchObject({
+      code: "STEP_FAILED",
+      message: 'Step "only" failed: no such unit',
+    });
+  });
+
   it("is repeated as often as it may be, each time after a wait, and each attempt knows its number", async () => {
     const attempts: number[] = [];
     const engine = oneStep(

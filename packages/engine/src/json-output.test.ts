@@ -11,6 +11,8 @@ describe("jsonLoss", () => {
     [{ a: [1, 2n] }, ["a", 1], "is a bigint"],
     [{ a: { b: () => 1 } }, ["a", "b"], "is a function"],
     [Symbol("s"), [], "is a symbol"],
+    [{ good: { x: 1 }, bad: 2n }, ["bad"], "is a bigint"],
+    [{ list: [[1], [2, 3n]] }, ["list", 1, 1], "is a bigint"],
     [{ a: Number.NaN }, ["a"], "is NaN"],
     [[Number.NEGATIVE_INFINITY], [0], "is -Infinity"],
     [{ at: new Map([[1, 2]]) }, ["at"], "is of type Map"],

@@ -12,4 +12,4 @@ it("lets the young generation grow again after the service idled", () => {
   expect(loaded).toBeGreaterThanOrEqual(16);
   expect(shrunk).toBeLessThan(16);
   expect(again).toBeGreaterThanOrEqual(16);
-});
+}, 60_000);
