@@ -246,6 +246,19 @@ describe("what is wrong before anything starts", () => {
     expect(await project.everything()).toEqual([]);
   });
 
+  test.each([
+    ["a base image that is none", { image: { base: "Foo Bar" } }, "IMAGE_REFERENCE_INVALID"],
+    [
+      "another engine than the deployer's",
+      { engine: "tcp://127.0.0.1:1" },
+      "ENGINE_NOT_OF_DEPLOYER",
+    ],
+  ])("%s is refused", async (_what, settings, code) => {
+    const name = code.toLowerCase().replaceAll("_", "-");
+    const work = project.client.deploy(project.pipeline(name), { name, settings });
+    expect(await failureOf(work)).toMatchObject({ class: "usage", code });
+  });
+
   test("a base image for another processor is named with both", async () => {
     const architecture = process.arch === "arm64" ? "amd64" : "arm64";
     const error = await failureOf(

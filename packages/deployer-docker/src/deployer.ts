@@ -7,6 +7,7 @@ import {
   type ImageTarget,
   type LogLine,
   type LogQuery,
+  MillraceError,
   type Observation,
   type Plan,
   type ReadContext,
@@ -31,16 +32,31 @@ const LAST_DRAIN_SECONDS = 35;
 
 /** Runs each deployment as containers of a Docker engine. */
 export class DockerDeployer implements Deployer<DockerSettings> {
+  readonly #url: string | undefined;
   readonly #engine: EngineAccess;
 
   constructor({ settings }: DeployerOptions<DockerSettings>) {
+    this.#url = settings.engine;
     this.#engine = new EngineAccess(settings.engine);
+  }
+
+  /** Of a deployment nothing is known but its deployer, so that says alone where all of its deployments are. */
+  #mustBeHere({ engine }: DockerSettings): void {
+    if (engine === undefined || engine === this.#url) return;
+    throw new MillraceError({
+      class: "usage",
+      code: "ENGINE_NOT_OF_DEPLOYER",
+      message: `\`engine\` is ${engine} for this deployment alone, and ${this.#url ?? "the default"} for its deployer.`,
+      action:
+        "Set `engine` in the settings of a deployer in the configuration, and deploy with a stack that has that deployer.",
+    });
   }
 
   async imageTarget(
     { settings }: Pick<DeploymentRequest<DockerSettings>, "settings">,
     context: ReadContext,
   ): Promise<ImageTarget> {
+    this.#mustBeHere(settings);
     const engine = await this.#engine.open(context);
     const platform = await enginePlatform(engine, settings.image.architecture);
     return {
@@ -54,6 +70,7 @@ export class DockerDeployer implements Deployer<DockerSettings> {
   }
 
   async plan(request: DeploymentRequest<DockerSettings>, context: ReadContext): Promise<Plan> {
+    this.#mustBeHere(request.settings);
     const engine = await this.#engine.open(context);
     mustBeReachable(engine.host, request.settings);
     const names = namesOf(request.deployment);
@@ -65,6 +82,7 @@ export class DockerDeployer implements Deployer<DockerSettings> {
     request: DeploymentRequest<DockerSettings>,
     context: DeployerContext,
   ): Promise<Observation> {
+    this.#mustBeHere(request.settings);
     const engine = await this.#engine.open(context);
     mustBeReachable(engine.host, request.settings);
     const names = namesOf(request.deployment);

@@ -91,7 +91,7 @@ async function findBase(
   { image, platform, destination }: ImageTarget,
   context: ReadContext,
 ): Promise<BaseImage> {
-  const { engineBase, resolveBase } = await import("@millrace/image");
+  const { engineBase, parseImageReference, resolveBase } = await import("@millrace/image");
   if (image.dockerfile !== undefined) {
     const built = await baseFromDockerfile(
       workspace.loaded.directory,
@@ -102,6 +102,8 @@ async function findBase(
     );
     return engineBase(built.reference, built.image, platform);
   }
+  // Engines give no answer at all to what is none.
+  parseImageReference(image.base);
   if (destination.kind === "engine") {
     const found = await destination.find(image.base, context);
     if (found !== null) return engineBase(image.base, found, platform);
