@@ -1,129 +1,68 @@
-import { defineHarness, type Platform, type PlatformResource } from "@millrace/conformance";
-import Docker from "dockerode";
-import { EngineProxy } from "./src/engine-proxy.fixture.ts";
+import { defineHarness, type FaultName, type Platform } from "@millrace/conformance";
+import { importBaseImage } from "../../test-infra/docker/base-image.ts";
+import {
+  type BreakableEngine,
+  startBreakableEngine,
+} from "../../test-infra/docker/breakable-engine.ts";
+import { provideDockerd } from "../../test-infra/docker/engine.ts";
+import {
+  baseImage,
+  dockerHarness,
+  enginePlatform,
+  machineSocket,
+  unlessMissing,
+} from "./engine-platform.ts";
 
-const LABEL = "dev.millrace.deployment";
-/** Each check takes its ports from a part of the range of its own. */
-const FIRST_PORT = 21_000;
-const PORTS_PER_CHECK = 20;
-const PARTS = 400;
-let part = Math.floor(Math.random() * PARTS);
+/** What would be felt by everybody who uses the engine: these checks have one of their own, one after the other. */
+const FELT_BY_ALL: readonly FaultName[] = ["shutDown", "fillUp", "removeImage"];
 
-const socket = (process.env["DOCKER_HOST"] ?? "unix:///var/run/docker.sock").replace("unix://", "");
-const base = process.env["MILLRACE_TEST_BASE"] ?? "node:24-slim";
+const settings = { image: { base: baseImage } };
+let breakable: Promise<BreakableEngine> | null = null;
+let turn: Promise<void> = Promise.resolve();
+
+async function start(): Promise<BreakableEngine> {
+  const engine = await startBreakableEngine();
+  await importBaseImage(engine.socket, [baseImage]);
+  return engine;
+}
+
+async function breakablePlatform(): Promise<Platform> {
+  const before = turn;
+  const { promise, resolve: release } = Promise.withResolvers<void>();
+  turn = promise;
+  await before;
+  try {
+    breakable ??= start();
+    const { docker, socket, shutDown, fillUp, restore } = await breakable;
+    const removeImage = async (reference: string): Promise<void> => {
+      await docker.getImage(reference).remove({ force: true }).catch(unlessMissing);
+    };
+    const faults = { shutDown, fillUp, removeImage };
+    const close = async (): Promise<void> => release();
+    return await enginePlatform({ socket, settings, faults, restore, close });
+  } catch (error) {
+    release();
+    throw error;
+  }
+}
+
+const nothing = async (): Promise<void> => undefined;
 
 export default defineHarness({
+  ...dockerHarness,
   name: "deployer-docker",
-  plugin: import.meta.resolve("@millrace/deployer-docker"),
-  flavor: "docker",
-  serves: "real",
-  otherSettings: { pids: 512 },
-  refusedSettings: [
-    { settings: { pids: 1 }, names: "pids" },
-    { settings: { bind: "0.0.0.0" }, names: "bind" },
-    { settings: { port: 65_536 }, names: "port" },
-    { settings: { memory: "lots" }, names: "memory" },
-    { settings: { runOptions: { Memory: 1 } }, names: "runOptions" },
-  ],
   parallel: 4,
-  patience: 4,
-  setup: async () => engineBehindProxy(await EngineProxy.open(socket)),
+  // Some wait for their turn.
+  setupTimeoutSeconds: 600,
+  setup: async ({ needs }) =>
+    needs.some((fault) => FELT_BY_ALL.includes(fault)) && provideDockerd() === undefined
+      ? breakablePlatform()
+      : enginePlatform({
+          socket: machineSocket,
+          settings,
+          faults: {},
+          restore: nothing,
+          close: nothing,
+        }),
+  close: async () => (await breakable)?.remove(),
 });
-
-function engineBehindProxy(proxy: EngineProxy): Platform {
-  const docker = new Docker({ socketPath: socket });
-  const first = FIRST_PORT + (part++ % PARTS) * PORTS_PER_CHECK;
-  const containers = async () => {
-    const all = await docker.listContainers({ all: true, filters: { label: [LABEL] } });
-    return all.filter(({ Names }) => proxy.created.has(nameOf(Names)));
-  };
-  const networks = async () => {
-    const all = await docker.listNetworks({ filters: { label: [LABEL] } });
-    return all.filter(({ Name }) => proxy.created.has(Name));
-  };
-  const list = async (): Promise<PlatformResource[]> => [
-    ...(await networks()).map(({ Name, Id, Labels }) => ({
-      kind: "network",
-      name: Name,
-      tags: Labels ?? {},
-      fingerprint: Id,
-    })),
-    ...(await containers()).map(({ Names, Id, Labels }) => ({
-      kind: "container",
-      name: nameOf(Names),
-      tags: Labels,
-      fingerprint: Id,
-    })),
-  ];
-  const onService = async (
-    id: string,
-    work: (container: Docker.Container) => Promise<unknown>,
-  ): Promise<void> => {
-    for (const { Id, Labels } of await containers())
-      if (Labels[LABEL] === id && Labels["dev.millrace.role"] === "service")
-        await work(docker.getContainer(Id));
-  };
-  const remove = async ({ kind, name }: Pick<PlatformResource, "kind" | "name">): Promise<void> => {
-    if (kind === "container") {
-      await docker.getContainer(name).remove({ force: true, v: true }).catch(unlessMissing);
-      return;
-    }
-    const network = docker.getNetwork(name);
-    const { Containers = {} } = await network.inspect();
-    for (const id of Object.keys(Containers))
-      await network.disconnect({ Container: id, Force: true });
-    await network.remove();
-  };
-  return {
-    settings: {
-      engine: `unix://${proxy.socket}`,
-      portRange: [first, first + PORTS_PER_CHECK - 1],
-      image: { base },
-    },
-    list,
-    changes: async () => proxy.changes,
-    visible: async () => {
-      const shown = (await containers()).map(async ({ Id, State }) => {
-        const container = docker.getContainer(Id);
-        const processes = State === "running" ? await container.top() : null;
-        return JSON.stringify([await container.inspect(), processes]);
-      });
-      return (await Promise.all(shown)).join("\n");
-    },
-    faults: {
-      stop: (id) => onService(id, (container) => container.stop({ t: 0 }).catch(unlessMissing)),
-      kill: (id) => onService(id, killProcesses),
-      pause: (id) => onService(id, (container) => container.pause()),
-      remove,
-      cutOff: async () => {
-        proxy.mode = "cut off";
-      },
-      hang: async () => {
-        proxy.mode = "hanging";
-      },
-      refuse: async () => {
-        proxy.mode = "refusing";
-      },
-      loseNextReply: async () => proxy.loseNextAnswer(),
-    },
-    restore: async () => proxy.restore(),
-    close: async () => {
-      for (const resource of (await list()).reverse()) await remove(resource);
-      await proxy.close();
-    },
-  };
-}
-
-/** From within, as a crash is: the engine knows nothing of it beforehand. The first process cannot be killed so, and ends then. */
-async function killProcesses(container: Docker.Container): Promise<void> {
-  const kill = await container.exec({ Cmd: ["node", "-e", "process.kill(-1, 'SIGKILL')"] });
-  await kill.start({ Detach: true });
-}
-
-function nameOf(names: readonly string[]): string {
-  return names[0]?.slice(1) ?? "";
-}
-
-function unlessMissing(error: { readonly statusCode?: number }): void {
-  if (error.statusCode !== 404 && error.statusCode !== 304) throw error;
-}

@@ -24,7 +24,7 @@ export interface RegistryTraffic {
 export interface RegistryFaults {
   /** `127.0.0.1:PORT` */
   readonly host: string;
-  /** The next requests go wrong, so many times; `cut` waits for uploads. */
+  /** The next requests go wrong, so many times; `cut` waits for layers on their way up or down. */
   fail(fault: RegistryFault, times: number): void;
   traffic(): RegistryTraffic;
   /** Counts from zero, and does nothing wrong any more. */
@@ -36,9 +36,15 @@ export interface RegistryFaults {
 const RETRY_AFTER = 1;
 /** Where an upload is cut whose length nobody knows. */
 const CUT_BYTES = 1000;
+/** Where a download is cut: even a layer with next to nothing in it is longer. */
+const CUT_DOWNLOAD_BYTES = 64;
 
 function isUpload({ method, path }: Passed): boolean {
   return ["PATCH", "PUT"].includes(method) && path.includes("/blobs/uploads/");
+}
+
+function isDownload({ method, path }: Passed): boolean {
+  return method === "GET" && path.includes("/blobs/sha256:");
 }
 
 const FAULTS: Readonly<Record<RegistryFault, (request: Passed) => Fault | undefined>> = {
@@ -46,6 +52,7 @@ const FAULTS: Readonly<Record<RegistryFault, (request: Passed) => Fault | undefi
   throttled: () => ({ status: 429, headers: { "retry-after": String(RETRY_AFTER) } }),
   broken: () => ({ status: 500 }),
   cut: (request) => {
+    if (isDownload(request)) return { cutAnswerAfter: CUT_DOWNLOAD_BYTES };
     if (!isUpload(request)) return undefined;
     const length = Number(request.headers["content-length"] ?? 2 * CUT_BYTES);
     // What finishes an upload may have nothing in it.

@@ -99,6 +99,19 @@ describe("what the engine answers", () => {
     ],
     [500, "toomanyrequests: You have reached your pull rate limit", "unreachable", "REGISTRY_BUSY"],
     [
+      500,
+      'error parsing HTTP 429 response body: unexpected end of JSON input: ""',
+      "unreachable",
+      "REGISTRY_BUSY",
+    ],
+    [
+      500,
+      "received unexpected HTTP status: 500 Internal Server Error",
+      "unreachable",
+      "REGISTRY_FAILED",
+    ],
+    [500, 'Get "http://r/v2/": EOF', "unreachable", "REGISTRY_UNREACHABLE"],
+    [
       400,
       'failed to create shim task: exec: "node": executable file not found in $PATH: unknown',
       "platform",

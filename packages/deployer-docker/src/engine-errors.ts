@@ -125,7 +125,7 @@ const READINGS: readonly (readonly [
     },
   ],
   [
-    says(/toomanyrequests|too many requests/i),
+    says(/toomanyrequests|too many requests|parsing HTTP 429/i),
     {
       class: "unreachable",
       code: "REGISTRY_BUSY",
@@ -161,7 +161,18 @@ const READINGS: readonly (readonly [
     },
   ],
   [
-    says(/dial tcp|lookup .*: |i\/o timeout|TLS handshake timeout|Client\.Timeout exceeded/i),
+    says(/received unexpected HTTP status: 5\d\d|parsing HTTP 5\d\d/),
+    {
+      class: "unreachable",
+      code: "REGISTRY_FAILED",
+      action: "Wait; if it goes on, look into the registry's own log.",
+      retryable: true,
+    },
+  ],
+  [
+    says(
+      /dial tcp|lookup .*: |i\/o timeout|TLS handshake timeout|Client\.Timeout exceeded|^(?:(?:Get|Head) ".*": |unexpected )EOF$/i,
+    ),
     {
       class: "unreachable",
       code: "REGISTRY_UNREACHABLE",

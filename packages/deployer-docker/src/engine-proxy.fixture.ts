@@ -21,6 +21,8 @@ export class EngineProxy {
   /** Names of containers and networks that were asked for through it. */
   readonly created = new Set<string>();
   changes = 0;
+  /** Images that the engine was given. */
+  loads = 0;
   readonly #engine: string;
   readonly #folder: string;
   readonly #server: Server;
@@ -103,6 +105,7 @@ export class EngineProxy {
   #note(url: string, asked: IncomingMessage): void {
     this.changes++;
     const { pathname, searchParams } = new URL(url, "http://engine");
+    if (/\/images\/load$/.test(pathname)) this.loads++;
     if (/\/containers\/create$/.test(pathname)) this.#add(searchParams.get("name"));
     if (/\/containers\/[^/]+\/rename$/.test(pathname)) this.#add(searchParams.get("name"));
     if (/\/networks\/create$/.test(pathname)) {

@@ -141,7 +141,6 @@ export const imageChecks = [
       const operator = await bench.operator();
       await operator.deploy({ snapshot: "v1" }, { name: NAME });
       const delivered = await platform.deliveries();
-      assert.ok(delivered > 0, "it runs although no image was delivered");
       await operator.deployments.deprovision(NAME);
       const { deployment } = await operator.deployments.provision(NAME);
       assert.equal((await bench.invoke(deployment.url)).version, 1);
