@@ -17,6 +17,10 @@ export const imageSettingsSchema = z.strictObject({
     .enum(ARCHITECTURES)
     .optional()
     .meta({ description: "Processor that the image is for. Default: the platform's own." }),
+  libc: z.enum(["glibc", "musl"]).optional().meta({
+    description:
+      "C library of the base image, which packages with native code are chosen for. Default: musl where the base image's name says alpine, else glibc.",
+  }),
 });
 
 /** Effective settings: every default filled in. */

@@ -3,6 +3,7 @@ import {
   type EngineDestination,
   type EngineImage,
   type ImageArtefact,
+  type ImageSettings,
   type ImageTarget,
   isMillraceError,
   type ReadContext,
@@ -116,11 +117,17 @@ async function findBase(
   });
 }
 
+/** What packages with native code are linked with. An image says nothing of it, but its name mostly does. */
+export function libcOf({ base, dockerfile, libc }: ImageSettings): "glibc" | "musl" {
+  if (libc !== undefined) return libc;
+  return dockerfile === undefined && /alpine/i.test(base) ? "musl" : "glibc";
+}
+
 /** In order of how seldom they change. */
 async function layersOf(
   workspace: Workspace,
   { id, manifest }: SnapshotToRun,
-  { platform }: ImageTarget,
+  { image, platform }: ImageTarget,
   context: ReadContext,
 ): Promise<LayerInput[]> {
   const { artifacts, fingerprints, loaded } = workspace;
@@ -130,6 +137,7 @@ async function layersOf(
     packages: manifest.externals,
     from: artifacts.folderToRun(id, manifest),
     platform,
+    libc: libcOf(image),
     at: FOLDER,
     cacheDirectory: imageCache(workspace),
     ...context,
