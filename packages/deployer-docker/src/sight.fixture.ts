@@ -1,0 +1,132 @@
+import fc from "fast-check";
+import { expect } from "vitest";
+import { hostOf } from "./names.ts";
+import type { Door, Service, Sight } from "./sight.ts";
+import type { Step } from "./step.ts";
+
+export const WANTED = "a".repeat(64);
+export const OTHER = "b".repeat(64);
+export const RESTART = "always";
+
+let made = 0;
+
+export function service(name: string, revision: string, parts: Partial<Service> = {}): Service {
+  return {
+    name,
+    id: `${name}-${++made}`,
+    revision,
+    snapshotId: "s",
+    spec: {},
+    status: "running",
+    exitCode: 0,
+    outOfMemory: false,
+    fault: "",
+    restarts: 0,
+    memoryBytes: 0,
+    startedAt: "2026-01-01T00:00:00Z",
+    restart: "no",
+    joined: true,
+    hasSecrets: false,
+    ...parts,
+  };
+}
+
+export function door(target: string | null, parts: Partial<Door> = {}): Door {
+  const backend = target === null ? null : { host: hostOf(target), port: 8080 };
+  return {
+    id: "door",
+    endpoint: { bind: "127.0.0.1", port: 9000 },
+    status: "running",
+    joined: true,
+    state: { sequence: 1, target: backend, candidate: null, failure: null },
+    ...parts,
+  };
+}
+
+/**
+ * What exists after a step towards the wanted revision, where the engine does as it is told and a container that is waited
+ * for gets ready.
+ */
+export function after(sight: Sight, step: Step, wanted: Partial<Service> = {}): Sight {
+  const replace = (old: Service, by: Service | null): Sight => ({
+    ...sight,
+    service: sight.service === old ? by : sight.service,
+    next: sight.next === old ? by : sight.next,
+  });
+  const { door: there } = sight;
+  switch (step.do) {
+    case "create network":
+      return { ...sight, network: { id: "network" } };
+    case "create door":
+      return { ...sight, door: door(null) };
+    case "remove door":
+      return { ...sight, door: null };
+    case "resume door":
+      expect(there?.status).toBe("paused");
+      return { ...sight, door: there && { ...there, status: "running" } };
+    case "start door":
+      // All others the engine refuses to start.
+      expect(["exited", "restarting"]).toContain(there?.status);
+      return { ...sight, door: there && { ...there, status: "running" } };
+    case "remove":
+    case "drain":
+      return replace(step.service, null);
+    case "rename":
+      return { ...sight, service: step.service, next: null };
+    case "create":
+      return {
+        ...sight,
+        [step.name]: service(step.name, WANTED, { ...wanted, status: "created" }),
+      };
+    case "start":
+      return replace(step.service, { ...step.service, status: "running" });
+    case "await": {
+      const moved = there && { ...there, state: door(step.service.revision).state };
+      return { ...replace(step.service, { ...step.service, status: "running" }), door: moved };
+    }
+    case "keep up":
+      return replace(step.service, { ...step.service, restart: RESTART });
+    case "forget failure":
+      return {
+        ...sight,
+        door: there && { ...there, state: there.state && { ...there.state, failure: null } },
+      };
+    case "nothing":
+      return sight;
+  }
+}
+
+export const anyStatus = fc.constantFrom(
+  ...["created", "running", "paused", "restarting", "removing", "exited", "dead"],
+);
+const anyRevision = fc.constantFrom(WANTED, OTHER, "c".repeat(64));
+
+function services(name: string, joined: fc.Arbitrary<boolean>): fc.Arbitrary<Service | null> {
+  return fc.option(
+    fc
+      .record({
+        revision: anyRevision,
+        status: anyStatus,
+        joined,
+        restart: fc.constantFrom("no", RESTART),
+      })
+      .map(({ revision, ...parts }) => service(name, revision, parts)),
+  );
+}
+
+/** Whatever may be found of a deployment. */
+export function sights(
+  joined: fc.Arbitrary<boolean> = fc.boolean(),
+  doors: fc.Arbitrary<string> = anyStatus,
+): fc.Arbitrary<Sight> {
+  return fc.record({
+    network: fc.option(fc.constant({ id: "network" })),
+    door: fc.option(
+      fc
+        .record({ target: fc.option(anyRevision), status: doors, joined })
+        .map(({ target, ...parts }) => door(target, parts)),
+    ),
+    service: services("service", joined),
+    next: services("next", joined),
+  });
+}
