@@ -590,7 +590,7 @@ describe("describe", () => {
 });
 
 describe("invoke", () => {
-  function deployed() {
+  function deployed(metadata: { readonly recorded?: false } = {}) {
     const given: unknown[] = [];
     const invoke = async (_name: string, parameters: unknown) => {
       given.push(parameters);
@@ -607,6 +607,7 @@ describe("invoke", () => {
           run_id: "r",
           run_name: "weather-1",
           parameters_used: {},
+          ...metadata,
         },
         error: null,
       };
@@ -639,6 +640,13 @@ describe("invoke", () => {
     ]);
     expect(JSON.parse(stdout)).toEqual({ advice: "Bring a jacket." });
     expect(stderr).toContain("Run weather-1 took 1.2 ms.");
+  });
+
+  test("says when the run is not recorded", async () => {
+    const argv = ["invoke", "weather", "--city", "x"];
+    const lost = await runCommand(argv, deployed({ recorded: false }));
+    expect(lost.stderr).toContain("The run is not recorded");
+    expect((await runCommand(argv, deployed())).stderr).not.toContain("not recorded");
   });
 
   test("with --output json prints the whole answer", async () => {

@@ -48,6 +48,13 @@ export const invoke = defineCommand({
         `Run ${answer.metadata.run_name} took ${formatDuration(answer.execution_time * 1000)}.`,
       ),
     );
+    if (answer.metadata.recorded === false)
+      context.tell(
+        context.sideStyle(
+          "yellow",
+          "The run is not recorded: the service reaches no store and has no room for it. Its log says why.",
+        ),
+      );
     return { json: answer, text: () => JSON.stringify(answer.outputs, null, 2) };
   },
 });
