@@ -148,6 +148,8 @@ const SECTIONS: readonly Section[] = [
         "An image that vanished from where it was delivered MUST NOT be said to be there: the next deploy MUST deliver it anew and end with the service.",
       "IMG-05":
         "When the image is missing, provision MUST fail with an error of class `platform` that names it, MUST NOT run another one in its place, and MUST leave what serves as it is.",
+      "IMG-06":
+        "`imageTarget` MUST obey the setting `image`: it MUST name the architecture that is set, and hand on the base.",
     },
   },
   {

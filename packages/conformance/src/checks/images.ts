@@ -1,9 +1,16 @@
 import { strict as assert } from "node:assert";
-import type { ImageTarget, JsonValue, MillraceError } from "@millrace/core";
+import {
+  ARCHITECTURES,
+  type ImageTarget,
+  imageSettingsSchema,
+  type JsonValue,
+  type MillraceError,
+} from "@millrace/core";
+import { z } from "zod";
 import { type Bench, NotTestable } from "../bench.ts";
 import { check } from "../check.ts";
 import type { RegistryFault } from "../harness.ts";
-import { keysOf, type Subject } from "../subject.ts";
+import { keysOf, type Subject, type Variation } from "../subject.ts";
 import {
   expectHidden,
   expectOnly,
@@ -18,10 +25,10 @@ const NAME = "weather";
 
 const runsImages = ({ artefact }: Bench["capabilities"]): boolean => artefact === "image";
 
-async function targetOf(subject: Subject): Promise<ImageTarget> {
+async function targetOf(subject: Subject, variation: Variation = {}): Promise<ImageTarget> {
   const { deployer } = subject;
   assert.ok(deployer.imageTarget !== undefined, "the deployer of images has no imageTarget");
-  return deployer.imageTarget(subject.request("v1"), subject.context());
+  return deployer.imageTarget(subject.request("v1", variation), subject.context());
 }
 
 /** What is the same whenever it is asked for. Logins may be good for a short time only. */
@@ -127,6 +134,22 @@ export const imageChecks = [
         assert.match(reference.slice(repository.length), form);
       }
       assert.notEqual(imageOf(subject, "v1"), imageOf(subject, "v2"), "two images have one name");
+    },
+    { requires: runsImages },
+  ),
+  check(
+    "IMG-06",
+    "image-target-obeys",
+    "imageTarget obeys the setting image",
+    async (bench) => {
+      const subject = await bench.subject();
+      const own = z.looseObject({}).safeParse(bench.platform.settings["image"]).data ?? {};
+      for (const architecture of ARCHITECTURES) {
+        const image = { ...own, base: `conformance/base:${architecture}`, architecture };
+        const target = await targetOf(subject, { settings: { image } });
+        assert.equal(target.platform.architecture, architecture, "another architecture is named");
+        assert.deepEqual(target.image, imageSettingsSchema.parse(image), "the settings differ");
+      }
     },
     { requires: runsImages },
   ),

@@ -47,6 +47,14 @@ class NamesTag extends FakeImageDeployer {
   }
 }
 
+/** Knows better what its platform runs. */
+class KnowsArchitecture extends FakeImageDeployer {
+  override async imageTarget(request: TargetRequest, context: ReadContext): Promise<ImageTarget> {
+    const target = await super.imageTarget(request, context);
+    return { ...target, platform: { os: "linux", architecture: "amd64" } };
+  }
+}
+
 /** Knows the base image and nothing else. */
 class FindsNothing extends FakeImageDeployer {
   protected override engine(): EngineDestination {
@@ -185,6 +193,13 @@ export const wrongImages = [
     "registry",
     /does not say which/,
     failing((error) => remade(error, { message: "The image is missing." })),
+  ),
+  wrongAboutImages(
+    "IMG-06",
+    "knows-architecture",
+    "engine",
+    /another architecture/,
+    KnowsArchitecture,
   ),
   wrongAboutImages("REG-01", "tells-login", "registry", /what the deployer says/, TellsLogin),
   wrongAboutImages("REG-01", "shows-login", "registry", /what the platform shows/, TagsLogin),
