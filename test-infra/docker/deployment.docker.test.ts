@@ -56,6 +56,21 @@ describe("a deployment in containers", () => {
     expect((await project.client.deployments.provision("full")).deployment.url).toBe(one.url);
   });
 
+  test("has its runs in the store although it reaches none, when its container is replaced and when it goes", async () => {
+    await deploy("recording", project.pipeline("recording"));
+    const recorded = async () =>
+      (await project.client.runs.list({ deployment: "recording" })).items.map(({ id }) => id);
+    const first = await project.client.invoke("recording", {});
+    expect(await recorded()).toEqual([]);
+    await deploy("recording", project.pipeline("recording", { says: "two" }));
+    expect(await recorded()).toEqual([first.metadata.run_id]);
+    const second = await project.client.invoke("recording", {});
+    await project.client.deployments.deprovision("recording");
+    expect((await recorded()).toSorted()).toEqual(
+      [first.metadata.run_id, second.metadata.run_id].toSorted(),
+    );
+  });
+
   test("keeps a secret out of everything that the engine shows, and hands it to the service", async () => {
     await deploy("secretive", project.pipeline("secretive"));
     expect(await project.says("secretive")).toContain(`"secret":${SECRET.length}`);

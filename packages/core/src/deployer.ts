@@ -262,10 +262,15 @@ export interface DeployerContext {
   readonly journal: Journal;
   /** Tells the user what is going on: one short present-tense sentence. */
   progress(message: string): void;
+  /**
+   * Takes the whole log of one process before a platform removes it for good: a service that reaches no store records its
+   * runs there, and they are read back into the store. Absent where nobody wants it. When it rejects, nothing may be removed.
+   */
+  readonly keepLog?: (log: AsyncIterable<Uint8Array>) => Promise<void>;
 }
 
 /** A deployer's reads are made without a journal: they change nothing. */
-export type ReadContext = Omit<DeployerContext, "journal">;
+export type ReadContext = Omit<DeployerContext, "journal" | "keepLog">;
 
 /**
  * Owns the calls to one platform and nothing else: no records, locks, polling, deadlines or health checks.

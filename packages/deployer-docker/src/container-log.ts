@@ -1,3 +1,4 @@
+import { type DeployerContext, isMillraceError } from "@millrace/core";
 import type { ContainerLogQuery, Engine } from "./engine.ts";
 import { LineJoiner, type LogPiece, piecesOf, type StampedLine } from "./log-frames.ts";
 
@@ -103,4 +104,23 @@ export async function lastLines(
 ): Promise<readonly string[]> {
   const lines = await new ContainerLog(engine, container, undefined).tail(count);
   return lines.map(({ text }) => text);
+}
+
+/** Hands the log of a container to whoever keeps it, since it goes with the container. */
+export async function handOverLog(
+  engine: Engine,
+  container: string,
+  { keepLog }: Pick<DeployerContext, "keepLog">,
+): Promise<void> {
+  try {
+    await keepLog?.(wholeLog(engine, container));
+  } catch (error) {
+    // What the engine cannot read back is kept elsewhere, by its driver.
+    if (!isMillraceError(error) || error.code !== "LOGS_UNREADABLE") throw error;
+  }
+}
+
+async function* wholeLog(engine: Engine, container: string): AsyncGenerator<Uint8Array> {
+  for await (const { text } of new ContainerLog(engine, container, undefined).read(false))
+    yield Buffer.from(`${text}\n`);
 }

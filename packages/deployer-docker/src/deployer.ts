@@ -14,6 +14,7 @@ import {
   type SecretDigests,
   secretDigestsSchema,
 } from "@millrace/core";
+import { handOverLog } from "./container-log.ts";
 import { type Engine, EngineAccess } from "./engine.ts";
 import { engineDestination, enginePlatform } from "./engine-destination.ts";
 import { logsOf } from "./logs.ts";
@@ -131,6 +132,7 @@ async function removeServices(
     services.map(async ({ name, status }) => {
       // A process that is paused hears no signal.
       if (status !== "paused") await engine.stopContainer(name, LAST_DRAIN_SECONDS);
+      await handOverLog(engine, name, context);
       await engine.removeContainer(name);
     }),
   );

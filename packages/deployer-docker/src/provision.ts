@@ -6,6 +6,7 @@ import {
   MillraceError,
   messageOf,
 } from "@millrace/core";
+import { handOverLog } from "./container-log.ts";
 import {
   DOOR_FOLDER,
   doorFiles,
@@ -146,7 +147,7 @@ export class Provision {
         break;
       case "remove":
         this.#mustBeMine(step.service);
-        await this.#remove(step.service.name);
+        await this.#removeService(step.service);
         break;
       case "drain":
         await this.#drain(step.service);
@@ -323,7 +324,12 @@ export class Provision {
     const { drainSeconds } = this.#request.serving;
     this.#context.progress("Answering the requests that the old container has begun");
     await this.#engine.stopContainer(service.name, drainSeconds + STOP_ALLOWANCE_SECONDS);
-    await this.#remove(service.name);
+    await this.#removeService(service);
+  }
+
+  async #removeService({ name }: Service): Promise<void> {
+    await handOverLog(this.#engine, name, this.#context);
+    await this.#remove(name);
   }
 
   async #rename(service: Service): Promise<void> {

@@ -11,7 +11,7 @@ import {
   toMillraceError,
   transition,
 } from "@millrace/core";
-import type { DeploymentPatch, Lease } from "@millrace/store";
+import { type DeploymentPatch, importRuns, type Lease } from "@millrace/store";
 import { type Bounds, unreachableCause } from "./bounds.ts";
 import type { DriverDependencies } from "./dependencies.ts";
 import { makeJournal } from "./journal.ts";
@@ -82,7 +82,17 @@ export class Session {
 
   writeContext(): DeployerContext {
     const journal = makeJournal(this.dependencies.store, this.record.id, this.lease);
-    return { ...this.platform.context(), journal };
+    return { ...this.platform.context(), journal, keepLog: (log) => this.#keepRuns(log) };
+  }
+
+  /** Reads back the runs of a service that recorded them in its log. */
+  async #keepRuns(log: AsyncIterable<Uint8Array>): Promise<void> {
+    const { store, project } = this.dependencies;
+    const { signal } = this.bounds;
+    const { recorded, badLines } = await importRuns(store, log, { projectId: project.id, signal });
+    if (recorded > 0) this.platform.progress(`Keeping ${recorded} runs of the log`);
+    if (badLines > 0)
+      this.platform.progress(`${badLines} lines of the log about runs could not be read`);
   }
 
   /** What an event makes of the record: the status by the lifecycle table, and the reason for it. */
