@@ -56,13 +56,14 @@ export function issuesOf(error: z.ZodError, schema?: z.ZodType): Issue[] {
 /** How zod begins what it says of itself; a schema's own words stay as they are. */
 const ZOD_WORDS = /^(Too small|Too big|Invalid option|Invalid input): /;
 
-const LENGTHS: Readonly<Record<string, string>> = {
-  string: "characters",
-  array: "items",
-  set: "items",
-  map: "entries",
-  record: "keys",
-  file: "bytes",
+/** What zod counts in a value that is not a number. */
+const UNITS: Readonly<Record<string, string>> = {
+  string: "character",
+  array: "item",
+  set: "item",
+  map: "member",
+  record: "key",
+  file: "byte",
 };
 
 /** zod's bounds, choices and types in words. */
@@ -77,17 +78,23 @@ function wordsOf(issue: z.core.$ZodIssue): string {
     const how = issue.inclusive === false ? "less than" : "at most";
     return bound(issue.origin, issue.exact ? "exactly" : how, issue.maximum);
   }
-  if (issue.code === "invalid_value")
-    return `must be ${issue.values.length === 1 ? "" : "one of "}${issue.values.map((value) => JSON.stringify(value)).join(", ")}`;
+  if (issue.code === "invalid_value") {
+    const values = issue.values.map((value) =>
+      typeof value === "string" ? JSON.stringify(value) : String(value),
+    );
+    return `must be ${values.length === 1 ? "" : "one of "}${values.join(", ")}`;
+  }
   return message
     .replace(ZOD_WORDS, "")
     .replace(/^expected (.+), received undefined$/, "is missing ($1)");
 }
 
 function bound(origin: string, how: string, limit: number | bigint): string {
-  const unit = LENGTHS[origin];
+  const unit = UNITS[origin];
   if (origin === "date") return `must be ${how} ${new Date(Number(limit)).toISOString()}`;
-  return unit === undefined ? `must be ${how} ${limit}` : `must have ${how} ${limit} ${unit}`;
+  return unit === undefined
+    ? `must be ${how} ${limit}`
+    : `must have ${how} ${limit} ${unit}${Number(limit) === 1 ? "" : "s"}`;
 }
 
 function unknownKeys(
