@@ -270,9 +270,21 @@ describe("lists", () => {
     expect(asked).toEqual([{ status: "RUNNING", mine: false, limit: 50 }]);
     expect(stdout).toMatch(/^NAME +STATUS +PIPELINE +SNAPSHOT/);
     expect(stdout).toMatch(
-      /^weather +RUNNING +weather +3f2a9c813f2a +default +ada +just now +http:\/\/127\.0\.0\.1:8000$/m,
+      /^weather +RUNNING +weather +3f2a9c813f2a +default +ada +(?:just now|\d+ s ago) +http:\/\/127\.0\.0\.1:8000$/m,
     );
     expect(stdout).toContain("There is more: --cursor next, or --all-pages.");
+  });
+
+  test.each([
+    [[], "No deployments. Make one: npx millrace deploy pipeline.ts\n"],
+    [["--status", "ABSENT"], "No deployment is like that.\n"],
+    [["--mine"], "No deployment is like that.\n"],
+  ])("says that there is none: %j", async (words, text) => {
+    const list = async () => ({ items: [], cursor: null });
+    const { stdout } = await runCommand(["deployment", "list", ...words], {
+      calls: { deployments: { list } },
+    });
+    expect(stdout).toBe(text);
   });
 
   test("JSON carries items and cursor", async () => {

@@ -41,6 +41,8 @@ const list = defineCommand({
       ...(limit === undefined ? {} : { limit }),
       ...(cursor === undefined ? {} : { cursor }),
     };
+    const { mine, ...named } = filter;
+    const isFiltered = mine || Object.keys(named).length > 0;
     return listResult(context, paging, {
       fetch: (query) => client.deployments.list({ ...filter, ...query }),
       headers: ["NAME", "STATUS", "PIPELINE", "SNAPSHOT", "STACK", "OWNER", "OBSERVED", "URL"],
@@ -58,7 +60,9 @@ const list = defineCommand({
         items.some((found) => isStale(found, now))
           ? "A status is as old as OBSERVED says. Ask the platform again: npx millrace deployment refresh --all"
           : null,
-      none: "No deployments. Make one: npx millrace deploy pipeline.ts",
+      none: isFiltered
+        ? "No deployment is like that."
+        : "No deployments. Make one: npx millrace deploy pipeline.ts",
     });
   },
 });

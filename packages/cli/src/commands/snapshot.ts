@@ -62,7 +62,10 @@ const list = defineCommand({
         formatAgo(found.createdAt, now),
         found.description ?? "",
       ],
-      none: "No snapshots. Make one: npx millrace snapshot create pipeline.ts",
+      none:
+        pipeline === undefined
+          ? "No snapshots. Make one: npx millrace snapshot create pipeline.ts"
+          : `No snapshots of a pipeline "${pipeline}".`,
     });
   },
 });
