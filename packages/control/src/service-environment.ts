@@ -24,8 +24,11 @@ export interface ServiceIdentity {
   readonly isHere: boolean;
 }
 
-/** Spool of a service that runs elsewhere: a place that a container lets everybody write to. */
-const SPOOL_ELSEWHERE = "/tmp/millrace-spool";
+/**
+ * Spool of a service that runs elsewhere: a place that a container lets everybody write to, in a folder of our own, in whose place
+ * a platform can put a volume that outlives the container.
+ */
+const SPOOL_ELSEWHERE = "/tmp/millrace/spool";
 
 /** The configuration of a service. It holds no secret. */
 export function serviceVariables(

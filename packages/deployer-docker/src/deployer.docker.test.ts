@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { type AddressInfo, createServer } from "node:net";
+import { text } from "node:stream/consumers";
 import { type Deployer, SERVICE_CONFIG_VARIABLE, Secret } from "@millrace/core";
 import plugin from "@millrace/deployer-docker";
 import type { HostConfig } from "dockerode";
@@ -50,7 +51,11 @@ const context = () => ({
   },
 });
 
-function requestFor(parts: Parameters<typeof requestOf>[0] = {}, behaviour = "serves"): Request {
+function requestFor(
+  parts: Parameters<typeof requestOf>[0] = {},
+  behaviour = "serves",
+  store: object | null = null,
+): Request {
   const revision = parts.revision ?? "a".repeat(64);
   const artefact = { kind: "image", reference: IMAGE, credentials: null } as const;
   return requestOf({
@@ -58,7 +63,12 @@ function requestFor(parts: Parameters<typeof requestOf>[0] = {}, behaviour = "se
     ...parts,
     settings: { portRange: [23_000, 23_999], ...parts.settings },
     environment: {
-      [SERVICE_CONFIG_VARIABLE]: JSON.stringify({ revision, serving: {}, authKeyHash: null }),
+      [SERVICE_CONFIG_VARIABLE]: JSON.stringify({
+        revision,
+        serving: {},
+        authKeyHash: null,
+        store,
+      }),
       BEHAVIOUR: behaviour,
     },
   });
@@ -109,6 +119,40 @@ describe("a container that does not serve", () => {
     const later = await deployer.inspect(request.deployment, readContext());
     expect(later.error).toMatchObject({ code, message: error?.message });
     await deployer.deprovision(request.deployment, context());
+    expect(await leftOf(request)).toEqual([]);
+  });
+});
+
+describe("runs that wait for the store", () => {
+  const spoolDirectory = "/tmp/millrace/spool";
+  const store = { kind: "postgres", urlSecret: "URL", spoolDirectory };
+
+  async function inside({ deployment }: Request, code: string): Promise<string> {
+    const exec = await docker
+      .getContainer(namesOf(deployment).service)
+      .exec({ Cmd: ["node", "--eval", code], AttachStdout: true, AttachStderr: true, Tty: true });
+    return (await text(await exec.start({ Tty: true }))).trim();
+  }
+
+  test("outlive the container, and go with the deployment", async () => {
+    const deployment = newTarget();
+    const first = requestFor({ deployment }, "serves", store);
+    await provision(first);
+    const file = JSON.stringify(`${spoolDirectory}/left`);
+    const read = `process.stdout.write(fs.readFileSync(${file}))`;
+    expect(await inside(first, `fs.writeFileSync(${file}, "a run")`)).toBe("");
+    await docker.getContainer(namesOf(deployment).service).restart();
+    expect(await inside(first, read)).toBe("a run");
+    const second = requestFor({ deployment, revision: "b".repeat(64) }, "serves", store);
+    await provision(second);
+    expect(await inside(second, read)).toBe("a run");
+    await deployer.deprovision(deployment, context());
+    expect(await leftOf(second)).toEqual([]);
+  });
+
+  test("have no place where a first deploy was refused", async () => {
+    const request = requestFor({ settings: { networks: ["no-such-network"] } }, "serves", store);
+    await expect(provision(request)).rejects.toMatchObject({ code: "NETWORK_MISSING" });
     expect(await leftOf(request)).toEqual([]);
   });
 });

@@ -18,7 +18,7 @@ import { handOverLog } from "./container-log.ts";
 import { type Engine, EngineAccess } from "./engine.ts";
 import { engineDestination, enginePlatform } from "./engine-destination.ts";
 import { logsOf } from "./logs.ts";
-import { containerResource, LABELS, namesOf, networkResource } from "./names.ts";
+import { containerResource, namesOf, networkResource } from "./names.ts";
 import { removeNetwork } from "./network.ts";
 import { observe } from "./observation.ts";
 import { planOf } from "./plan.ts";
@@ -27,6 +27,7 @@ import { mustBeReachable } from "./reachable.ts";
 import { DIGESTS_FILE, SECRETS_FOLDER } from "./service-container.ts";
 import type { DockerSettings } from "./settings.ts";
 import { listNetworks, look, type Sight } from "./sight.ts";
+import { removeVolumes } from "./volumes.ts";
 
 /** How long requests in flight may take when a deployment goes, in seconds; then its container is killed. */
 const LAST_DRAIN_SECONDS = 35;
@@ -136,15 +137,6 @@ async function removeServices(
       await engine.removeContainer(name);
     }),
   );
-}
-
-/** Volumes of containers that somebody removed without them. */
-async function removeVolumes(engine: Engine, { id }: DeploymentTarget): Promise<void> {
-  const { Volumes } = await engine.ask("list volumes", () =>
-    engine.docker.listVolumes({ filters: { label: [`${LABELS.deployment}=${id}`] } }),
-  );
-  for (const { Name } of Volumes ?? [])
-    await engine.find(`remove the volume ${Name}`, () => engine.docker.getVolume(Name).remove());
 }
 
 /** What is known of the secrets of the container that serves. */

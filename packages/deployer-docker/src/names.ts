@@ -11,6 +11,8 @@ export interface Names {
   readonly service: string;
   /** The container that takes its place in an update, until it serves. */
   readonly next: string;
+  /** The volume of runs that wait for the store. */
+  readonly spool: string;
 }
 
 export function namesOf({ id }: Pick<DeploymentTarget, "id">): Names {
@@ -20,6 +22,7 @@ export function namesOf({ id }: Pick<DeploymentTarget, "id">): Names {
     door: `${base}-door`,
     service: `${base}-service`,
     next: `${base}-next`,
+    spool: `${base}-spool`,
   };
 }
 
@@ -47,7 +50,7 @@ export const LABELS = {
   spec: "dev.millrace.spec",
 } as const;
 
-export type Role = "network" | "door" | "service" | "secrets";
+export type Role = "network" | "door" | "service" | "secrets" | "spool";
 
 export function labelsOf(deployment: DeploymentTarget, role: Role): Record<string, string> {
   return {

@@ -30,10 +30,12 @@ import {
   SECRETS_FOLDER,
   secretFiles,
   serviceOptions,
+  spoolOf,
   startTimeoutMs,
 } from "./service-container.ts";
 import { hasEnded, listNetworks, look, readDoorState, type Service, type Sight } from "./sight.ts";
 import { nextStep, type Step } from "./step.ts";
+import { removeVolumes } from "./volumes.ts";
 
 const POLL_MS = 100;
 const DOOR_POLL_MS = 20;
@@ -102,6 +104,7 @@ export class Provision {
       const { door, next, service } = await this.#look();
       if (next !== null || service !== null) return;
       if (door !== null) await this.#remove(this.#names.door);
+      await removeVolumes(this.#engine, this.#target);
       for (const { Id } of await listNetworks(this.#engine, this.#names))
         await removeNetwork(this.#engine, Id);
       await this.#context.journal.gone(networkResource(this.#names));
@@ -254,6 +257,8 @@ export class Provision {
       for (const network of settings.networks) await this.#join(name, network);
       if (Object.keys(secrets).length > 0)
         await this.#engine.putFiles(name, SECRETS_FOLDER, secretFiles(secrets));
+      const spool = spoolOf(this.#request);
+      if (spool !== null) await this.#engine.putFiles(name, spool.folder, spool.files);
       await this.#engine.startContainer(name);
     } catch (error) {
       if (isMillraceError(error) && error.class !== "unreachable") await this.#remove(name);

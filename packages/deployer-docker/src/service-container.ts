@@ -1,3 +1,4 @@
+import { posix } from "node:path";
 import {
   type DeploymentRequest,
   type JsonObject,
@@ -10,7 +11,7 @@ import type { ContainerCreateOptions, HostConfig, MountSettings } from "dockerod
 import { z } from "zod";
 import type { ArchiveFile } from "./archive.ts";
 import { type Place, PORT } from "./door-container.ts";
-import { hostOf, LABELS, labelsOf } from "./names.ts";
+import { hostOf, LABELS, labelsOf, namesOf } from "./names.ts";
 import { bytesOf, type DockerSettings } from "./settings.ts";
 
 /** Where a service finds its secrets: a volume that only its container has. */
@@ -91,8 +92,10 @@ function environmentOf({ environment, secrets, settings }: Request): string[] {
   return Object.entries(variables).map(([name, value]) => `${name}=${value}`);
 }
 
-function hostConfig({ deployment, secrets, settings }: Request, network: string): HostConfig {
+function hostConfig(request: Request, network: string): HostConfig {
+  const { deployment, secrets, settings } = request;
   const { cpus, gpus, memory, shmSize } = settings;
+  const spool = spoolOf(request);
   return {
     ...settings.runOptions,
     NetworkMode: network,
@@ -109,6 +112,7 @@ function hostConfig({ deployment, secrets, settings }: Request, network: string)
     Mounts: [
       ...settings.volumes.map(mountOf),
       ...(Object.keys(secrets).length === 0 ? [] : [secretsMount(deployment)]),
+      ...(spool === null ? [] : [spoolMount(deployment, spool.folder)]),
     ],
     ExtraHosts: settings.extraHosts,
     Ulimits: settings.ulimits.map(({ name, soft, hard }) => ({
@@ -134,6 +138,35 @@ function mountOf(volume: string): MountSettings {
     Source: source,
     Target: target,
     ReadOnly: mode === "ro",
+  };
+}
+
+const spoolSchema = z.object({ store: z.object({ spoolDirectory: z.string() }) });
+
+/** Where a service keeps runs that its store does not take yet, and the folder around it; null for one without a store. */
+export function spoolOf({ environment }: Pick<Request, "environment">): {
+  readonly folder: string;
+  readonly files: readonly ArchiveFile[];
+} | null {
+  const { [SERVICE_CONFIG_VARIABLE]: config = "{}" } = environment;
+  const { data } = spoolSchema.safeParse(JSON.parse(config));
+  if (data === undefined) return null;
+  const { dir, base } = posix.parse(data.store.spoolDirectory);
+  // A new volume is root's: the service gets a folder in it.
+  return { folder: dir, files: [{ path: `${base}/`, content: null, mode: 0o700 }] };
+}
+
+/** A volume that all containers of the deployment share: what one leaves, the next one takes over. */
+function spoolMount(deployment: Request["deployment"], folder: string): MountSettings {
+  return {
+    Type: "volume",
+    Source: namesOf(deployment).spool,
+    Target: folder,
+    VolumeOptions: {
+      NoCopy: true,
+      Labels: labelsOf(deployment, "spool"),
+      DriverConfig: { Name: "local", Options: {} },
+    },
   };
 }
 

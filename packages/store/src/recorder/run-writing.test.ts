@@ -1,10 +1,48 @@
 import { appendFileSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, expect, test, vi } from "vitest";
+import { afterEach, expect, onTestFinished, test, vi } from "vitest";
+import { openStore } from "../index.ts";
 import { appendRun, OriginNumbers, type Value } from "./batch.ts";
 import { RunWriting } from "./run-writing.ts";
 import { sampleRun } from "./sample-run.fixture.ts";
+
+test("runs that a process leaves while another one lives are taken over by that one", async () => {
+  vi.useFakeTimers({ toFake: ["performance", "setTimeout", "clearTimeout"] });
+  const folder = mkdtempSync(join(tmpdir(), "millrace-writing-"));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const file = join(folder, "millrace.db");
+  const store = await openStore({ url: file });
+  onTestFinished(() => store.close());
+  const project = await store.projects.ensure("p");
+  const writingTo = (place: string): RunWriting =>
+    new RunWriting(
+      {
+        store: { kind: "sqlite", file: place, spoolDirectory: join(folder, "spool") },
+        projectId: project.id,
+        durable: false,
+        spoolBytes: 1 << 20,
+        retentionDays: 30,
+        deployment: null,
+      },
+      () => undefined,
+    );
+  const old = writingTo(join(folder, "no-folder/millrace.db"));
+  old.start();
+  const origins = new OriginNumbers();
+  const values: Value[] = [];
+  const run = sampleRun({ projectId: project.id });
+  appendRun(values, origins.of(run), run);
+  await old.take({ number: 1, origins: origins.all, values });
+  const young = writingTo(file);
+  young.start();
+  await old.close(0);
+  // What is done each minute, and what follows from it at once.
+  await vi.advanceTimersByTimeAsync(90_000);
+  await vi.advanceTimersByTimeAsync(1);
+  await young.close(1000);
+  expect((await store.runs.list(project.id)).items.map(({ id }) => id)).toEqual([run.id]);
+});
 
 afterEach(() => {
   vi.useRealTimers();

@@ -52,6 +52,12 @@ export class RunWriting {
   }
 
   start(): void {
+    this.#claim();
+    this.#pruneIn(PRUNE.everyMs * (0.5 + Math.random()));
+  }
+
+  /** Takes over what other processes left: those before this one, and those that it took the place of. */
+  #claim(): void {
     const failed = (path: string, thrown: unknown): void =>
       this.#say("warn", "Spools of earlier processes cannot be read.", {
         path,
@@ -62,8 +68,7 @@ export class RunWriting {
     } catch (thrown) {
       failed(this.#options.store.spoolDirectory, thrown);
     }
-    if (this.#spool.lines > 0) this.#retryIn(0);
-    this.#pruneIn(PRUNE.everyMs * (0.5 + Math.random()));
+    if (this.#spool.lines > 0 && this.#retryMs === 0) this.#retryIn(0);
   }
 
   /** Records a batch, whatever it takes. */
@@ -220,6 +225,8 @@ export class RunWriting {
   }
 
   async #prune(): Promise<void> {
+    // Not while files are drained.
+    this.#draining = this.#draining.then(() => this.#claim());
     const { projectId, retentionDays } = this.#options;
     let pruned = 0;
     try {

@@ -1,0 +1,12 @@
+import type { DeploymentTarget } from "@millrace/core";
+import type { Engine } from "./engine.ts";
+import { LABELS } from "./names.ts";
+
+/** Removes the volumes of a deployment that has no containers any more: of its runs, and of containers that somebody removed. */
+export async function removeVolumes(engine: Engine, { id }: DeploymentTarget): Promise<void> {
+  const { Volumes } = await engine.ask("list volumes", () =>
+    engine.docker.listVolumes({ filters: { label: [`${LABELS.deployment}=${id}`] } }),
+  );
+  for (const { Name } of Volumes ?? [])
+    await engine.find(`remove the volume ${Name}`, () => engine.docker.getVolume(Name).remove());
+}
