@@ -8,6 +8,8 @@ import { resourceName } from "@millrace/core";
 const FIRST_PORT = 20_000;
 const PORTS_PER_CHECK = 20;
 const PARTS = 400;
+/** Time enough for a machine that has much to do, and little enough to wait for. */
+const SILENCE_SECONDS = 6;
 let part = Math.floor(Math.random() * PARTS);
 
 interface Process {
@@ -49,14 +51,19 @@ function machine(home: string): Platform {
   const signalSupervisors = async (signal: NodeJS.Signals): Promise<void> => {
     for (const { pid } of supervisors(home)) send(pid, signal);
   };
+  const signalWorkers = (id: string, signal: NodeJS.Signals): void => {
+    for (const { pid } of stateOf(join(folders, id))?.workers ?? []) send(pid, signal);
+  };
   const kill = (id: string): void => {
     const supervisor = supervisors(home).find(({ deploymentId }) => deploymentId === id);
-    const workers = stateOf(join(folders, id))?.workers ?? [];
-    for (const pid of [supervisor?.pid, ...workers.map((worker) => worker.pid)])
-      if (pid !== undefined) send(pid, "SIGKILL");
+    if (supervisor !== undefined) send(supervisor.pid, "SIGKILL");
+    signalWorkers(id, "SIGKILL");
   };
   return {
-    settings: { portRange: [first, first + PORTS_PER_CHECK - 1] },
+    settings: {
+      portRange: [first, first + PORTS_PER_CHECK - 1],
+      silenceTimeoutSeconds: SILENCE_SECONDS,
+    },
     list: async () => [
       ...supervisors(home).map(({ pid, deploymentId }) => ({
         kind: "process",
@@ -85,6 +92,8 @@ function machine(home: string): Platform {
       ].join("\n"),
     faults: {
       stop: async (id) => kill(id),
+      kill: async (id) => signalWorkers(id, "SIGKILL"),
+      pause: async (id) => signalWorkers(id, "SIGSTOP"),
       remove: async ({ kind, name }: PlatformResource) => {
         const ids = [...idsOnDisk(), ...supervisors(home).map(({ deploymentId }) => deploymentId)];
         const id = ids.find((candidate) => nameOf(candidate) === name);
