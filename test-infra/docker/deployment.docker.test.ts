@@ -1,4 +1,4 @@
-import { isMillraceError, type MillraceError } from "@millrace/core";
+import { isMillraceError, type MillraceError, Secret } from "@millrace/core";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
 import { BASE_IMAGE } from "./base-image.ts";
 import { askEngine } from "./engine-api.ts";
@@ -159,6 +159,31 @@ describe("a deployment in containers", () => {
       expect(await project.says(name)).toContain('"one"');
     },
   );
+});
+
+test("what no record knows is found, left alone, and removed on request with all that it has", async () => {
+  await deploy("known", project.pipeline("known"));
+  const other = await project.otherStore();
+  onTestFinished(() => other.close());
+  await other.secrets.set("TOKEN", new Secret(SECRET));
+  const { deployment: lost } = await other.deploy(project.pipeline("lost"), { name: "lost" });
+  const before = await project.everything();
+  const [orphan, ...more] = await project.client.deployers.orphans("docker");
+  expect(more).toEqual([]);
+  expect(orphan).toMatchObject({ id: lost.id, name: "lost", deployer: "docker" });
+  expect(orphan?.resources.map(({ kind }) => kind).toSorted()).toEqual([
+    ...["container", "container", "network", "volume"],
+  ]);
+  expect(await project.everything()).toEqual(before);
+  const known = await project.client.deployments.get("known");
+  await expect(
+    project.client.deployers.removeOrphan("docker", known.deployment.id),
+  ).rejects.toMatchObject({ code: "ORPHAN_NOT_FOUND" });
+  await project.client.deployers.removeOrphan("docker", lost.id);
+  expect(await project.client.deployers.orphans("docker")).toEqual([]);
+  expect(await project.containersOf("lost")).toEqual([]);
+  expect((await project.everything()).length).toBe(before.length - 4);
+  expect(await project.says("known")).toContain("one");
 });
 
 describe("a deployment that cannot start", () => {

@@ -55,6 +55,11 @@ export class EngineProject {
     return new EngineProject(engine, client, folder);
   }
 
+  /** Another store of the same project and stack, as a colleague would have it. Its owner closes it. */
+  otherStore(): Promise<Client> {
+    return connect({ directory: this.#folder, home: join(this.#folder, "other-home") });
+  }
+
   async remove(): Promise<void> {
     await this.client.close();
     await this.engine.remove();
@@ -108,7 +113,7 @@ export default definePipeline({
     return all.filter(({ Labels }) => Labels["dev.millrace.name"] === name);
   }
 
-  /** Names of all containers, networks and volumes that were made in the engine. */
+  /** Names of all containers, networks and volumes that were made in the engine, sorted. */
   async everything(): Promise<readonly string[]> {
     const containers = await this.list<readonly Shown[]>("/containers/json?all=1");
     const networks = await this.list<readonly Named[]>(
@@ -119,7 +124,7 @@ export default definePipeline({
       ...containers.flatMap(({ Names }) => Names),
       ...networks.map(({ Name }) => Name),
       ...(Volumes ?? []).map(({ Name }) => Name),
-    ];
+    ].sort();
   }
 }
 

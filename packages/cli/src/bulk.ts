@@ -43,6 +43,10 @@ type Outcome<T> =
   | { readonly deployment: string; readonly ok: true; readonly value: T }
   | { readonly deployment: string; readonly ok: false; readonly error: MillraceError };
 
+interface BulkResult extends Result {
+  readonly json: { readonly items: readonly unknown[] };
+}
+
 /**
  * Does the same with one deployment after the other. One that fails does not keep the others from being done; the exit
  * code is then that of the first failure.
@@ -51,7 +55,7 @@ export async function bulk<T>(
   context: CommandContext,
   selection: Selection,
   action: Action<T>,
-): Promise<Result> {
+): Promise<BulkResult> {
   const client = await context.client();
   const { targets, failures } = await select(client, selection);
   if (targets.length > 0 && action.question !== null) {
@@ -130,7 +134,7 @@ function resultOf<T>(
   outcomes: readonly Outcome<T>[],
   action: Action<T>,
   { terminal, sideStyle }: CommandContext,
-): Result {
+): BulkResult {
   const failures = outcomes.flatMap((outcome) => (outcome.ok ? [] : [outcome]));
   for (const { deployment, error } of failures) {
     const what = formatError(error, { style: sideStyle, debug: false });

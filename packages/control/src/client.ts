@@ -1,6 +1,7 @@
 import type {
   DeploymentRecord,
   Flavor,
+  FoundDeployment,
   InventoryRecord,
   JsonObject,
   JsonValue,
@@ -134,6 +135,15 @@ export interface DeploymentDetails {
 export interface DeleteResult {
   /** Resources that `force` left on the platform. */
   readonly leftBehind: readonly InventoryRecord[];
+}
+
+/**
+ * A deployment that a platform has something of and the store has no record of: its record was lost or removed by force, or
+ * another store has it.
+ */
+export interface Orphan extends FoundDeployment {
+  /** Whose platform it is on. */
+  readonly deployer: string;
 }
 
 /** A deployer or stack as lists show it. `managedBy` says where it is edited. */
@@ -289,6 +299,10 @@ export interface Client {
     }>;
     /** @throws `DEPLOYER_IN_USE` while it has deployments that are not ABSENT. */
     delete(name: string): Promise<void>;
+    /** What its platform has of deployments of this project that the store does not know; none where it cannot tell. */
+    orphans(name: string, options?: CallOptions): Promise<readonly Orphan[]>;
+    /** Removes all of one. @throws `ORPHAN_NOT_FOUND` */
+    removeOrphan(name: string, deploymentId: string, options?: CallOptions): Promise<Orphan>;
   };
   readonly stacks: {
     register(name: string, deployer: string): Promise<StackEntry>;

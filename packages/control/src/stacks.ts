@@ -151,6 +151,14 @@ export function deployersOf(workspace: Workspace): Client["deployers"] {
       await mustNotBeInUse(workspace, name);
       await store.components.delete(project.id, "deployer", name);
     },
+    orphans: async (name, options = {}) => {
+      const { findOrphans } = await import("./orphans.ts");
+      return findOrphans(workspace, name, options);
+    },
+    removeOrphan: async (name, id, options = {}) => {
+      const { removeOrphan } = await import("./orphans.ts");
+      return removeOrphan(workspace, name, id, options);
+    },
   };
 }
 

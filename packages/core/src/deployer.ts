@@ -272,6 +272,14 @@ export interface DeployerContext {
 /** A deployer's reads are made without a journal: they change nothing. */
 export type ReadContext = Omit<DeployerContext, "journal" | "keepLog">;
 
+/** A deployment that a platform has something of, as the tags of its resources tell. */
+export interface FoundDeployment {
+  readonly id: string;
+  readonly name: string;
+  readonly project: string;
+  readonly resources: readonly ResourceKey[];
+}
+
 /**
  * Owns the calls to one platform and nothing else: no records, locks, polling, deadlines or health checks.
  *
@@ -300,6 +308,11 @@ export interface Deployer<Settings = unknown> {
   deprovision(target: DeploymentTarget, context: DeployerContext): Promise<Observation>;
   /** Lines in order of time. Ends when there are no more, or with `follow` when the signal aborts. */
   logs(target: DeploymentTarget, query: LogQuery, context: ReadContext): AsyncIterable<LogLine>;
+  /**
+   * All deployments that the platform has something of, whoever made them: those that no record knows are told to the user,
+   * and `deprovision` removes one of them on request. Left out where the platform cannot tell. Changes nothing.
+   */
+  discover?(context: ReadContext): Promise<readonly FoundDeployment[]>;
 }
 
 /** What a deployer is made with. */

@@ -4,6 +4,7 @@ import {
   type DeployerOptions,
   type DeploymentRequest,
   type DeploymentTarget,
+  type FoundDeployment,
   type ImageTarget,
   type LogLine,
   type LogQuery,
@@ -15,6 +16,7 @@ import {
   secretDigestsSchema,
 } from "@millrace/core";
 import { handOverLog } from "./container-log.ts";
+import { discoverDeployments } from "./discovery.ts";
 import { type Engine, EngineAccess } from "./engine.ts";
 import { engineDestination, enginePlatform } from "./engine-destination.ts";
 import { logsOf } from "./logs.ts";
@@ -111,6 +113,10 @@ export class DockerDeployer implements Deployer<DockerSettings> {
       await context.journal.gone(containerResource(name));
     await context.journal.gone(networkResource(names));
     return observe(engine, engine.host, names, target, await look(engine, target, names));
+  }
+
+  async discover(context: ReadContext): Promise<readonly FoundDeployment[]> {
+    return discoverDeployments(await this.#engine.open(context));
   }
 
   async *logs(

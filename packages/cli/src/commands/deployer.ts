@@ -1,8 +1,10 @@
-import type { Flavor } from "@millrace/core";
+import type { Orphan } from "@millrace/control";
+import { type Flavor, MillraceError } from "@millrace/core";
 import { agree } from "../agree.ts";
 import { defineCommand } from "../command.ts";
 import { servingSettings } from "../deploying.ts";
-import { argument, assignments, requiredText } from "../inputs.ts";
+import { argument, argumentList, assignments, flag, requiredText } from "../inputs.ts";
+import { formatOrphans } from "../orphan-text.ts";
 import { formatSettings } from "../settings-text.ts";
 import type { Style } from "../style.ts";
 import { formatFields, formatSection, formatTable, indent } from "../table.ts";
@@ -148,6 +150,50 @@ const remove = defineCommand({
   },
 });
 
+const orphans = defineCommand({
+  name: "orphans",
+  summary: "List what a deployer's platform has of deployments that the store does not know",
+  description:
+    "Their records were lost or removed by force, or they belong to another store that uses the same platform. With --delete all that the platform has of them is removed.",
+  inputs: {
+    deployer,
+    deployments: argumentList("[deployments...]", "Only these: names, ids or beginnings of ids."),
+    remove: flag("--delete", "Removes them from the platform."),
+  },
+  examples: ["deployer orphans docker", "deployer orphans docker 3f2a9c81 --delete --yes"],
+  run: async (context, { deployer: name, deployments, remove: removes }) => {
+    const client = await context.client();
+    const all = await client.deployers.orphans(name, { signal: context.signal });
+    const items = deployments.length === 0 ? all : deployments.flatMap((one) => chosen(all, one));
+    if (items.length === 0) return { json: { items }, text: () => "No orphans." };
+    if (!removes) return { json: { items }, text: () => formatOrphans(items, context.style) };
+    await agree(
+      context,
+      "Remove all of this, which another store may still use?",
+      formatOrphans(items, context.sideStyle),
+    );
+    for (const { id, name: called } of items)
+      await context.during(`Removing ${called}`, (call) =>
+        client.deployers.removeOrphan(name, id, call),
+      );
+    return {
+      json: { items },
+      text: () => items.map(({ name: called, id }) => `${called}  ${id}  removed`).join("\n"),
+    };
+  },
+});
+
+function chosen(all: readonly Orphan[], wanted: string): readonly Orphan[] {
+  const found = all.filter(({ id, name }) => name === wanted || id.startsWith(wanted));
+  if (found.length > 0) return found;
+  throw new MillraceError({
+    class: "not_found",
+    code: "ORPHAN_NOT_FOUND",
+    message: `There is no orphan "${wanted}".`,
+    action: "Run the command without names to see what there is.",
+  });
+}
+
 function capabilitiesOf({ capabilities }: Pick<Flavor, "capabilities">): string {
   const { artefact: _, logs, ...others } = capabilities;
   const names = Object.entries({
@@ -171,4 +217,4 @@ function formatCapabilities({ capabilities }: Flavor, style: Style): string {
   );
 }
 
-export const deployerCommands = [flavors, register, list, describe, remove] as const;
+export const deployerCommands = [flavors, register, list, describe, orphans, remove] as const;

@@ -1,3 +1,4 @@
+import type { Client, Orphan } from "@millrace/control";
 import { DEPLOYMENT_STATUSES, type DeploymentRecord } from "@millrace/core";
 import { bulk, bulkInputs } from "../bulk.ts";
 import { type CommandContext, defineCommand } from "../command.ts";
@@ -5,10 +6,11 @@ import { carryOut, deployInputs, deployOptions } from "../deploying.ts";
 import { formatDetails, formatInventory, isStale } from "../deployment-text.ts";
 import { argument, choice, flag, moment, number, seconds, text } from "../inputs.ts";
 import { streamLogs } from "../log-text.ts";
+import { formatOrphans, orphansOf } from "../orphan-text.ts";
 import { listResult, pageInputs } from "../page.ts";
 import { shortId } from "../plan-text.ts";
 import { paintStatus } from "../style.ts";
-import { indent } from "../table.ts";
+import { formatSection, indent } from "../table.ts";
 import { formatAgo, formatDuration } from "../time.ts";
 import { invoke } from "./invoke.ts";
 
@@ -136,8 +138,8 @@ const refresh = defineCommand({
   summary: "Ask the platform about deployments and bring their records in line",
   inputs: { ...bulkInputs, timeoutSeconds },
   examples: ["deployment refresh weather", "deployment refresh --all"],
-  run: (context, { timeoutSeconds: limit, ...selection }) =>
-    bulk(context, selection, {
+  run: async (context, { timeoutSeconds: limit, ...selection }) => {
+    const refreshed = await bulk(context, selection, {
       question: null,
       doing: "Refreshing",
       work: (client, id, call) =>
@@ -151,8 +153,37 @@ const refresh = defineCommand({
           ...(record.statusReason === null ? [] : [record.statusReason]),
           ...(record.status === "ERROR" ? [bringBack(record)] : []),
         ].join("  "),
-    }),
+    });
+    const client = await context.client();
+    const orphans = await orphansOf(context, client, await deployersOf(client, selection));
+    return {
+      ...refreshed,
+      json: { ...refreshed.json, orphans },
+      text: () => [refreshed.text(), ...formatFound(orphans, context)].join("\n\n"),
+    };
+  },
 });
+
+/** All deployers, or those of the deployments that were named. */
+async function deployersOf(
+  client: Client,
+  { all, deployments }: { readonly all: boolean; readonly deployments: readonly string[] },
+): Promise<readonly string[]> {
+  const known = (await client.deployers.list()).map(({ name }) => name);
+  if (all) return known;
+  const named = await Promise.allSettled(deployments.map((name) => client.deployments.get(name)));
+  const theirs = named.flatMap((found) =>
+    found.status === "fulfilled" ? [found.value.deployment.deployer] : [],
+  );
+  return known.filter((name) => theirs.includes(name));
+}
+
+function formatFound(orphans: readonly Orphan[], { style }: CommandContext): readonly string[] {
+  const [first] = orphans;
+  if (first === undefined) return [];
+  const about = `They have no record in this store; another store may have it. To remove one: npx millrace deployer orphans ${first.deployer} <id> --delete`;
+  return [formatSection("Orphans", `${formatOrphans(orphans, style)}\n\n${about}`, style)];
+}
 
 const provision = defineCommand({
   name: "provision",
