@@ -1,9 +1,10 @@
 import { Server, type Socket } from "node:net";
+import { MillraceError } from "@millrace/core";
 import type { ParentMessage, WorkerMessage } from "./worker-protocol.ts";
 
 /** The process that forked this one, as the worker protocol sees it. */
 export interface Parent {
-  /** The listening socket, once it has come. */
+  /** The listening socket, once it has come. Rejects with `LISTEN_FAILED` when `listen` comes without one. */
   readonly socket: Promise<object>;
   send(message: WorkerMessage): Promise<void>;
   onDrain(listener: (message: Extract<ParentMessage, { type: "drain" }>) => void): void;
@@ -15,9 +16,13 @@ export interface Parent {
 /** The parent; undefined when this process was started without an IPC channel. */
 export function findParent(): Parent | undefined {
   if (process.send === undefined) return undefined;
-  const { promise: socket, resolve } = Promise.withResolvers<object>();
+  const { promise: socket, resolve, reject } = Promise.withResolvers<object>();
+  // It is awaited after the pipeline was started, and may fail before.
+  socket.catch(() => undefined);
   process.on("message", (message, handle) => {
-    if (isMessage(message) && message.type === "listen" && isObject(handle)) resolve(handle);
+    if (isMessage(message) && message.type === "listen")
+      if (isObject(handle)) resolve(handle);
+      else reject(noSocket());
     if (isMessage(message) && message.type === "ping" && process.connected)
       process.send?.({ type: "alive" } satisfies WorkerMessage, undefined, undefined, () => {});
   });
@@ -54,6 +59,16 @@ function untilGone(): Promise<void> {
   return new Promise((resolve) => {
     process.once("disconnect", resolve);
     if (!process.connected) resolve();
+  });
+}
+
+function noSocket(): MillraceError {
+  return new MillraceError({
+    class: "usage",
+    code: "LISTEN_FAILED",
+    message: "The message `listen` came without a listening socket.",
+    action:
+      'Send it with the socket: child.send({ type: "listen" }, server), while the server listens.',
   });
 }
 

@@ -340,7 +340,7 @@ describe("a worker", () => {
   /** Forks a worker and hands it the socket. */
   function worker(
     fixture: Fixture,
-    socket: Server,
+    socket: Server | undefined,
     variables: Readonly<Record<string, string>> = {},
   ) {
     const child = fork(runtime, ["serve", fixture.directory], {
@@ -425,6 +425,14 @@ describe("a worker", () => {
       error: { class: "pipeline", code: "INIT_FAILED" },
     });
     expect(await exited).toBe(5);
+  });
+
+  it("tells the parent that listen came without a socket, and does not wait for one", async () => {
+    const { told, exited } = worker(await fixtureOf("weather"), undefined);
+    expect(await told("failed")).toMatchObject({
+      error: { class: "usage", code: "LISTEN_FAILED" },
+    });
+    expect(await exited).toBe(2);
   });
 
   it("tells neither the parent nor stderr a secret when it cannot start", async () => {
