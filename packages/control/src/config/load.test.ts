@@ -1,8 +1,9 @@
+import { execFile } from "node:child_process";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { tmpdir, userInfo } from "node:os";
 import { dirname, join } from "node:path";
-import { inspect } from "node:util";
+import { inspect, promisify } from "node:util";
 import { configSchema } from "@millrace/core";
 import fc from "fast-check";
 import { beforeEach, describe, expect, it, onTestFinished } from "vitest";
@@ -225,6 +226,27 @@ describe("a wrong configuration is refused with its file", () => {
       cause: expect.any(Error),
     });
   });
+
+  // In a process of its own: Vitest would read the file as a module, whatever its package says.
+  it.each(['import { join } from "node:path";', "export default {};"])(
+    "for a module in a package of scripts, with the command that makes it one of modules: %s",
+    async (content) => {
+      await write({ "package.json": '{ "type": "commonjs" }', "millrace.config.ts": content });
+      const built = new URL("../../dist/config/load.js", import.meta.url).href;
+      const script = `import { loadConfig } from ${JSON.stringify(built)};
+        await loadConfig({ directory: ${JSON.stringify(folder)} }, {}).catch(({ code, action }) =>
+          console.log(JSON.stringify({ code, action })));`;
+      const { stdout } = await promisify(execFile)(process.execPath, [
+        "--input-type=module",
+        "--eval",
+        script,
+      ]);
+      expect(JSON.parse(stdout)).toEqual({
+        code: "CONFIG_FAILED",
+        action: `Run in ${folder}: npm pkg set type=module`,
+      });
+    },
+  );
 
   it("for a module that imports what is not there", async () => {
     expect(await failure("millrace.config.mjs", 'import "not-there";')).toMatchObject({

@@ -264,9 +264,19 @@ function configFailed(file: string, cause: unknown): MillraceError {
     class: "usage",
     code: "CONFIG_FAILED",
     message: `${placeIn(file, cause)} could not be loaded: ${messageOf(cause)}`,
-    action: "Correct the file; `--debug` shows where it failed.",
+    action: isModuleReadAsScript(cause)
+      ? `Run in ${dirname(file)}: npm pkg set type=module`
+      : "Correct the file; `--debug` shows where it failed.",
     cause,
   });
+}
+
+/** What Node says when the nearest package.json has `"type": "commonjs"`, as `npm init -y` writes it. */
+function isModuleReadAsScript(cause: unknown): boolean {
+  return (
+    cause instanceof SyntaxError &&
+    /^(Cannot use import statement outside a module|Unexpected token 'export')$/.test(cause.message)
+  );
 }
 
 /** The file with the line at which it, or a file of one's own that it imports, failed. */
