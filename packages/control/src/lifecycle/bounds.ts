@@ -1,4 +1,10 @@
-import { type Clock, isMillraceError, MillraceError, toMillraceError } from "@millrace/core";
+import {
+  type Clock,
+  isMillraceError,
+  MillraceError,
+  sentence,
+  toMillraceError,
+} from "@millrace/core";
 import type { Call } from "./dependencies.ts";
 
 /** The longest time that a timer takes, in milliseconds: 24.8 days. */
@@ -80,7 +86,11 @@ function isReasonOf(one: AbortSignal, any: AbortSignal): boolean {
 function withCause(error: MillraceError, cause: MillraceError): MillraceError {
   return new MillraceError({
     ...error,
-    message: `${error.message} What stood in its way: ${cause.message}`,
+    message: `${error.message} What stood in its way: ${sentence(cause.message)}`,
+    action: [cause.action, error.action]
+      .filter((advice) => advice !== undefined)
+      .map(sentence)
+      .join(" "),
     cause,
   });
 }

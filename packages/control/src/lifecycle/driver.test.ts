@@ -137,7 +137,7 @@ describe("provision", () => {
   test("tries again while the platform is throttled, and after a reply was lost", async () => {
     bed.platform.faults = ["throttled", "reply lost", "throttled", "reply lost"];
     expect((await bed.deploy("a")).deployment.status).toBe("RUNNING");
-    expect(bed.told).toContain("Too many calls. Trying again.");
+    expect(bed.told).toContain("Too many calls. Wait. Trying again.");
   });
 
   test("delivers the artefact before the platform is asked, again while that cannot be done, with a journal", async () => {
@@ -416,6 +416,7 @@ describe("a platform that cannot be reached", () => {
     );
     expect(error).toMatchObject({ class: "timeout", code: "OPERATION_TIMED_OUT" });
     expect(error.message).toContain("Too many calls.");
+    expect(error.action).toMatch(/^Wait\. Run the same command/);
     expect((await bed.record()).status).toBe("UNKNOWN");
     expect(await history()).toEqual(["provision timed_out", "provision succeeded"]);
   });

@@ -199,7 +199,7 @@ function deployFailed(
     class: error.class,
     code: "DEPLOY_FAILED",
     message: `Deployment "${record.name}" could not be ${recorded === null ? "deployed" : "updated"}: ${sentence(error.message)} ${whatServes(finding, wanted)}`,
-    action: `${error.action === undefined ? "" : `${error.action} `}\`npx millrace deployment logs ${record.name}\` shows what the service wrote. Then deploy again.`,
+    action: `${error.action === undefined ? "" : `${sentence(error.action)} `}\`npx millrace deployment logs ${record.name}\` shows what the service wrote.${error.action === undefined ? " Correct the cause and deploy again." : ""}`,
     retryable: error.retryable,
     details: {
       ...error.details,

@@ -92,3 +92,17 @@ test("the end of the time ends it with what failed last", async () => {
   await expect(retryTransient(retrying(clock, stop.signal), call)).rejects.toBe(last);
   expect(clock.slept).toHaveLength(3);
 });
+
+test("says what failed and what helps before it tries again", async () => {
+  const told: string[] = [];
+  const error = new MillraceError({
+    class: "unreachable",
+    code: "DOWN",
+    message: "Nobody answers: connect ENOENT",
+    action: "Start the daemon",
+    retryable: true,
+  });
+  const parts = { ...retrying(instantClock()), progress: (message: string) => told.push(message) };
+  await retryTransient(parts, failing(error));
+  expect(told).toEqual(["Nobody answers: connect ENOENT. Start the daemon. Trying again."]);
+});

@@ -1,4 +1,4 @@
-import { type Clock, isMillraceError } from "@millrace/core";
+import { type Clock, isMillraceError, type MillraceError, sentence } from "@millrace/core";
 import type { Timing } from "../client.ts";
 
 /** Waits between two polls: they grow by half, with jitter so that operators who began together do not stay together. */
@@ -47,7 +47,7 @@ export async function retryTransient<T>(
       return await call();
     } catch (error) {
       if (!isMillraceError(error) || !error.retryable || signal.aborted) throw error;
-      progress(`${error.message} Trying again.`);
+      progress(tryingAgain(error));
       try {
         await clock.sleep(Math.max(nextWait(), error.retryAfterMs ?? 0), signal);
       } catch {
@@ -55,4 +55,10 @@ export async function retryTransient<T>(
       }
     }
   }
+}
+
+/** With the advice: what waiting is said to mend may also wait for the user. */
+function tryingAgain({ message, action }: MillraceError): string {
+  const advice = action === undefined ? "" : ` ${sentence(action)}`;
+  return `${sentence(message)}${advice} Trying again.`;
 }
