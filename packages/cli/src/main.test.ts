@@ -1007,6 +1007,7 @@ describe("init", () => {
     expect(await readFile(join(folder, "package.json"), "utf8")).toBe("{}");
     expect(await readFile(join(folder, "pipeline.ts"), "utf8")).toContain("definePipeline");
     expect(stdout).toContain("kept   package.json (it exists)");
+    expect(stdout).toContain("npm pkg set type=module\n");
     expect(stdout).toContain("npm install millrace zod");
     expect(stdout).toContain("npm install --save-dev typescript @types/node");
   });

@@ -196,23 +196,28 @@ function chosen(all: readonly Orphan[], wanted: string): readonly Orphan[] {
 
 function capabilitiesOf({ capabilities }: Pick<Flavor, "capabilities">): string {
   const { artefact: _, logs, ...others } = capabilities;
-  const names = Object.entries({
-    "logs.tail": logs.tail,
-    "logs.since": logs.since,
-    "logs.follow": logs.follow,
-    ...others,
-  });
-  return names.flatMap(([name, has]) => (has ? [name] : [])).join(", ");
+  return flagsOf(logs, others)
+    .flatMap(([name, has]) => (has ? [name] : []))
+    .join(", ");
+}
+
+function flagsOf(
+  logs: Flavor["capabilities"]["logs"],
+  others: Omit<Flavor["capabilities"], "artefact" | "logs">,
+): [name: string, has: boolean][] {
+  return [
+    ...Object.entries(logs).map(([name, has]): [string, boolean] => [`logs.${name}`, has]),
+    ...Object.entries(others),
+  ];
 }
 
 function formatCapabilities({ capabilities }: Flavor, style: Style): string {
   const { artefact, logs, ...others } = capabilities;
-  const flags = [
-    ...Object.entries(logs).map(([name, has]) => [`logs.${name}`, has] as const),
-    ...Object.entries(others),
-  ];
   return formatFields(
-    [["artefact", artefact], ...flags.map(([name, has]) => [name, has ? "yes" : "no"] as const)],
+    [
+      ["artefact", artefact],
+      ...flagsOf(logs, others).map(([name, has]) => [name, has ? "yes" : "no"] as const),
+    ],
     style,
   );
 }

@@ -53,7 +53,11 @@ function nextSteps(folder: string, hadPackage: boolean): string[] {
   return [
     ...(folder === "" ? [] : [`cd ${folder}`]),
     ...(hadPackage
-      ? ["npm install millrace zod", "npm install --save-dev typescript @types/node"]
+      ? [
+          "npm pkg set type=module",
+          "npm install millrace zod",
+          "npm install --save-dev typescript @types/node",
+        ]
       : ["npm install"]),
     "npx millrace dev pipeline.ts",
     "npx millrace deploy pipeline.ts --name hello",
