@@ -36,7 +36,8 @@ const SECTIONS: readonly Section[] = [
         "When the wanted revision serves, the plan MUST be `no-op` for every resource, and provision MUST then change nothing.",
       "PLAN-04":
         "When something differs, the plan MUST be `update` or `replace`, MUST name at least one field that differs with its values before and after, and provision MUST change exactly the resources that the plan names.",
-      "PLAN-05": "The plan's action MUST be the strongest of its resources' actions.",
+      "PLAN-05":
+        "The plan's action MUST be the strongest of its resources' actions: `no-op` exactly when nothing changes, `replace` exactly when a resource is replaced, and `create` only when one is created. Where some are created and others updated or kept, `create` and `update` are both right.",
       "PLAN-06":
         "When a resource was removed behind the deployer's back, the plan MUST NOT be `no-op`.",
       "PLAN-07": [

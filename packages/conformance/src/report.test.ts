@@ -36,10 +36,12 @@ describe("a report", () => {
     );
   });
 
-  it("says on the console why a check failed and what is stale", () => {
+  it("says on the console why a check failed, which duty that breaks, and what is stale", () => {
     const lines = report.results.map((one) => consoleLine(one, expected));
     expect(lines[0]).toBe("✓ PLAN-01 good: title of good (0.3 s)");
-    expect(lines[1]).toContain("    it broke\n    at length");
+    expect(lines[1]).toContain(
+      "    it broke\n    at length\n    PLAN-01 asks: `plan` MUST NOT create",
+    );
     expect(lines[2]).toContain("failed as expected: a bug of the platform");
     expect(lines[3]).toContain("remove it from the expected failures");
     expect(lines[5]).toContain("no fault");

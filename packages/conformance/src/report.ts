@@ -1,3 +1,4 @@
+import { CLAUSES } from "./clauses.ts";
 import { type ExpectedFailures, judge, type Verdict } from "./expected-failures.ts";
 import type { CheckResult, Outcome, Report } from "./run.ts";
 
@@ -44,7 +45,7 @@ const SIGNS: Readonly<Record<Outcome, string>> = {
   "not testable": "?",
 };
 
-/** One line for people, and more when it failed. */
+/** One line for people; when it failed, what was seen and the duty that it breaks. */
 export function consoleLine(result: CheckResult, expected: ExpectedFailures): string {
   const { outcome, clause, id, title, seconds, reason } = result;
   const line = `${SIGNS[outcome]} ${clause} ${id}: ${title}`;
@@ -56,8 +57,12 @@ export function consoleLine(result: CheckResult, expected: ExpectedFailures): st
     case "stale":
       return `${line}: is expected to fail and does not; remove it from the expected failures`;
     case "failed":
-      return `${line}\n${indent(reason ?? "")}`;
+      return `${line}\n${indent(`${(reason ?? "").trimEnd()}\n${dutyOf(clause)}`)}`;
   }
+}
+
+function dutyOf(id: string): string {
+  return `${id} asks: ${CLAUSES.find((clause) => clause.id === id)?.text}`;
 }
 
 function indent(text: string): string {

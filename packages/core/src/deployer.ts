@@ -175,7 +175,10 @@ export interface ResourceChange {
 
 /** What provision would do now. Exact: provision does just this. */
 export interface Plan {
-  /** The strongest of the resources' actions. */
+  /**
+   * The strongest of the resources' actions: `replace` when one is replaced, `no-op` when nothing changes. Beside resources
+   * that stay, one that is created or deleted makes it an `update`, or a `create` where the service itself was missing.
+   */
   readonly action: Exclude<ChangeAction, "delete">;
   readonly changes: readonly ResourceChange[];
   /** True when requests fail or the URL changes while the plan is carried out. */

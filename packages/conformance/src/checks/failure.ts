@@ -187,7 +187,10 @@ export const failureChecks = [
           `${name} failed with ${error.code} of class ${error.class}`,
         );
         assert.ok(error.retryable, `${name} failed with ${error.code}, which is not retryable`);
-        assert.ok((error.retryAfterMs ?? 0) > 0, `${name} does not say how long to wait`);
+        assert.ok(
+          (error.retryAfterMs ?? 0) > 0,
+          `${name} failed with ${error.code}, whose retryAfterMs does not say how long to wait`,
+        );
       });
     },
     { needs: ["throttle"] },

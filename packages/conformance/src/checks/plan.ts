@@ -18,7 +18,11 @@ function expectCoherent(plan: Plan): void {
     actions.has("replace"),
     `the plan's action is ${plan.action}: ${show(plan)}`,
   );
-  if (plan.action === "create") assert.ok(actions.has("create"), "a creation creates nothing");
+  if (plan.action === "create")
+    assert.ok(
+      actions.has("create"),
+      `the plan's action is create, and no resource of it is created: ${show(plan)}`,
+    );
 }
 
 /** The resources that differ now from what they were, and those that came or went. */
@@ -164,8 +168,10 @@ export const planChecks = [
       const subject = await bench.subject();
       const request = subject.request(...richest(bench));
       await subject.bringUp(request);
+      let removed = 0;
       for (const resource of await bench.list()) {
         await remove(resource);
+        if (!keysOf(await bench.list()).includes(keyOf(resource))) removed++;
         await bench.until(
           `the plan heals the missing ${keyOf(resource)}, or it is back`,
           async () => ({
@@ -176,6 +182,10 @@ export const planChecks = [
         );
         await subject.bringUp(request);
       }
+      assert.ok(
+        removed > 0,
+        "after the harness's fault `remove`, `list` still showed the resource, with each of them: correct the harness",
+      );
     },
     { needs: ["remove"] },
   ),
