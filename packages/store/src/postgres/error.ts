@@ -1,12 +1,5 @@
-import { type ErrorClass, MillraceError, messageOf } from "@millrace/core";
-
-interface Fault {
-  readonly class: ErrorClass;
-  readonly code: string;
-  readonly what: string;
-  readonly action: string;
-  readonly retryable?: boolean;
-}
+import { type MillraceError, messageOf } from "@millrace/core";
+import { type Fault, LOCKED, storeError } from "../fault.ts";
 
 const LOGIN: Fault = {
   class: "usage",
@@ -46,13 +39,6 @@ const FULL: Fault = {
   code: "STORE_FULL",
   what: "cannot grow: the server's disk is full",
   action: "Free some space there and run the command again. Nothing was half-written.",
-  retryable: true,
-};
-const LOCKED: Fault = {
-  class: "conflict",
-  code: "STORE_LOCKED",
-  what: "is locked by another process",
-  action: "Wait for the other process, or end it if it hangs, and run the command again.",
   retryable: true,
 };
 const UNREACHABLE: Fault = {
@@ -142,17 +128,7 @@ export function isRetryable(thrown: unknown): boolean {
 
 export function translatePostgresError(thrown: unknown, place: string): MillraceError | null {
   const fault = faultOf(thrown);
-  if (fault === undefined) return null;
-  const { class: errorClass, code, what, action, retryable } = fault;
-  return new MillraceError({
-    class: errorClass,
-    code,
-    message: `The store ${place} ${what} (${textOf(thrown)}).`,
-    action,
-    retryable,
-    details: { store: place },
-    cause: thrown,
-  });
+  return fault === undefined ? null : storeError(fault, place, textOf(thrown), thrown);
 }
 
 function faultOf(thrown: unknown): Fault | undefined {

@@ -1,14 +1,7 @@
 import { statfsSync } from "node:fs";
 import { dirname } from "node:path";
-import { type ErrorClass, MillraceError, messageOf } from "@millrace/core";
-
-interface Fault {
-  readonly class: ErrorClass;
-  readonly code: string;
-  readonly what: string;
-  readonly action: string;
-  readonly retryable?: boolean;
-}
+import { type MillraceError, messageOf } from "@millrace/core";
+import { type Fault, LOCKED, storeError } from "../fault.ts";
 
 const READ_ONLY: Fault = {
   class: "unreachable",
@@ -22,13 +15,6 @@ const FULL: Fault = {
   code: "STORE_FULL",
   what: "cannot grow: the disk or the quota is full",
   action: "Free some space and run the command again. Nothing was half-written.",
-  retryable: true,
-};
-const LOCKED: Fault = {
-  class: "conflict",
-  code: "STORE_LOCKED",
-  what: "is locked by another process",
-  action: "Wait for the other process, or end it if it hangs, and run the command again.",
   retryable: true,
 };
 const UNREACHABLE: Fault = {
@@ -92,17 +78,7 @@ export function isBusy(thrown: unknown): boolean {
 
 export function translateSqliteError(thrown: unknown, file: string): MillraceError | null {
   const fault = faultOf(thrown, file);
-  if (fault === undefined) return null;
-  const { class: errorClass, code, what, action, retryable } = fault;
-  return new MillraceError({
-    class: errorClass,
-    code,
-    message: `The store ${file} ${what} (${messageOf(thrown)}).`,
-    action,
-    retryable,
-    details: { file },
-    cause: thrown,
-  });
+  return fault === undefined ? null : storeError(fault, file, messageOf(thrown), thrown);
 }
 
 /** SQLite tells a full disk as an I/O error where it cannot make its shared memory as large as it has to be. */
