@@ -92,6 +92,13 @@ describe("a plan", () => {
     expect(made.changes.map(({ action }) => action)).toEqual(["create", "create", "create"]);
   });
 
+  it("updates what exists, also where a part of it is made anew", () => {
+    const { door: itsDoor, network } = serving;
+    expect(plan({ ...serving, door: null }).action).toBe("update");
+    expect(plan({ ...serving, service: null }).action).toBe("update");
+    expect(plan({ network, door: itsDoor, service: null, next: null }).action).toBe("update");
+  });
+
   it("interrupts just when the door has to move", () => {
     const moved = (settings: object) => plan(serving, requestOf({ deployment, settings }));
     expect(moved({ port: 9000 }).interrupts).toBe(false);

@@ -33,7 +33,7 @@ function strongest(changes: readonly ResourceChange[]): Plan["action"] {
   if (changes.every(({ action }) => action === "create")) return "create";
   const last = Math.max(...changes.map(({ action }) => STRENGTH.indexOf(action)));
   const action = STRENGTH[last] ?? "no-op";
-  return action === "delete" ? "update" : action;
+  return action === "delete" || action === "create" ? "update" : action;
 }
 
 function networkChange(names: Names, { network }: Sight): ResourceChange {
