@@ -228,4 +228,7 @@ export const reluctant = definePipeline({
 
 /** Its module throws, or is never loaded, when the environment says so. */
 if (process.env["MODULE"] === "hang") await sleep(60_000);
-if (process.env["MODULE"] === "throw") throw new Error("the module is broken");
+if (process.env["MODULE"] === "throw")
+  throw new Error("the module is broken", {
+    cause: new Error("no native code", { cause: new Error("librt.so.1: cannot open") }),
+  });

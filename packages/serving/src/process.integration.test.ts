@@ -89,7 +89,12 @@ describe("at its start", () => {
       "INIT_FAILED: onInit of the pipeline failed: the database is away",
     ],
     ["onInit hangs", { INIT: "hang" }, 8, "INIT_TIMEOUT"],
-    ["the module throws", { MODULE: "throw" }, 5, "the module is broken"],
+    [
+      "the module throws",
+      { MODULE: "throw" },
+      5,
+      "the module is broken Caused by: no native code Caused by: librt.so.1: cannot open",
+    ],
     [
       "build gives another graph",
       { GRAPH: "differs" },

@@ -15,6 +15,9 @@ import {
 } from "@millrace/core";
 import { firstDifference } from "./difference.ts";
 
+/** Causes that a message names at most. */
+const MOST_CAUSES = 5;
+
 export interface LoadedSnapshot {
   readonly manifest: SnapshotManifest;
   readonly pipeline: CompiledPipeline;
@@ -98,7 +101,7 @@ async function loadPipeline(
     throw new MillraceError({
       class: "pipeline",
       code: "SNAPSHOT_NOT_LOADED",
-      message: `The pipeline's module ${entry} failed while it was loaded: ${messageOf(cause)}`,
+      message: `The pipeline's module ${entry} failed while it was loaded: ${causesOf(cause).join(" Caused by: ")}`,
       action: "See the stack: the module's top level, or the pipeline's build function, throws.",
       cause,
     });
@@ -109,6 +112,22 @@ async function loadPipeline(
     message: `The export "${name}" of the pipeline's module ${entry} is no pipeline.`,
     action: "Create the snapshot again.",
   });
+}
+
+/** The innermost cause may be the one that says why: a library that is missing, of a package that then looks for another one. */
+function causesOf(thrown: unknown): readonly string[] {
+  const causes: string[] = [];
+  for (let at = thrown; at !== undefined && causes.length < MOST_CAUSES; at = causeOf(at)) {
+    const [first = ""] = messageOf(at).split("\n", 1);
+    if (!causes.includes(first)) causes.push(first);
+  }
+  return causes;
+}
+
+function causeOf(thrown: unknown): unknown {
+  return typeof thrown === "object" && thrown !== null && "cause" in thrown
+    ? thrown.cause
+    : undefined;
 }
 
 function checkGraph(manifest: SnapshotManifest, pipeline: CompiledPipeline): void {
