@@ -46,6 +46,14 @@ it("runs as another user, with a read-only root and a folder for temporary files
   expect(await output(code, { User: "1000", HostConfig })).toBe("node written EROFS");
 });
 
+it("has what native packages link", async () => {
+  const libraries = ["libc.so.6", "libdl.so.2", "libm.so.6", "libpthread.so.0", "librt.so.1"];
+  const code = `for (const name of ${JSON.stringify([...libraries, "libstdc++.so.6"])})
+    try { process.dlopen({ exports: {} }, name); } catch ({ message }) { console.log(message); }`;
+  // They are found, and are no addons.
+  expect(await output(code)).not.toContain("cannot open shared object file");
+});
+
 it("runs a shell", async () => {
   expect(await output("", { Cmd: ["sh", "-c", "echo $((6 * 7))"] })).toBe("42");
 });

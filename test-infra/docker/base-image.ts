@@ -16,8 +16,11 @@ const ARCHITECTURES: Readonly<Record<string, string>> = { x64: "amd64", arm64: "
 /** Same for all, so that the same content gives the same bytes. */
 const TIME = new Date(1000);
 
-/** Names are resolved by libraries that no program links. */
-const RESOLVERS = ["libnss_files.so.2", "libnss_dns.so.2", "libresolv.so.2"];
+/** Of glibc, what resolves names, and what native packages link: no program of the image does. */
+const ALSO_LINKED = [
+  ...["libnss_files.so.2", "libnss_dns.so.2", "libresolv.so.2"],
+  ...["libdl.so.2", "libm.so.6", "libpthread.so.0", "librt.so.1", "libutil.so.1"],
+];
 const CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt";
 
 const TEXTS: Readonly<Record<string, string>> = {
@@ -106,10 +109,10 @@ function filesOfThisMachine(): ReadonlyMap<string, string> {
   const libraries = new Set([...programs.values()].flatMap(librariesOf));
   const libc = [...libraries].find((path) => path.endsWith("/libc.so.6"));
   if (libc === undefined) throw new Error(`${process.execPath} does not link glibc.`);
-  const resolvers = RESOLVERS.map((name) => join(dirname(libc), name)).filter(existsSync);
-  for (const resolver of resolvers) {
-    libraries.add(resolver);
-    for (const library of librariesOf(resolver)) libraries.add(library);
+  const others = ALSO_LINKED.map((name) => join(dirname(libc), name)).filter(existsSync);
+  for (const other of others) {
+    libraries.add(other);
+    for (const library of librariesOf(other)) libraries.add(library);
   }
   const certificates = [CERTIFICATES].filter(existsSync);
   return new Map([
