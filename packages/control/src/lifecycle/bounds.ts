@@ -69,13 +69,16 @@ export class Bounds {
     const reason: unknown = this.signal.reason;
     if (ended !== "aborted" && isMillraceError(reason))
       return thrown === reason || !isMillraceError(thrown) ? reason : withCause(reason, thrown);
-    return new MillraceError({
+    const aborted = new MillraceError({
       class: "aborted",
       code: "ABORTED",
       message: `The operation on deployment "${this.#deployment}" was stopped.`,
       action: `Run the same command, or \`npx millrace deployment refresh ${this.#deployment}\`, to pick it up.`,
       cause: thrown,
     });
+    return isMillraceError(thrown) && thrown.class === "unreachable"
+      ? withCause(aborted, thrown)
+      : aborted;
   }
 }
 

@@ -510,6 +510,23 @@ describe("an abort", () => {
     expect((await bed.deploy("b")).deployment.snapshotId).toBe(await bed.snapshot("b"));
   });
 
+  test("tells what could not be reached until then", async () => {
+    await bed.deploy("a");
+    const caller = new AbortController();
+    bed.platform.inspect = async () => {
+      caller.abort();
+      throw new MillraceError({
+        class: "unreachable",
+        code: "TEST_AWAY",
+        message: "The platform is away.",
+        retryable: true,
+      });
+    };
+    const error = await failureOf(bed.refresh(bed.call({ signal: caller.signal })));
+    expect(error).toMatchObject({ code: "ABORTED" });
+    expect(error.message).toContain("What stood in its way: The platform is away.");
+  });
+
   test("before anything was started changes nothing", async () => {
     await bed.deploy("a");
     const call = bed.call({ signal: AbortSignal.abort() });
