@@ -137,6 +137,20 @@ describe("a registry behind faults", () => {
     expect(traffic().bytes).toBe(15_000);
   });
 
+  it("hangs up in the middle of a layer on its way down, and leaves its manifest alone", async () => {
+    const faults = await faultsOf((await registryOf()).host);
+    const image = await smallImage(`${faults.host}/first`);
+    await push(image);
+    const blob = faults
+      .traffic()
+      .requests.find(({ method, path }) => method === "HEAD" && path.includes("/blobs/sha256:"));
+    const fetchBlob = async () => (await fetch(`http://${faults.host}${blob?.path}`)).bytes();
+    faults.fail("cut", 1);
+    expect((await fetch(`http://${faults.host}/v2/first/tags/list`)).status).toBe(200);
+    await expect(fetchBlob()).rejects.toThrow();
+    expect((await fetchBlob()).length).toBeGreaterThan(0);
+  });
+
   it("counts blobs and bytes: all at first, what another repository has as mounts, nothing again", async () => {
     const faults = await faultsOf((await registryOf()).host);
     const image = await smallImage(`${faults.host}/first`);
