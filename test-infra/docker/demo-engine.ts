@@ -24,7 +24,7 @@ async function startOne(say: (message: string) => void): Promise<string> {
   say("No Docker engine answers; starting one …");
   const missing = provideDockerd();
   if (missing !== undefined) throw new Error(`There is no Docker engine: ${missing}.`);
-  return startMachineEngine();
+  return startMachineEngine(say);
 }
 
 async function pull(socket: string): Promise<boolean> {

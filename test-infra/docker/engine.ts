@@ -62,14 +62,15 @@ export function startEngine(options: EngineOptions = {}): Promise<PrivateEngine>
   return PrivateEngine.make(options);
 }
 
-/** Starts the machine's own engine at the default socket and leaves it running. */
-export async function startMachineEngine(): Promise<string> {
+/** Starts the machine's own engine at the default socket and leaves it running, which it says with how to end it. */
+export async function startMachineEngine(say: (message: string) => void): Promise<string> {
   const log = join(tmpdir(), "millrace-dockerd.log");
   const file = openSync(log, "a");
   const daemon = spawn("dockerd", [], { detached: true, stdio: ["ignore", file, file] });
   closeSync(file);
   await untilAnswers(daemon, DEFAULT_SOCKET, log);
   daemon.unref();
+  say(`It stays, with its containers, until you end it: kill ${daemon.pid}. Its log is ${log}.`);
   return DEFAULT_SOCKET;
 }
 
