@@ -69,6 +69,7 @@ describe("what the engine answers", () => {
       "usage",
       "BIND_NOT_AVAILABLE",
     ],
+    [500, "transport is closing: unavailable", "unreachable", "DOCKER_BUSY"],
     [500, "mkdir /var/lib/docker/x: no space left on device", "platform", "DISK_FULL"],
     [404, "No such image: millrace:abc", "platform", "IMAGE_MISSING"],
     [404, "manifest for r/x:1 not found: manifest unknown", "platform", "IMAGE_MISSING"],

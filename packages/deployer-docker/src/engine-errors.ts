@@ -101,6 +101,15 @@ const READINGS: readonly (readonly [
     },
   ],
   [
+    says(/transport is closing|containerd.*(?:unavailable|not running)|engine is shutting down/i),
+    {
+      class: "unreachable",
+      code: "DOCKER_BUSY",
+      action: "Wait a moment: the engine is ending or starting.",
+      retryable: true,
+    },
+  ],
+  [
     says(/port is already allocated|address already in use/i),
     {
       class: "conflict",

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { howItEnded } from "./failure.ts";
+import { howItEnded, lastWords } from "./failure.ts";
 
 const ended = {
   name: "web",
@@ -34,4 +34,17 @@ test("what to do follows from how it ended", () => {
   expect(actionOf({ exitCode: 137, outOfMemory: true, memoryBytes: 1 })).toContain("`memory`");
   expect(actionOf({ exitCode: 137 })).toContain("provision");
   expect(actionOf({ exitCode: 1 })).toContain("See what it wrote");
+});
+
+test("the last words are those of the last line that says something", () => {
+  const ready = '{"level":"info","msg":"The service is ready."}';
+  const run = '{"millrace":"run","level":"info","run":{"id":"r"}}';
+  const named = '{"level":"info","msg":"Run recorded.","run":{"id":"r"}}';
+  expect(lastWords([ready, run, named, "    at somewhere"])).toBe(
+    " Its last words: The service is ready.",
+  );
+  expect(lastWords(["plain", '{"other":1}'])).toBe(' Its last words: {"other":1}');
+  expect(lastWords(["plain", "{half"])).toBe(" Its last words: {half");
+  expect(lastWords([run])).toBe("");
+  expect(lastWords([])).toBe(" It wrote nothing.");
 });

@@ -80,13 +80,13 @@ function signalOf(exitCode: number): string | undefined {
   return Object.entries(constants.signals).find(([, number]) => number + 128 === exitCode)?.[0];
 }
 
-function lastWords(logs: readonly string[]): string {
+export function lastWords(logs: readonly string[]): string {
   if (logs.length === 0) return " It wrote nothing.";
   const last = logs.map(wordsOf).findLast((words) => words !== null) ?? null;
   return last === null ? "" : ` Its last words: ${last.slice(0, 300)}`;
 }
 
-const lineSchema = z.looseObject({ msg: z.string(), run: z.unknown().optional() });
+const lineSchema = z.looseObject({ msg: z.string().optional(), run: z.unknown().optional() });
 
 /** What a line says to a person; null for one that records a run or goes on with a line before it, as stacks do. */
 function wordsOf(line: string): string | null {
@@ -94,8 +94,7 @@ function wordsOf(line: string): string | null {
   if (!line.startsWith("{")) return line;
   try {
     const { data } = lineSchema.safeParse(JSON.parse(line));
-    if (data === undefined) return line;
-    return data.run === undefined ? data.msg : null;
+    return data?.run === undefined ? (data?.msg ?? line) : null;
   } catch {
     return line;
   }

@@ -33,6 +33,7 @@ describe("settings", () => {
     { memory: "much" },
     { memory: "0m" },
     { cpus: 0 },
+    { cpus: 0.001 },
     { gpus: 0 },
     { volumes: ["data"] },
     { labels: { "dev.millrace.deployment": "mine" } },

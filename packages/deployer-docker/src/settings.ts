@@ -70,7 +70,8 @@ export const settingsSchema = z.strictObject({
   memory: bytes.optional().meta({ description: "Memory that a container may use, such as 512m." }),
   cpus: z
     .number()
-    .positive()
+    // The least that the kernel's scheduler takes.
+    .min(0.01)
     .max(1024)
     .optional()
     .meta({ description: "Processors that a container may use, such as 1.5." }),
