@@ -188,6 +188,21 @@ export class Bench {
     }
   }
 
+  /** When the process that serves there began, as it says itself; null when nobody says so. */
+  async processStart(url: string | null): Promise<string | null> {
+    if (url === null) return null;
+    try {
+      const response = await fetch(at(url, "metrics"), {
+        headers: { Connection: "close" },
+        signal: AbortSignal.timeout(2000),
+      });
+      return /^process_start_time_seconds (\S+)$/m.exec(await response.text())?.[1] ?? null;
+    } catch {
+      // Whatever the reason, nobody serves there.
+      return null;
+    }
+  }
+
   get timing(): { readonly pollMs: number; readonly pollMaxMs: number } {
     return { pollMs: 15, pollMaxMs: 250 * (this.harness.patience ?? 1) };
   }

@@ -18,13 +18,13 @@ export interface PlatformResource {
  * ends all of them.
  */
 export interface Faults {
-  /** Stops the running service of the deployment and leaves its resources. */
+  /** Stops the running service of the deployment and leaves its resources. Resolves when it serves no more. */
   stop?(deploymentId: string): Promise<void>;
   /** Kills the process of the running service, as a crash would. */
   kill?(deploymentId: string): Promise<void>;
   /** Suspends the running service: it is there, answers nothing, and the platform tells so. */
   pause?(deploymentId: string): Promise<void>;
-  /** Deletes one resource behind the deployer's back. */
+  /** Deletes one resource behind the deployer's back. Resolves when it is gone from `list`, if nothing brings it back. */
   remove?(resource: PlatformResource): Promise<void>;
   /** Nothing can reach the platform's interface any more; services go on. */
   cutOff?(): Promise<void>;
@@ -40,9 +40,15 @@ export interface Faults {
   refuse?(): Promise<void>;
   /** Uses up the room that the platform has: what needs some fails, what runs goes on. */
   fillUp?(): Promise<void>;
-  /** The platform carries out the next change, and its reply is lost. */
+  /**
+   * The platform carries out the next change, and its reply is lost. No check notices when this does nothing, because a
+   * deployer may try again by itself.
+   */
   loseNextReply?(): Promise<void>;
-  /** Reads show changes much later than they are made. */
+  /**
+   * Reads show changes later than they are made, by longer than the deployer takes from one call to the next: some seconds
+   * on a real platform. No check notices when this does nothing.
+   */
   lag?(): Promise<void>;
   /** Removes an image behind everybody's back: where it was delivered, and from the platform itself. */
   removeImage?(reference: string): Promise<void>;

@@ -23,7 +23,14 @@ async function expectHonest(bench: Bench, fault: "stop" | "kill" | "pause"): Pro
   const breakService = bench.fault(fault);
   const subject = await bench.subject();
   const { url } = await subject.bringUp(subject.request("v1"));
+  const before = fault === "pause" ? null : await bench.processStart(url);
   await breakService(subject.id);
+  if (before !== null)
+    await bench.until(
+      `the process that served before the harness's fault \`${fault}\` serves no more`,
+      () => bench.processStart(url),
+      (start) => start !== before,
+    );
   await bench.until(
     "it is observed as not running, or runs again",
     async () => {
