@@ -213,7 +213,7 @@ export interface Observation {
   readonly rollout: {
     readonly revision: string;
     readonly phase: "progressing" | "complete" | "failed";
-    /** For a failed phase: what went wrong, with the last log lines in `details.logs`. */
+    /** For a failed phase: what went wrong, with the last log lines of this revision in `details.logs`. */
     readonly error: MillraceError | null;
   } | null;
   /** For state `failed`: what went wrong, with the last log lines in `details.logs`. Null otherwise. */
@@ -287,7 +287,8 @@ export interface FoundDeployment {
  * Owns the calls to one platform and nothing else: no records, locks, polling, deadlines or health checks.
  *
  * Errors: throw MillraceError. Class `unreachable` when the platform could not be asked (network, throttling, expired
- * credentials; `retryable` when waiting can help); class `platform` when it refused. A missing resource is no error.
+ * credentials; `retryable` when waiting can help, as the call is then repeated until the operation's deadline); class `platform`
+ * when it refused. A missing resource is no error.
  */
 export interface Deployer<Settings = unknown> {
   /**
