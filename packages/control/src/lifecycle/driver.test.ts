@@ -166,11 +166,13 @@ describe("provision", () => {
           class: "platform",
           code: "PUSH_REFUSED",
           message: "The registry refuses.",
+          action: "Log in again",
         }),
       );
     const error = await failureOf(bed.deploy("b", { deliver }));
     expect(error).toMatchObject({
       code: "DEPLOY_FAILED",
+      action: expect.stringMatching(/^Log in again\. `[^`]+` shows what the service wrote\.$/),
       details: { failure: "PUSH_REFUSED", stillServes: true },
     });
     expect(await bed.record()).toMatchObject({
@@ -196,6 +198,7 @@ describe("provision", () => {
     expect(error).toMatchObject({
       class: "platform",
       code: "DEPLOY_FAILED",
+      action: expect.stringMatching(/service wrote\. Correct the cause and deploy again\.$/),
       details: { logs: ["Error: no such file"], failure: "TEST_CRASHED", stillServes: true },
     });
     expect(error.message).toContain("The process ended with 1.");

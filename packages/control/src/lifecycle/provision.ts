@@ -199,7 +199,7 @@ function deployFailed(
     class: error.class,
     code: "DEPLOY_FAILED",
     message: `Deployment "${record.name}" could not be ${recorded === null ? "deployed" : "updated"}: ${sentence(error.message)} ${whatServes(finding, wanted)}`,
-    action: `${error.action === undefined ? "" : `${sentence(error.action)} `}\`npx millrace deployment logs ${record.name}\` shows what the service wrote.${error.action === undefined ? " Correct the cause and deploy again." : ""}`,
+    action: adviceAfter(error, record.name),
     retryable: error.retryable,
     details: {
       ...error.details,
@@ -208,6 +208,14 @@ function deployFailed(
     },
     cause: error,
   });
+}
+
+/** What to do is the deployer's to say, where it says something. */
+function adviceAfter({ action }: MillraceError, name: string): string {
+  const logs = `\`npx millrace deployment logs ${name}\` shows what the service wrote.`;
+  return action === undefined
+    ? `${logs} Correct the cause and deploy again.`
+    : `${sentence(action)} ${logs}`;
 }
 
 function whatServes(finding: Finding | null, wanted: Revision): string {
