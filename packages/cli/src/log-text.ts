@@ -4,6 +4,7 @@ import { isJsonObject, jsonOrText } from "./inputs.ts";
 import { formatValue } from "./plan-text.ts";
 import type { Format, Style } from "./style.ts";
 import { indent } from "./table.ts";
+import { formatDuration } from "./time.ts";
 
 /** Writes log lines as they come until they end, the user interrupts, or nobody reads them any more. @returns how many. */
 export async function streamLogs(
@@ -55,6 +56,20 @@ export function formatLogLine(line: LogLine, style: Style): string {
   ].join(" ");
 }
 
+/** A run that is recorded in the log, in a sentence: whole it is for programs. */
+function runOf({
+  millrace,
+  run,
+}: JsonObject): { readonly id: string; readonly says: string } | undefined {
+  if (millrace !== "run" || !isJsonObject(run)) return undefined;
+  const { id, name, status, durationMs, error } = run;
+  if (typeof id !== "string" || typeof name !== "string" || typeof status !== "string")
+    return undefined;
+  const time = typeof durationMs === "number" ? ` after ${formatDuration(durationMs)}` : "";
+  const why = isJsonObject(error) && typeof error["message"] === "string" ? error["message"] : null;
+  return { id, says: `Run ${name}: ${status}${time}.${why === null ? "" : ` ${why}`}` };
+}
+
 /** Undefined for what is not a line of a service's log. */
 function readEntry(
   { level, time, msg, pid, hostname, error, ...fields }: JsonObject,
@@ -65,12 +80,14 @@ function readEntry(
   if (label === undefined || format === undefined || typeof msg !== "string") return undefined;
   const at = typeof time === "number" || typeof time === "string" ? new Date(time) : undefined;
   const stack = isJsonObject(error) && typeof error["stack"] === "string" ? error["stack"] : null;
-  const shown = error === undefined || stack !== null ? fields : { ...fields, error };
+  const run = runOf(fields);
+  const plain = error === undefined || stack !== null ? fields : { ...fields, error };
+  const shown = run === undefined ? plain : { run: run.id };
   const rest = Object.entries(shown).map(
     ([key, value]) => ` ${style("dim", `${key}=`)}${formatValue(value)}`,
   );
   return {
     time: at === undefined || Number.isNaN(at.getTime()) ? null : at,
-    text: `${style(format, label)} ${msg}${rest.join("")}${stack === null ? "" : `\n${indent(stack)}`}`,
+    text: `${style(format, label)} ${run?.says ?? msg}${rest.join("")}${stack === null ? "" : `\n${indent(stack)}`}`,
   };
 }

@@ -79,7 +79,7 @@ export function serviceSecrets(
 export function storeNotes({ loaded: { store } }: Workspace, isHere: boolean): readonly string[] {
   if (store.kind !== "postgres" || storeInReach(store, isHere) !== null) return [];
   return [
-    `The store's address ${placeOfPostgres(store.url.reveal())} is another machine's for a service that runs elsewhere: it writes its runs into its log, which \`npx millrace run import\` reads. Name the store by an address that is reached from there to have them recorded.`,
+    `A service that runs elsewhere cannot reach the store at ${placeOfPostgres(store.url.reveal())}: it writes its runs into its log, which \`npx millrace run import\` reads. Name the store by an address that is reached from there too.`,
   ];
 }
 
