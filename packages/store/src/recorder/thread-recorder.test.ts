@@ -6,6 +6,7 @@ import { openStore } from "../index.ts";
 import { sampleRun } from "./sample-run.fixture.ts";
 import { ThreadRecorder } from "./thread-recorder.ts";
 
+// Its threads take seconds to start on a machine that is busy.
 test("a writer that dies is replaced: only a batch that kills it twice is lost", async () => {
   const folder = mkdtempSync(join(tmpdir(), "millrace-thread-"));
   const file = join(folder, "millrace.db");
@@ -40,4 +41,4 @@ test("a writer that dies is replaced: only a batch that kills it twice is lost",
   );
   await store.close();
   rmSync(folder, { recursive: true });
-});
+}, 30_000);
