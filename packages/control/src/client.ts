@@ -223,7 +223,7 @@ export interface Client {
       deployment: string,
       options?: { readonly showSecret?: boolean },
     ): Promise<DeploymentDetails>;
-    /** Asks the platform and brings the record in line. */
+    /** Asks the platform and brings the record in line, within 60 seconds unless `timeoutSeconds` is given. */
     refresh(
       deployment: string,
       options?: CallOptions & { readonly timeoutSeconds?: number },

@@ -42,8 +42,8 @@ import {
 import type { Workspace } from "./workspace.ts";
 
 const DEFAULT_TIMEOUT_SECONDS = 600;
-/** How long a platform that does not answer may hold up a deletion that does not depend on it. */
-const FORCED_SECONDS = 60;
+/** How long a platform that does not answer may hold up who only asks it, or deletes whatever it says. */
+const PROMPT_SECONDS = 60;
 
 /** A deployment's deployer with the settings that its stack gives now, or gave when the deployment was made. */
 type DeployerChoice = Pick<DeployerEntry, "name" | "flavor" | "settings" | "serving">;
@@ -323,8 +323,10 @@ export class Deployments {
               : null,
         };
       },
-      refresh: async (idOrName, options = {}) =>
-        this.#driver.refresh(await this.find(idOrName), callOf(options, options.timeoutSeconds)),
+      refresh: async (idOrName, options = {}) => {
+        const { timeoutSeconds = PROMPT_SECONDS } = options;
+        return this.#driver.refresh(await this.find(idOrName), callOf(options, timeoutSeconds));
+      },
       provision: async (idOrName, options = {}) => {
         const record = await owned(idOrName, options.overtake);
         const snapshotId =
@@ -342,7 +344,7 @@ export class Deployments {
         ),
       delete: async (idOrName, options = {}) => {
         const record = await owned(idOrName, options.overtake);
-        const { force = false, timeoutSeconds = force ? FORCED_SECONDS : undefined } = options;
+        const { force = false, timeoutSeconds = force ? PROMPT_SECONDS : undefined } = options;
         const result = await this.#driver.delete(record, force, callOf(options, timeoutSeconds));
         await forgetAuthKeys(record.id, secrets, null);
         await forgetSpool(this.#workspace, record.id);

@@ -5,7 +5,7 @@ import type { Project, User } from "@millrace/core";
 import { openStore, type Store } from "@millrace/store";
 import type { ConnectOptions, Timing } from "./client.ts";
 import { type LoadedConfig, loadConfig } from "./config/load.ts";
-import { ensureStateFolder } from "./config/state-folder.ts";
+import { checkStoreIsThere, ensureStateFolder } from "./config/state-folder.ts";
 import { Plugins } from "./plugins/plugins.ts";
 import { SecretFile } from "./secrets/secret-file.ts";
 import { ArtifactStore } from "./snapshot/artifact-store.ts";
@@ -39,6 +39,7 @@ export async function openWorkspace(options: ConnectOptions): Promise<Workspace>
   const environment = process.env;
   const loaded = await loadConfig(options, environment);
   await ensureStateFolder(loaded.home);
+  checkStoreIsThere(loaded);
   const store = await openStore({
     url: loaded.store.kind === "sqlite" ? loaded.store.file : loaded.store.url.reveal(),
   });

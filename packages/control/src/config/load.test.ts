@@ -56,6 +56,31 @@ describe("finding the configuration", () => {
     expect(await load()).toMatchObject({ project: "outer", home: join(folder, ".millrace") });
   });
 
+  it("refuses to choose between two files in one folder", async () => {
+    await write({ "millrace.config.json": "{}", "millrace.config.mjs": "export default {};" });
+    await expect(load()).rejects.toMatchObject({
+      code: "CONFIG_AMBIGUOUS",
+      message: expect.stringMatching(/millrace\.config\.mjs and .*millrace\.config\.json/),
+    });
+  });
+
+  it("reads JSON behind a byte order mark", async () => {
+    await write({ "millrace.config.json": '\uFEFF{ "project": "marked" }' });
+    expect(await load()).toMatchObject({ project: "marked" });
+  });
+
+  it("takes a promise, and tells why it is rejected", async () => {
+    await write({
+      "a/millrace.config.mjs": 'export default Promise.resolve({ project: "late" });',
+    });
+    expect(await load(join(folder, "a"))).toMatchObject({ project: "late" });
+    const content = 'export default Promise.reject(new Error("no config"));';
+    expect(await failure("millrace.config.mjs", content)).toMatchObject({
+      code: "CONFIG_FAILED",
+      message: expect.stringContaining("no config"),
+    });
+  });
+
   it("works without any file", async () => {
     expect(await load()).toMatchObject({
       config: {},

@@ -44,7 +44,7 @@ export interface LoadedConfig {
 
 /**
  * Finds and reads the configuration: the given file, else the nearest one upwards from the directory, else none.
- * @throws MillraceError `CONFIG_NOT_FOUND`, `CONFIG_FAILED`, `CONFIG_INVALID`, `NAME_INVALID`, `NODE_TOO_OLD`, `STORE_URL`
+ * @throws MillraceError `CONFIG_NOT_FOUND`, `CONFIG_AMBIGUOUS`, `CONFIG_FAILED`, `CONFIG_INVALID`, `NAME_INVALID`, `NODE_TOO_OLD`, `STORE_URL`
  */
 export async function loadConfig(
   options: ConnectOptions,
@@ -187,12 +187,20 @@ function withoutInput(cause: unknown): Error {
 
 function findUpwards(start: string): string | null {
   for (let directory = start; ; directory = dirname(directory)) {
-    for (const name of CONFIG_FILES) {
-      const file = join(directory, name);
-      if (existsSync(file)) return file;
-    }
+    const [file, other] = CONFIG_FILES.map((name) => join(directory, name)).filter(existsSync);
+    if (file !== undefined && other !== undefined) throw ambiguous(file, other);
+    if (file !== undefined) return file;
     if (dirname(directory) === directory) return null;
   }
+}
+
+function ambiguous(file: string, other: string): MillraceError {
+  return new MillraceError({
+    class: "usage",
+    code: "CONFIG_AMBIGUOUS",
+    message: `There are two configuration files: ${file} and ${other}.`,
+    action: "Keep one of them, or name the one that is meant by --config.",
+  });
 }
 
 function mustExist(file: string): string {
@@ -217,7 +225,9 @@ async function readConfig(file: string): Promise<Config> {
 
 async function readJson(file: string): Promise<unknown> {
   try {
-    return JSON.parse(await readFile(file, "utf8"));
+    const text = await readFile(file, "utf8");
+    // Some editors begin a file with a byte order mark.
+    return JSON.parse(text.replace(/^\uFEFF/, ""));
   } catch (cause) {
     throw configFailed(file, cause);
   }
@@ -225,13 +235,14 @@ async function readJson(file: string): Promise<unknown> {
 
 async function readModule(file: string): Promise<unknown> {
   if (/\.m?ts$/.test(file) && process.features.typescript === false) throw nodeTooOld(file);
-  let module: { readonly default?: unknown };
+  let config: unknown;
   try {
-    module = await import(pathToFileURL(file).href);
+    const module: { readonly default?: unknown } = await import(pathToFileURL(file).href);
+    config = await module.default;
   } catch (cause) {
     throw configFailed(file, cause);
   }
-  if (module.default !== undefined) return module.default;
+  if (config !== undefined) return config;
   throw new MillraceError({
     class: "usage",
     code: "CONFIG_INVALID",

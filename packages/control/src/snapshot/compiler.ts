@@ -18,7 +18,7 @@ import {
 import type { CompilerAnswer } from "./compile.ts";
 
 async function answer(file: string, exported: string): Promise<CompilerAnswer> {
-  const pipeline = await load(file);
+  const { default: pipeline } = await load(file);
   if (!isPipeline(pipeline)) {
     throw new MillraceError({
       class: "pipeline",
@@ -50,10 +50,12 @@ async function answer(file: string, exported: string): Promise<CompilerAnswer> {
   };
 }
 
-async function load(file: string): Promise<unknown> {
+async function load(file: string): Promise<{ readonly default?: unknown }> {
   try {
     const module: { readonly default?: unknown } = await import(pathToFileURL(file).href);
-    return module.default;
+    // A promise is no pipeline, but why it is rejected says more.
+    await module.default;
+    return module;
   } catch (cause) {
     if (isMillraceError(cause)) throw cause;
     const noFile = cause instanceof Error && "code" in cause && cause.code === "ENOENT";

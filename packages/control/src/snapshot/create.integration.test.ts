@@ -234,6 +234,18 @@ describe("a pipeline that cannot be compiled is told of in the user's words", ()
       "PIPELINE_MISSING",
       /has no default export/,
     ],
+    [
+      "a promise that is rejected",
+      "export default Promise.reject(new Error('no pipe'));",
+      "PIPELINE_THROWS",
+      /no pipe/,
+    ],
+    [
+      "a promise of something",
+      "export default Promise.resolve({});",
+      "PIPELINE_MISSING",
+      /has no default export/,
+    ],
     ["an async build", build("async () => ({})"), "PIPELINE_WIRING", /is async/],
     [
       "a build that throws",

@@ -1,4 +1,4 @@
-import { mkdir } from "node:fs/promises";
+import { mkdir, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { definePipeline } from "@millrace/core";
 import { describe, expect, it } from "vitest";
@@ -20,6 +20,24 @@ describe("sourceOfPath", () => {
     expect(sourceOfPath("lib/pipeline.ts", root)).toEqual({ file, export: "default", root });
     expect(sourceOfPath("lib/pipeline.ts#other", root)).toEqual({ file, export: "other", root });
     expect(sourceOfPath(file, "/")).toEqual({ file, export: "default", root });
+  });
+
+  it("takes a # in the path for what it is", async () => {
+    const { root } = await makeProject({ "c#/pipe#line.ts": "" });
+    const file = join(root, "c#/pipe#line.ts");
+    expect(sourceOfPath("c#/pipe#line.ts", root)).toEqual({ file, export: "default", root });
+    expect(sourceOfPath("c#/pipe#line.ts#other", root)).toEqual({ file, export: "other", root });
+  });
+
+  it("says when a path cannot be read", async () => {
+    const { root } = await makeProject({});
+    await symlink("loop.ts", join(root, "loop.ts"));
+    expect(() => sourceOfPath("loop.ts", root)).toThrow(
+      expect.objectContaining({
+        code: "SOURCE_NOT_FOUND",
+        message: expect.stringContaining("ELOOP"),
+      }),
+    );
   });
 
   it("says when there is no file, or no file but a folder", async () => {

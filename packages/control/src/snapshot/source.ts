@@ -2,7 +2,7 @@ import { existsSync, statSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { MillraceError, type Pipeline } from "@millrace/core";
+import { MillraceError, messageOf, type Pipeline } from "@millrace/core";
 
 /** A module that has been imported already is there at once. */
 const EVALUATION_MS = 5000;
@@ -17,22 +17,34 @@ export interface PipelineSource {
 }
 
 /**
- * Reads `path` or `path#export`.
+ * Reads `path` or `path#export`. A # may be in the path itself.
  * @throws MillraceError `SOURCE_NOT_FOUND`
  */
 export function sourceOfPath(text: string, directory: string): PipelineSource {
+  const whole = resolve(directory, text);
+  if (look(whole) === "file") return { file: whole, export: "default", root: packageRoot(whole) };
   const hash = text.lastIndexOf("#");
-  const [path, name] = hash > 0 ? [text.slice(0, hash), text.slice(hash + 1)] : [text, "default"];
-  const file = resolve(directory, path);
-  const found = statSync(file, { throwIfNoEntry: false });
-  if (found?.isFile() === true) return { file, export: name, root: packageRoot(file) };
+  const file = hash > 0 ? resolve(directory, text.slice(0, hash)) : whole;
+  const found = look(file);
+  if (found === "file") return { file, export: text.slice(hash + 1), root: packageRoot(file) };
   throw new MillraceError({
     class: "usage",
     code: "SOURCE_NOT_FOUND",
-    message: found === undefined ? `There is no file ${file}.` : `${file} is no file.`,
+    message: found,
     action:
       "Name the module that exports the pipeline, for example pipeline.ts, or pipeline.ts#name for an export that is not the default.",
   });
+}
+
+/** `file`, or in words what is there instead. */
+function look(path: string): string {
+  try {
+    const found = statSync(path, { throwIfNoEntry: false });
+    if (found === undefined) return `There is no file ${path}.`;
+    return found.isFile() ? "file" : `${path} is no file.`;
+  } catch (error) {
+    return `${path} cannot be read: ${messageOf(error)}.`;
+  }
 }
 
 /**

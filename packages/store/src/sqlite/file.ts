@@ -1,12 +1,13 @@
-import { closeSync, mkdirSync, openSync } from "node:fs";
+import { closeSync, openSync } from "node:fs";
 import { dirname } from "node:path";
+import { makeFolder } from "../folder.ts";
 
 /**
  * Makes the file and its folder where they are missing, for their owner alone: runs hold what users sent. SQLite gives
  * the files beside it (-wal, -shm) the same mode.
  */
 export function prepareFile(file: string): void {
-  mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+  makeFolder(dirname(file));
   try {
     closeSync(openSync(file, "wx", 0o600));
   } catch (thrown) {
