@@ -6,8 +6,8 @@ export default defineConfig({
   test: {
     root: join(import.meta.dirname, "../.."),
     include: ["{packages/*/src,test-infra}/**/*.docker.test.ts"],
-    // One of the tests restarts the engine.
-    fileParallelism: false,
+    // What stops its engine has one of its own, so that files may run side by side.
+    maxWorkers: 2,
     testTimeout: 120_000,
     hookTimeout: 120_000,
   },

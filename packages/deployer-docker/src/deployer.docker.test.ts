@@ -237,10 +237,11 @@ describe("what the engine is asked for", () => {
     return (await inspect(request)).HostConfig;
   }
 
-  test("limits of resources", async () => {
+  test("limits of resources, and restarts", async () => {
     const limits = { memory: "200m", cpus: 0.75, pids: 64, shmSize: "8m", tmpSize: "1m" };
     const ulimits = [{ name: "nofile", soft: 1000, hard: 2000 }];
-    expect(await hostConfigOf({ ...limits, ulimits })).toMatchObject({
+    expect(await hostConfigOf({ ...limits, ulimits, restart: "on-failure" })).toMatchObject({
+      RestartPolicy: { Name: "on-failure" },
       Memory: 200 * 1024 ** 2,
       NanoCpus: 750_000_000,
       PidsLimit: 64,
@@ -249,13 +250,6 @@ describe("what the engine is asked for", () => {
       Ulimits: [{ Name: "nofile", Soft: 1000, Hard: 2000 }],
     });
   });
-
-  test.each(["no", "on-failure", "always", "unless-stopped"])(
-    "restart policy %s",
-    async (restart) => {
-      expect((await hostConfigOf({ restart })).RestartPolicy).toMatchObject({ Name: restart });
-    },
-  );
 
   test("further run options, hosts, log options and labels", async () => {
     const request = requestFor({
