@@ -1,5 +1,10 @@
 import { defineProject } from "vitest/config";
 
 export default defineProject({
-  test: { include: ["src/**/*.test.ts"], exclude: ["src/**/*.integration.test.ts"] },
+  test: {
+    include: ["src/**/*.test.ts"],
+    exclude: ["src/**/*.integration.test.ts"],
+    testTimeout: 30_000,
+    hookTimeout: 30_000,
+  },
 });

@@ -4,5 +4,7 @@ export default defineProject({
   test: {
     include: ["src/**/*.test.ts"],
     exclude: ["src/**/*.integration.test.ts", "src/**/*.docker.test.ts"],
+    testTimeout: 30_000,
+    hookTimeout: 30_000,
   },
 });

@@ -196,6 +196,7 @@ export interface Client {
     ): Promise<{ readonly snapshot: SnapshotRecord; readonly manifest: SnapshotManifest }>;
     delete(idOrName: string): Promise<void>;
   };
+  /** What deploy would do now. The platform has 60 seconds to answer unless `timeoutSeconds` is given. */
   plan(source: Source, options?: DeployOptions): Promise<DeploymentPlan>;
   deploy(source: Source, options?: DeployOptions): Promise<DeployResult>;
   /** Runs the pipeline once as a batch run in a process of its own. */

@@ -119,8 +119,9 @@ export class Deployments {
       existing === null
         ? await this.#draft(name, options.stack)
         : { record: existing, deployer: await this.#deployerOf(existing) };
+    const call = { ...options, timeoutSeconds: options.timeoutSeconds ?? PROMPT_SECONDS };
     return this.#driver.plan({
-      ...this.#provisionInput(record, ready, deployer, overridesOf(options), options, false),
+      ...this.#provisionInput(record, ready, deployer, overridesOf(options), call, false),
       record,
     });
   }

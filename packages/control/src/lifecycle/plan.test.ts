@@ -36,6 +36,14 @@ test("it is made while another process works on the deployment", async () => {
   });
 });
 
+test("it gives up on a platform that cannot be reached with what the platform says", async () => {
+  bed.platform.faults = Array.from({ length: 10_000 }, () => "throttled" as const);
+  const call = bed.call({ timeoutSeconds: 0.2 });
+  await expect(bed.driver().plan(await bed.provisionInput("a", { call }))).rejects.toMatchObject({
+    class: "unreachable",
+  });
+});
+
 test("it waits out a platform that is throttled, and ends at its deadline", async () => {
   bed.platform.faults = ["throttled", "throttled"];
   expect(await plan("a")).toMatchObject({ action: "create" });

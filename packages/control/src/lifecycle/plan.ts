@@ -1,6 +1,6 @@
 import type { DeploymentRecord, Plan } from "@millrace/core";
 import type { DeploymentPlan } from "../client.ts";
-import { Bounds } from "./bounds.ts";
+import { Bounds, unreachableCause } from "./bounds.ts";
 import type { Desired, DriverDependencies, ProvisionInput } from "./dependencies.ts";
 import { Platform } from "./platform.ts";
 import { mustPass } from "./rules.ts";
@@ -17,7 +17,9 @@ export async function plan(
     const desired = await prepare(await platform.target(), record, platform);
     return describePlan(record, desired, await makePlan(platform, desired), snapshotId);
   } catch (thrown) {
-    throw bounds.explain(thrown);
+    const error = bounds.explain(thrown);
+    // Nothing was begun that could go on: only that nobody answered counts.
+    throw unreachableCause(error) ?? error;
   } finally {
     bounds.close();
   }
