@@ -1,9 +1,8 @@
-import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import type { DeploymentTarget } from "@millrace/core";
 import type { ContainerCreateOptions } from "dockerode";
 import type { ArchiveFile } from "./archive.ts";
-import { ROUTE_FILE, type Route } from "./door-contract.ts";
+import { DOOR_PROTOCOL, ROUTE_FILE, type Route } from "./door-contract.ts";
 import { LABELS, labelsOf } from "./names.ts";
 
 /** Where the door's program and its files lie in its container. */
@@ -26,10 +25,9 @@ export interface Place {
   readonly network: string;
 }
 
-/** The forwarder's program, which needs nothing but Node, and what tells one version of it from another. */
-export async function doorProgram(): Promise<{ readonly code: string; readonly version: string }> {
-  const code = await readFile(new URL("./door.js", import.meta.url), "utf8");
-  return { code, version: createHash("sha256").update(code).digest("hex").slice(0, 12) };
+/** The forwarder's program, which needs nothing but Node. */
+export function doorProgram(): Promise<string> {
+  return readFile(new URL("./door.js", import.meta.url), "utf8");
 }
 
 export function doorOptions(
@@ -37,7 +35,6 @@ export function doorOptions(
   { name, network }: Place,
   endpoint: Endpoint,
   image: string,
-  version: string,
 ): ContainerCreateOptions & { readonly name: string } {
   return {
     name,
@@ -50,7 +47,7 @@ export function doorOptions(
     StopSignal: "SIGTERM",
     Labels: {
       ...labelsOf(deployment, "door"),
-      [LABELS.spec]: JSON.stringify({ ...endpoint, version }),
+      [LABELS.spec]: JSON.stringify({ ...endpoint, protocol: DOOR_PROTOCOL }),
     },
     ExposedPorts: { [`${PORT}/tcp`]: {} },
     HostConfig: {

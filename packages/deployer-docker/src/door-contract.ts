@@ -8,6 +8,9 @@ import { z } from "zod";
  */
 export const ROUTE_FILE = "route.json";
 
+/** Counts the forms of what they say. A door of another one than the deployer's is replaced. */
+export const DOOR_PROTOCOL = 1;
+
 /** A service container, by the name that the deployment's network knows it by. */
 export interface Backend {
   readonly host: string;

@@ -7,6 +7,7 @@ import {
 } from "@millrace/core";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { DOOR_PROTOCOL } from "./door-contract.ts";
 import { type Names, namesOf } from "./names.ts";
 import { planOf } from "./plan.ts";
 import { newTarget, requestOf } from "./request.fixture.ts";
@@ -115,6 +116,22 @@ describe("a plan", () => {
       ]),
     });
     expect(moved({ bind: "0.0.0.0" }).interrupts).toBe(true);
+  });
+
+  it("replaces a door that speaks another protocol, and says that this interrupts", () => {
+    const old = { ...serving, door: door(WANTED, { protocol: 0 }) };
+    expect(plan(old)).toMatchObject({
+      action: "replace",
+      interrupts: true,
+      changes: expect.arrayContaining([
+        {
+          name: names.door,
+          kind: "container",
+          action: "replace",
+          fields: [{ field: "protocol", before: 0, after: DOOR_PROTOCOL }],
+        },
+      ]),
+    });
   });
 
   it("names the fields that differ, by their path, before and after", () => {

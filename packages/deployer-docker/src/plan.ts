@@ -6,10 +6,11 @@ import {
   type SecretDigests,
   secretChanges,
 } from "@millrace/core";
+import { DOOR_PROTOCOL } from "./door-contract.ts";
 import { containerResource, type Names, networkResource } from "./names.ts";
 import { type Request, specOf } from "./service-container.ts";
 import { type Door, type Service, type Sight, servingOf } from "./sight.ts";
-import { mustMove } from "./step.ts";
+import { mustReplaceDoor } from "./step.ts";
 
 /** What provision would do with what exists. */
 export function planOf(
@@ -23,7 +24,11 @@ export function planOf(
     doorChange(names, sight, request),
     ...serviceChanges(names, sight, request, secrets),
   ];
-  return { action: strongest(changes), changes, interrupts: mustMove(sight, request.settings) };
+  return {
+    action: strongest(changes),
+    changes,
+    interrupts: mustReplaceDoor(sight, request.settings),
+  };
 }
 
 const STRENGTH = ["no-op", "delete", "update", "create", "replace"] as const;
@@ -44,10 +49,11 @@ function doorChange(names: Names, sight: Sight, { settings }: Request): Resource
   const resource = containerResource(names.door);
   const { door } = sight;
   if (door === null) return { ...resource, action: "create", fields: [] };
-  if (mustMove(sight, settings)) {
-    const { bind, port } = door.endpoint;
-    const wanted = { bind: settings.bind, port: settings.port ?? port };
-    const fields = fieldChanges({ bind, port }, wanted);
+  if (mustReplaceDoor(sight, settings)) {
+    const { endpoint, protocol } = door;
+    const { bind, port = endpoint.port } = settings;
+    const wanted = { bind, port, protocol: DOOR_PROTOCOL };
+    const fields = fieldChanges({ ...endpoint, protocol }, wanted);
     return { ...resource, action: "replace", fields };
   }
   const status = statusOf(door);

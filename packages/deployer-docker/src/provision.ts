@@ -224,17 +224,11 @@ export class Provision {
     const { artefact } = this.#request;
     if (artefact.kind !== "image") throw new TypeError("the flavor declares that it runs images");
     const resource = containerResource(this.#names.door);
-    const { code, version } = await doorProgram();
+    const code = await doorProgram();
     this.#context.progress(`Opening port ${endpoint.port}`);
     await this.#context.journal.intend(resource);
     const id = await this.#engine.createContainer(
-      doorOptions(
-        this.#target,
-        { name: resource.name, network },
-        endpoint,
-        artefact.reference,
-        version,
-      ),
+      doorOptions(this.#target, { name: resource.name, network }, endpoint, artefact.reference),
     );
     const route = { sequence: 0, target: null, candidate: this.#candidate, failure: null };
     await this.#engine.putFiles(resource.name, "/", doorFiles(code, route));

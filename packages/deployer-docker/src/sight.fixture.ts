@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { expect } from "vitest";
+import { DOOR_PROTOCOL } from "./door-contract.ts";
 import { hostOf } from "./names.ts";
 import type { Door, Service, Sight } from "./sight.ts";
 import type { Step } from "./step.ts";
@@ -36,6 +37,7 @@ export function door(target: string | null, parts: Partial<Door> = {}): Door {
   return {
     id: "door",
     endpoint: { bind: "127.0.0.1", port: 9000 },
+    protocol: DOOR_PROTOCOL,
     status: "running",
     joined: true,
     state: { sequence: 1, target: backend, candidate: null, failure: null },

@@ -40,6 +40,8 @@ export interface Service {
 export interface Door {
   readonly id: string;
   readonly endpoint: Endpoint;
+  /** Which form of the door contract it knows. */
+  readonly protocol: number;
   readonly status: string;
   readonly joined: boolean;
   /** What it said last; null before it has said anything. */
@@ -104,7 +106,7 @@ function mustBeOurs(
   });
 }
 
-const endpointSchema = z.object({ bind: z.string(), port: z.int() });
+const doorSpecSchema = z.object({ bind: z.string(), port: z.int(), protocol: z.int().default(0) });
 
 async function readDoor(
   engine: Engine,
@@ -112,9 +114,12 @@ async function readDoor(
   network: NetworkInspectInfo | null,
 ): Promise<Door> {
   const { Config, Id, Name, State } = container;
+  const spec = doorSpecSchema.parse(JSON.parse(Config.Labels[LABELS.spec] ?? "null"));
+  const { protocol, ...endpoint } = spec;
   return {
     id: Id,
-    endpoint: endpointSchema.parse(JSON.parse(Config.Labels[LABELS.spec] ?? "null")),
+    endpoint,
+    protocol,
     status: State.Status,
     joined: hasJoined(container, network),
     state: State.Status === "created" ? null : await readDoorState(engine, Name.slice(1)),

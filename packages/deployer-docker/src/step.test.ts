@@ -55,12 +55,14 @@ describe("the steps to a revision", () => {
     expect(nextStep(sight, WANTED, SETTINGS)).toEqual({ do: "nothing" });
   });
 
-  it("replace the door only for another address", () => {
+  it("replace the door only for another address, or where it speaks another protocol", () => {
     const sight = { network: { id: "network" }, door: door(null), service: null, next: null };
     const step = (settings: Partial<Parameters<typeof nextStep>[2]>) =>
       nextStep(sight, WANTED, { ...SETTINGS, ...settings }).do;
     expect(step({ port: 9000 })).toBe("create");
     expect(step({ port: 9001 })).toBe("remove door");
     expect(step({ bind: "0.0.0.0" })).toBe("remove door");
+    const old = { ...sight, door: door(null, { protocol: 0 }) };
+    expect(nextStep(old, WANTED, SETTINGS).do).toBe("remove door");
   });
 });

@@ -1,3 +1,4 @@
+import { DOOR_PROTOCOL } from "./door-contract.ts";
 import type { DockerSettings } from "./settings.ts";
 import { type Door, hasEnded, type Service, type Sight, servingOf, targetOf } from "./sight.ts";
 
@@ -35,7 +36,7 @@ export function nextStep(
   const { door, network, next, service } = sight;
   if (network === null) return { do: "create network" };
   if (door === null) return { do: "create door", network: network.id };
-  if (isLost(door) || mustMove(sight, settings)) return { do: "remove door" };
+  if (isLost(door) || mustReplaceDoor(sight, settings)) return { do: "remove door" };
   if (door.status === "paused") return { do: "resume door" };
   if (door.status !== "running") return { do: "start door" };
   const target = targetOf(door.state, service, next);
@@ -66,12 +67,13 @@ function goOn(service: Service): Step {
   return service.status === "created" ? { do: "start", service } : { do: "await", service };
 }
 
-/** The door cannot be given another address. */
-export function mustMove(
+/** The door cannot be given another address, and one of another protocol would not understand what it is told. */
+export function mustReplaceDoor(
   { door }: Pick<Sight, "door">,
   { bind, port }: Pick<DockerSettings, "bind" | "port">,
 ): boolean {
   if (door === null) return false;
+  if (door.protocol !== DOOR_PROTOCOL) return true;
   return bind !== door.endpoint.bind || (port !== undefined && port !== door.endpoint.port);
 }
 
