@@ -204,6 +204,10 @@ const SECTIONS: readonly Section[] = [
       "LOG-05": "`logs` of a deployment that does not exist MUST be empty and MUST NOT throw.",
       "LOG-06": ["Every line MUST say which replica wrote it.", "`logs.replicas`"],
       "LOG-07": ["`follow` MUST end when the deployment is gone.", "`logs.follow`"],
+      "LOG-08": [
+        "A log that goes with a resource MUST be handed whole to the context's `keepLog` before the resource is removed; when that rejects, the resource MUST stay, with its log, and the call MUST reject.",
+        "a deployer that calls `keepLog`",
+      ],
     },
   },
   {
@@ -235,6 +239,10 @@ const SECTIONS: readonly Section[] = [
         "Names of resources MUST derive from the whole id: deployments made in the same millisecond MUST NOT share a resource.",
       "NAME-05":
         "Every resource that can carry tags MUST be tagged as ours: one tag MUST hold the deployment's id.",
+      "NAME-06": [
+        "`discover` MUST name each deployment that the platform has something of, with its id, name, project and resources, as long as there is any of it and no longer, whoever made it; it MUST NOT change anything.",
+        "a deployer with `discover`",
+      ],
     },
   },
   {

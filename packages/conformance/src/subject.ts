@@ -142,6 +142,11 @@ export class Subject {
     return this.#observe(this.deployer.deprovision(this.target, this.context(signal)));
   }
 
+  /** The same with somebody who takes the logs of what is removed. */
+  deprovisionKeeping(keepLog: NonNullable<DeployerContext["keepLog"]>): Promise<Observation> {
+    return this.#observe(this.deployer.deprovision(this.target, { ...this.context(), keepLog }));
+  }
+
   async logs(query: LogQuery = {}, signal?: AbortSignal): Promise<LogLine[]> {
     const lines: LogLine[] = [];
     for await (const line of this.deployer.logs(this.target, query, this.context(signal)))

@@ -1,9 +1,9 @@
 import { strict as assert } from "node:assert";
 import { setTimeout as sleep } from "node:timers/promises";
-import { isMillraceError, type LogLine } from "@millrace/core";
-import type { Bench } from "../bench.ts";
+import { isMillraceError, type LogLine, MillraceError } from "@millrace/core";
+import { type Bench, NotTestable } from "../bench.ts";
 import { check } from "../check.ts";
-import type { Subject } from "../subject.ts";
+import { keysOf, type Subject } from "../subject.ts";
 import { everyLog } from "./expectations.ts";
 
 const MARK = "conformance-line";
@@ -209,4 +209,44 @@ export const logChecks = [
     },
     { requires: ({ logs }) => !logs.follow },
   ),
+  check("LOG-08", "log-kept", "no log is lost with what it belongs to", async (bench) => {
+    const subject = await bench.subject();
+    const { url } = await subject.bringUp(subject.request("v1"));
+    await bench.invoke(url, { say: [`${MARK} last`] });
+    await untilLogged(bench, subject, `${MARK} last`);
+    const before = keysOf(await subject.resources());
+    let asked = 0;
+    const refused = subject.deprovisionKeeping(async () => {
+      asked++;
+      throw new MillraceError({
+        class: "unreachable",
+        code: "NO_ROOM",
+        message: "Nobody can keep the log.",
+        action: "Try again.",
+        retryable: true,
+      });
+    });
+    const [outcome] = await Promise.allSettled([refused]);
+    if (asked === 0) throw new NotTestable("the deployer hands no log over");
+    assert.equal(outcome.status, "rejected", "the log could not be kept, and the call succeeded");
+    assert.ok(
+      (await everyLog(subject)).includes(`${MARK} last`),
+      `the log could not be kept, and is gone; there were ${before.join(", ")}`,
+    );
+    const kept: string[] = [];
+    await subject.deprovisionKeeping(async (log) => {
+      const chunks: Uint8Array[] = [];
+      for await (const chunk of log) chunks.push(chunk);
+      kept.push(Buffer.concat(chunks).toString("utf8"));
+    });
+    await bench.until(
+      "it is absent",
+      () => subject.inspect(),
+      ({ state }) => state === "absent",
+    );
+    assert.ok(
+      kept.some((log) => log.includes(`${MARK} last`)),
+      "the log that was handed over lacks the last line",
+    );
+  }),
 ];

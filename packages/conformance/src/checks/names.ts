@@ -1,8 +1,15 @@
 import { strict as assert } from "node:assert";
+import type { FoundDeployment } from "@millrace/core";
 import { NotTestable } from "../bench.ts";
 import { check } from "../check.ts";
-import { keysOf } from "../subject.ts";
-import { richest } from "./expectations.ts";
+import { keysOf, type Subject } from "../subject.ts";
+import { picture, richest } from "./expectations.ts";
+
+async function discovered(subject: Subject): Promise<readonly FoundDeployment[]> {
+  const { deployer } = subject;
+  if (deployer.discover === undefined) throw new NotTestable("the deployer has no `discover`");
+  return deployer.discover(subject.context());
+}
 
 export const nameChecks = [
   check("NAME-01", "names-that-fold", "names that fold alike share nothing", async (bench) => {
@@ -50,4 +57,52 @@ export const nameChecks = [
     const bare = tagged.filter(({ tags }) => !Object.values(tags ?? {}).includes(subject.id));
     assert.deepEqual(keysOf(bare), [], "these resources do not carry the deployment's id");
   }),
+  check("NAME-06", "discover", "discover names what there is, and no more", async (bench) => {
+    const [one, other] = [
+      await bench.subject({ name: "one" }),
+      await bench.subject({ name: "other" }),
+    ];
+    for (const subject of [one, other]) await subject.bringUp(subject.request(...richest(bench)));
+    const before = await picture(bench);
+    const found = await discovered(one);
+    assert.equal(await picture(bench), before, "discover changed something");
+    for (const subject of [one, other]) {
+      const { id, name, target } = subject;
+      const it = found.find((each) => each.id === id);
+      assert.ok(it !== undefined, `deployment ${name} was not discovered`);
+      assert.deepEqual([it.name, it.project], [name, target.project], "name or project is wrong");
+      const named = keysOf(it.resources);
+      for (const key of keysOf(await subject.resources()))
+        assert.ok(named.includes(key), `${key} was not discovered`);
+    }
+    // Others may have theirs on the same platform.
+    assert.equal(found.length, new Set(found.map(({ id }) => id)).size, "one is named twice");
+    await other.bringDown();
+    await bench.until(
+      "what is gone is not discovered any more",
+      async () => (await discovered(one)).map(({ id }) => id),
+      (left) => left.includes(one.id) && !left.includes(other.id),
+    );
+  }),
+  check(
+    "NAME-06",
+    "discover-leftovers",
+    "discover names what only a part is left of",
+    async (bench) => {
+      const subject = await bench.subject();
+      await subject.bringUp(subject.request(...richest(bench)));
+      await discovered(subject);
+      const remove = bench.fault("remove");
+      for (const resource of await subject.resources()) {
+        await remove(resource);
+        const isLeft = (await subject.resources()).length > 0;
+        await bench.until(
+          `discover says what is left after ${resource.kind} ${resource.name} was removed`,
+          async () => (await discovered(subject)).map(({ id }) => id),
+          (found) => found.includes(subject.id) === isLeft,
+        );
+      }
+    },
+    { needs: ["remove"] },
+  ),
 ];

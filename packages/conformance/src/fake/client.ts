@@ -37,6 +37,14 @@ export class FakeClient {
     return orNull(this.#call(serviceViewSchema, "GET", `services/${name}`, undefined, signal));
   }
 
+  listServices(signal: AbortSignal): Promise<readonly ServiceView[]> {
+    return this.#call(z.array(serviceViewSchema), "GET", "services", undefined, signal);
+  }
+
+  listSecrets(signal: AbortSignal): Promise<readonly SecretView[]> {
+    return this.#call(z.array(secretViewSchema), "GET", "secrets", undefined, signal);
+  }
+
   createService(
     body: {
       readonly name: string;

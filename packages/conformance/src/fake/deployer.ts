@@ -6,6 +6,7 @@ import {
   type DeploymentRequest,
   type DeploymentTarget,
   type FieldChange,
+  type FoundDeployment,
   type JsonValue,
   type LogLine,
   type LogQuery,
@@ -92,6 +93,24 @@ export class FakeDeployer implements Deployer<FakeSettings> {
     return this.inspect(target, context);
   }
 
+  async discover({ signal }: ReadContext): Promise<readonly FoundDeployment[]> {
+    const [services, secrets] = await Promise.all([
+      this.client.listServices(signal),
+      this.client.listSecrets(signal),
+    ]);
+    const found = new Map<string, FoundDeployment & { readonly resources: ResourceKey[] }>();
+    const note = (kind: string, { name, tags }: { readonly name: string; readonly tags: Tags }) => {
+      const { deployment: id, name: called = "", project = "" } = tags;
+      if (id === undefined) return;
+      const one = found.get(id) ?? { id, name: called, project, resources: [] };
+      one.resources.push({ kind, name });
+      found.set(id, one);
+    };
+    for (const service of services) note("service", service);
+    for (const secret of secrets) note("secret-set", secret);
+    return [...found.values()];
+  }
+
   async *logs(
     target: DeploymentTarget,
     query: LogQuery,
@@ -126,7 +145,8 @@ export class FakeDeployer implements Deployer<FakeSettings> {
   }
 
   protected tags(target: DeploymentTarget): Tags {
-    return { "managed-by": "millrace", deployment: target.id, name: target.name };
+    const { id, name, project } = target;
+    return { "managed-by": "millrace", deployment: id, name, project };
   }
 
   protected async look(names: Names, signal: AbortSignal): Promise<Existing> {
@@ -275,9 +295,19 @@ export class FakeDeployer implements Deployer<FakeSettings> {
   }
 
   protected async removeService(key: ResourceKey, context: DeployerContext): Promise<void> {
+    await this.handOverLog(key, context);
     await this.removeUntilGone(context, key, () =>
       this.client.deleteService(key.name, context.signal),
     );
+  }
+
+  /** The log goes with the service. */
+  protected async handOverLog(
+    { name }: ResourceKey,
+    { keepLog, signal }: DeployerContext,
+  ): Promise<void> {
+    if ((await this.client.readService(name, signal)) === null) return;
+    await keepLog?.(textOf(await this.lines(name, signal)));
   }
 
   protected async removeSecrets(key: ResourceKey, context: DeployerContext): Promise<void> {
@@ -345,6 +375,10 @@ export class FakeDeployer implements Deployer<FakeSettings> {
       if (!page.more) return lines;
     }
   }
+}
+
+async function* textOf(lines: readonly LogEntry[]): AsyncGenerator<Uint8Array> {
+  for (const { text } of lines) yield Buffer.from(`${text}\n`);
 }
 
 const STRENGTH = ["no-op", "delete", "create", "update", "replace"] as const;

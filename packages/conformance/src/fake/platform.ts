@@ -278,6 +278,12 @@ export class FakePlatform {
     const seen = now - (this.#troubles.has("lag") ? LONG_LAG_MS : LAG_MS);
     if (collection === "services" && name === undefined && method === "POST")
       return this.#createService(body, now);
+    if (name === undefined && method === "GET") {
+      if (collection === "services")
+        return { status: 200, body: this.#services.all(seen).map((one) => this.#view(one, now)) };
+      if (collection === "secrets")
+        return { status: 200, body: this.#secrets.all(seen).map(viewSecret) };
+    }
     if (name === undefined) return notFound(url.pathname);
     const service = this.#services.read(name, now);
     const secret = this.#secrets.read(name, now);

@@ -1,10 +1,13 @@
+import { Readable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import {
+  type DeployerContext,
   type DeploymentTarget,
   type LogLine,
   type LogQuery,
   MillraceError,
   type ReadContext,
+  type ResourceKey,
 } from "@millrace/core";
 import { FakeDeployer } from "../fake/deployer.ts";
 import { FAKE_CAPABILITIES } from "../fake/plugin.ts";
@@ -83,6 +86,21 @@ class MissingThrows extends FakeDeployer {
   }
 }
 
+class DropsRefusedLog extends FakeDeployer {
+  protected override async handOverLog(key: ResourceKey, context: DeployerContext): Promise<void> {
+    await super.handOverLog(key, context).catch(() => undefined);
+  }
+}
+
+class HandsOverNothing extends FakeDeployer {
+  protected override async handOverLog(
+    _key: ResourceKey,
+    { keepLog }: DeployerContext,
+  ): Promise<void> {
+    await keepLog?.(Readable.from([]));
+  }
+}
+
 export const wrongLogs = [
   wrong(
     "LOG-01",
@@ -118,6 +136,13 @@ export const wrongLogs = [
     /no replica/,
     logging((line) => ({ ...line, replica: null })),
   ),
+  wrong(
+    "LOG-08",
+    "drops-refused-log",
+    /could not be kept, and the call succeeded/,
+    DropsRefusedLog,
+  ),
+  wrong("LOG-08", "hands-over-nothing", /lacks the last line/, HandsOverNothing),
   wrong("LOG-07", "follow-outlives", /went on after the deployment/, FollowNeverEnds),
   wrong("CAP-04", "follows-undeclared", /following went on/, FakeDeployer, {
     capabilities: { ...FAKE_CAPABILITIES, logs: { ...FAKE_CAPABILITIES.logs, follow: false } },

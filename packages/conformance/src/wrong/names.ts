@@ -1,4 +1,9 @@
-import { type DeploymentTarget, resourceName } from "@millrace/core";
+import {
+  type DeploymentTarget,
+  type FoundDeployment,
+  type ReadContext,
+  resourceName,
+} from "@millrace/core";
 import { z } from "zod";
 import { FakeDeployer, type Names } from "../fake/deployer.ts";
 import { FAKE_CAPABILITIES } from "../fake/plugin.ts";
@@ -23,6 +28,26 @@ function fold(name: string): string {
 class Untagged extends FakeDeployer {
   protected override tags(target: DeploymentTarget): Tags {
     return { name: target.name };
+  }
+}
+
+/** Changes what is discovered. */
+function discovering(
+  change: (found: readonly FoundDeployment[]) => readonly FoundDeployment[],
+): typeof FakeDeployer {
+  return class extends FakeDeployer {
+    override async discover(context: ReadContext): Promise<readonly FoundDeployment[]> {
+      return change(await super.discover(context));
+    }
+  };
+}
+
+class RemembersDiscoveries extends FakeDeployer {
+  readonly #known = new Map<string, FoundDeployment>();
+
+  override async discover(context: ReadContext): Promise<readonly FoundDeployment[]> {
+    for (const one of await super.discover(context)) this.#known.set(one.id, one);
+    return [...this.#known.values()];
   }
 }
 
@@ -54,6 +79,21 @@ export const wrongNames = [
     naming(({ id }) => `millrace-${id.slice(0, 13)}`),
   ),
   wrong("NAME-05", "untagged", /do not carry/, Untagged),
+  wrong("NAME-06", "remembers-discoveries", /not discovered any more/, RemembersDiscoveries),
+  wrong(
+    "NAME-06",
+    "discovers-first-page",
+    /was not discovered/,
+    discovering((found) => found.slice(0, 1)),
+  ),
+  wrong(
+    "NAME-06",
+    "discovers-services-only",
+    /discover says what is left/,
+    discovering((found) =>
+      found.filter(({ resources }) => resources.some(({ kind }) => kind === "service")),
+    ),
+  ),
   wrong("CAP-01", "claims-tls", /the URL is http:/, FakeDeployer, {
     capabilities: { ...FAKE_CAPABILITIES, tls: true },
   }),
