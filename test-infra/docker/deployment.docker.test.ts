@@ -188,21 +188,16 @@ test("what no record knows is found, left alone, and removed on request with all
 
 describe("a deployment that cannot start", () => {
   test.each([
-    [
-      "exits",
-      { top: 'console.log("I cannot"); process.exit(3);' },
-      "CONTAINER_EXITED",
-      "exit code 3",
-    ],
+    ["exits", { top: 'console.log("I cannot"); process.exit(3);' }, "platform", "exit code 3"],
     [
       "throws",
       { init: 'throw new Error("the database is away");' },
-      "CONTAINER_EXITED",
+      "pipeline",
       "the database is away",
     ],
   ])(
     "says why when its container %s, and the old one serves on",
-    async (how, parts, code, words) => {
+    async (how, parts, errorClass, words) => {
       const name = `broken-${how}`;
       // What runs at the top of the module also runs when the snapshot is made.
       const guarded = "top" in parts ? { top: `if (process.env.PORT) { ${parts.top} }` } : parts;
@@ -211,8 +206,9 @@ describe("a deployment that cannot start", () => {
         project.client.deploy(project.pipeline(name, { says: "two", ...guarded }), { name }),
       );
       expect(error).toMatchObject({
+        class: errorClass,
         code: "DEPLOY_FAILED",
-        details: { failure: code, stillServes: true },
+        details: { failure: "CONTAINER_EXITED", stillServes: true },
       });
       expect(error.message).toContain(words);
       expect(await project.says(name)).toContain('"one"');

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { howItEnded, lastWords } from "./failure.ts";
+import { classOf, howItEnded, lastWords } from "./failure.ts";
 
 const ended = {
   name: "web",
@@ -34,6 +34,13 @@ test("what to do follows from how it ended", () => {
   expect(actionOf({ exitCode: 137, outOfMemory: true, memoryBytes: 1 })).toContain("`memory`");
   expect(actionOf({ exitCode: 137 })).toContain("provision");
   expect(actionOf({ exitCode: 1 })).toContain("See what it wrote");
+});
+
+test("what the pipeline's code did wrong shows in the exit code", () => {
+  expect(classOf({ status: "exited", exitCode: 5 })).toBe("pipeline");
+  expect(classOf({ status: "restarting", exitCode: 5 })).toBe("pipeline");
+  expect(classOf({ status: "exited", exitCode: 1 })).toBe("platform");
+  expect(classOf({ status: "paused", exitCode: 5 })).toBe("platform");
 });
 
 test("the last words are those of the last line that says something", () => {

@@ -1,5 +1,5 @@
 import { constants } from "node:os";
-import { errorFromSummary, MillraceError, summarizeError } from "@millrace/core";
+import { ERROR_CLASSES, errorFromSummary, MillraceError, summarizeError } from "@millrace/core";
 import { z } from "zod";
 import { lastLines } from "./container-log.ts";
 import type { Failure } from "./door-contract.ts";
@@ -29,12 +29,21 @@ export async function exitError(engine: Engine, service: Service): Promise<Millr
   const logs = await lastWritten(engine, service);
   const { message, action } = howItEnded(service);
   return new MillraceError({
-    class: "platform",
+    class: classOf(service),
     code: service.outOfMemory ? "OUT_OF_MEMORY" : "CONTAINER_EXITED",
     message: `The container ${service.name} ${message}.${service.status === "paused" ? "" : lastWords(logs)}`,
     action,
     details: { exitCode: service.exitCode, logs: [...logs] },
   });
+}
+
+/** The server ends with the exit code of its error's class: what the pipeline's own code did wrong shows there. */
+export function classOf({
+  exitCode,
+  status,
+}: Pick<Service, "exitCode" | "status">): "pipeline" | "platform" {
+  const isOver = status === "exited" || status === "restarting";
+  return isOver && exitCode === ERROR_CLASSES.pipeline.exitCode ? "pipeline" : "platform";
 }
 
 export function howItEnded(
