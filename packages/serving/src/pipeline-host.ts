@@ -120,7 +120,7 @@ async function callHook<T>(hook: string, call: () => T | Promise<T>): Promise<T>
 
 function hookTimedOut(hook: string, seconds: number): MillraceError {
   return new MillraceError({
-    class: "timeout",
+    class: "pipeline",
     code: hook === "onInit" ? "INIT_TIMEOUT" : "CLEANUP_TIMEOUT",
     message: `${hook} of the pipeline did not finish within ${seconds} s.`,
     action:

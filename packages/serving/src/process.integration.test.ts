@@ -88,7 +88,7 @@ describe("at its start", () => {
       5,
       "INIT_FAILED: onInit of the pipeline failed: the database is away",
     ],
-    ["onInit hangs", { INIT: "hang" }, 8, "INIT_TIMEOUT"],
+    ["onInit hangs", { INIT: "hang" }, 5, "INIT_TIMEOUT"],
     [
       "the module throws",
       { MODULE: "throw" },
