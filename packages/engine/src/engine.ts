@@ -7,6 +7,7 @@ import {
   type Secret,
   type Trace,
 } from "@millrace/core";
+import { ActiveRuns } from "./active-runs.ts";
 import { parametersInvalid, runCancelled } from "./failures.ts";
 import type { Parsed } from "./parser.ts";
 import { Run, type RunEnvironment, TICK_MS } from "./run.ts";
@@ -48,7 +49,7 @@ export interface Engine {
   /** Ids of the steps, in the order that `Run.eachDuration` counts them. */
   readonly steps: readonly string[];
   /** Runs that have not ended. */
-  readonly active: ReadonlySet<Run>;
+  readonly active: Iterable<Run> & { readonly size: number };
   /** How many steps go on although their signal was aborted: their run has ended, or their attempt was given up. */
   readonly lingering: number;
   /**
@@ -67,7 +68,7 @@ export interface Engine {
 /** Prepares a pipeline for any number of runs. The order of its steps is worked out here, once. */
 export function createEngine(compiled: CompiledPipeline, options: EngineOptions): Engine {
   const schedule = makeSchedule(compiled);
-  const active = new Set<Run>();
+  const active = new ActiveRuns<Run>();
   let lingering = 0;
   const environment: RunEnvironment = {
     schedule,

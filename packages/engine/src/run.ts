@@ -84,6 +84,8 @@ export class Run {
   error: MillraceError | null = null;
   /** Id of the step that made it fail. */
   failedStep: string | null = null;
+  /** Where it stands among the active runs. */
+  place = -1;
 
   readonly #environment: RunEnvironment;
   readonly #onEnd: (run: Run) => void;

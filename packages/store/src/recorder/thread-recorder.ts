@@ -5,8 +5,11 @@ import { logLine } from "./log-line.ts";
 import type { FromWriter, ToWriter, WriterOptions } from "./messages.ts";
 import type { Recorder, RunTexts } from "./recorder.ts";
 
-/** With the commit itself this stays below 50 ms. */
-const ASYNC_FLUSH_MS = 20;
+/**
+ * What waits longer outlives two collections and moves among the old objects, which brings the next full collection nearer;
+ * and the writer would take a shared core for longer at a time. Shorter costs more commits.
+ */
+const ASYNC_FLUSH_MS = 3;
 /** A batch is sent when it is so large, so that the writer never blocks a shared core for long. */
 const MAX_BATCH_RUNS = 512;
 /** Bounds of what is in memory; beyond them callers wait. */
