@@ -18,6 +18,7 @@ import {
   secretReader,
 } from "./environment.ts";
 import { checkExposure } from "./exposure.ts";
+import { tuneHeap } from "./heap-tuning.ts";
 import { makeInvocationAnswers } from "./invocation-answer.ts";
 import { type Log, openLog } from "./log.ts";
 import { Metrics } from "./metrics.ts";
@@ -28,7 +29,6 @@ import { makeRunRecording } from "./run-recording.ts";
 import type { Service } from "./service.ts";
 import { type LoadedSnapshot, loadSnapshot } from "./snapshot-directory.ts";
 import { Stopping } from "./stopping.ts";
-import { boundYoungGeneration } from "./young-generation.ts";
 
 /** How long the last run records may take to be written, in milliseconds. */
 const RECORDER_CLOSE_MS = 10_000;
@@ -45,7 +45,7 @@ type Variables = Readonly<Record<string, string | undefined>>;
  * @throws MillraceError when the service cannot start; the parent has been told.
  */
 export async function serve(directory: string, variables: Variables): Promise<number> {
-  boundYoungGeneration();
+  tuneHeap();
   const parent = findParent();
   try {
     return await serveSnapshot(directory, variables, parent);

@@ -1,12 +1,12 @@
 /** Under load, idle, and under load again: prints the young generation's size in MiB at the end of each. Needs `--expose-gc`. */
 import { setTimeout as sleep, setImmediate as turn } from "node:timers/promises";
 import { getHeapSpaceStatistics } from "node:v8";
-import { boundYoungGeneration } from "./young-generation.ts";
+import { tuneHeap } from "./heap-tuning.ts";
 
 const LIMIT_MIB = 16;
 const LONGEST_MS = 10_000;
 
-boundYoungGeneration();
+tuneHeap();
 
 function size(): number {
   const space = getHeapSpaceStatistics().find(({ space_name }) => space_name === "new_space");
