@@ -39,6 +39,8 @@ describe("settings", () => {
     { labels: { "dev.millrace.deployment": "mine" } },
     { runOptions: { Memory: 1 } },
     { runOptions: { PortBindings: {} } },
+    { runOptions: { binds: ["/:/host"] } },
+    { runOptions: { CapAddd: ["NET_ADMIN"] } },
     { unknown: 1 },
     { image: { unknown: 1 } },
   ])("are refused: %j", (settings) => {

@@ -7,29 +7,65 @@ const bytes = z
   .string()
   .regex(/^[1-9][0-9]*[bkmg]?$/i, "must be a number of bytes, or one with k, m or g, such as 512m");
 
-/** What `runOptions` may not set, since the deployer does. */
-const OURS = new Set([
-  "AutoRemove",
-  "Binds",
-  "CapDrop",
-  "DeviceRequests",
-  "ExtraHosts",
-  "Init",
-  "LogConfig",
-  "Memory",
-  "Mounts",
-  "NanoCpus",
-  "NetworkMode",
-  "PidsLimit",
-  "PortBindings",
-  "PublishAllPorts",
-  "ReadonlyRootfs",
-  "RestartPolicy",
-  "SecurityOpt",
-  "ShmSize",
-  "Tmpfs",
-  "Ulimits",
+/**
+ * What `runOptions` may set: the keys of HostConfig in version 1.51 of the Docker Engine API, apart from those that have a
+ * setting of their own and those that the deployer sets. The engine reads keys whatever their case and skips those that it does not know,
+ * so that others could undo what the deployer sets, or do nothing.
+ */
+const RUN_OPTIONS = new Set([
+  "Annotations",
+  "BlkioDeviceReadBps",
+  "BlkioDeviceReadIOps",
+  "BlkioDeviceWriteBps",
+  "BlkioDeviceWriteIOps",
+  "BlkioWeight",
+  "BlkioWeightDevice",
+  "CapAdd",
+  "Cgroup",
+  "CgroupnsMode",
+  "CgroupParent",
+  "ConsoleSize",
+  "CpuCount",
+  "CpuPercent",
+  "CpuPeriod",
+  "CpuQuota",
+  "CpuRealtimePeriod",
+  "CpuRealtimeRuntime",
+  "CpusetCpus",
+  "CpusetMems",
+  "CpuShares",
+  "DeviceCgroupRules",
+  "Devices",
+  "Dns",
+  "DnsOptions",
+  "DnsSearch",
+  "GroupAdd",
+  "IOMaximumBandwidth",
+  "IOMaximumIOps",
+  "IpcMode",
+  "Isolation",
+  "KernelMemoryTCP",
+  "Links",
+  "MaskedPaths",
+  "MemoryReservation",
+  "MemorySwap",
+  "MemorySwappiness",
+  "OomKillDisable",
+  "OomScoreAdj",
+  "PidMode",
+  "Privileged",
+  "ReadonlyPaths",
+  "Runtime",
+  "StorageOpt",
+  "Sysctls",
+  "UsernsMode",
+  "UTSMode",
+  "VolumeDriver",
+  "VolumesFrom",
 ]);
+
+const NO_RUN_OPTION =
+  "is no key of HostConfig, has a setting of its own, or is the deployer's to set";
 
 /** What a stack config says of a deployer of flavor `docker`. */
 export const settingsSchema = z.strictObject({
@@ -133,11 +169,13 @@ export const settingsSchema = z.strictObject({
     .meta({ description: "Further labels of the service's container." }),
   runOptions: z
     .record(z.string(), z.json())
+    .superRefine((options, context) => {
+      for (const name of Object.keys(options)) {
+        if (!RUN_OPTIONS.has(name))
+          context.addIssue({ code: "custom", path: [name], message: NO_RUN_OPTION });
+      }
+    })
     .default({})
-    .refine(
-      (options) => Object.keys(options).every((name) => !OURS.has(name)),
-      "names an option that has a setting of its own, or that the deployer sets",
-    )
     .meta({
       description:
         "Further keys of HostConfig of the Docker Engine API, such as CapAdd or Sysctls.",

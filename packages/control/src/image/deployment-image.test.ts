@@ -1,6 +1,6 @@
-import { type ImageSettings, imageSettingsSchema } from "@millrace/core";
+import { type ImageSettings, imageSettingsSchema, Secret } from "@millrace/core";
 import { expect, it } from "vitest";
-import { libcOf } from "./deployment-image.ts";
+import { libcOf, loginForBase } from "./deployment-image.ts";
 
 const settings = (parts: Partial<ImageSettings>): ImageSettings => imageSettingsSchema.parse(parts);
 
@@ -16,4 +16,16 @@ it.each<[Partial<ImageSettings>, string]>([
   [{ dockerfile: "Dockerfile", libc: "musl" }, "musl"],
 ])("packages with native code for %j are those for %s", (image, libc) => {
   expect(libcOf(settings(image))).toBe(libc);
+});
+
+it.each<[string, boolean]>([
+  ["registry.example.com/base:1", true],
+  ["registry.example.com:5000/base:1", false],
+  ["registry.example.com.evil.example/base:1", false],
+  ["node:24-slim", false],
+])("the deployer's login is used for the base %s: %s", async (base, used) => {
+  const credentials = { username: "ada", password: new Secret("secret") };
+  const repository = "registry.example.com/team/app";
+  const login = await loginForBase(base, { kind: "registry", repository, credentials });
+  expect(login).toBe(used ? credentials : null);
 });

@@ -7,6 +7,7 @@ import {
   type ImageTarget,
   isMillraceError,
   type ReadContext,
+  type RegistryCredentials,
   type RegistryDestination,
   type SnapshotManifest,
 } from "@millrace/core";
@@ -112,9 +113,21 @@ async function findBase(
   return resolveBase({
     reference: image.base,
     platform,
+    credentials: await loginForBase(image.base, destination),
     cacheDirectory: imageCache(workspace),
     ...context,
   });
+}
+
+/** The deployer's login, where the base lies in the deployer's registry. No other registry is told of it. */
+export async function loginForBase(
+  base: string,
+  destination: ImageTarget["destination"],
+): Promise<RegistryCredentials | null> {
+  if (destination.kind === "engine") return null;
+  const { parseImageReference, parseRepositoryName } = await import("@millrace/image");
+  const { registry } = parseRepositoryName(destination.repository);
+  return parseImageReference(base).registry === registry ? destination.credentials : null;
 }
 
 /** What packages with native code are linked with. An image says nothing of it, but its name mostly does. */
