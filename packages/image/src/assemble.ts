@@ -1,4 +1,5 @@
 import { canonicalJson, type JsonObject, parse } from "@millrace/core";
+import pMap from "p-map";
 import { z } from "zod";
 import { type Cache, openCache } from "./cache.ts";
 import { type Meter, sha256, startMeter } from "./digest.ts";
@@ -153,9 +154,8 @@ export async function assembleImage(request: AssembleRequest): Promise<Image> {
   const { base, signal } = request;
   const cache = openCache(request.cacheDirectory);
   await prune(request.cacheDirectory);
-  const made: Layer[] = [];
-  for (const input of request.layers)
-    if (input.files.length > 0) made.push(await makeLayer(cache, input, signal));
+  const inputs = request.layers.filter(({ files }) => files.length > 0);
+  const made = await pMap(inputs, (input) => makeLayer(cache, input, signal), { signal });
   const layers = [...base.layers, ...made];
   const config = documentOf({
     created: CREATED,

@@ -163,8 +163,12 @@ async function pushBy(
   const find = (name: string) =>
     headManifest(connection, to.repository, name, pushScope(to.repository));
   const unchanged: PushResult = { reference, uploaded: [], mounted: [], present: [] };
-  if (tag !== null && (await find(tag)) === manifest.digest) return unchanged;
-  if ((await find(manifest.digest)) !== null) {
+  const [tagged, known] = await Promise.all([
+    tag === null ? null : find(tag),
+    find(manifest.digest),
+  ]);
+  if (tagged === manifest.digest) return unchanged;
+  if (known !== null) {
     if (tag !== null) await putManifest(connection, to.repository, manifest, tag);
     return unchanged;
   }
