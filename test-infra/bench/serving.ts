@@ -1,4 +1,3 @@
-import { spawnSync } from "node:child_process";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Client } from "millrace";
 import { type Latency, latencyAt, requireWrk, throughput } from "./load.ts";
@@ -77,8 +76,6 @@ function interleave(
 function benchLatency(bare: Server, tracked: Server, scale: Scale): Result {
   const most = interleave([tracked], scale, 64).get(tracked) ?? [];
   const rate = Math.round(median(most) / 2);
-  // What the full load has written is still on its way to the disk, and the kernel's work on it would count here.
-  spawnSync("sync");
   const own: Latency[] = [];
   const base: Latency[] = [];
   for (let round = 0; round < scale.rounds; round++) {

@@ -8,8 +8,8 @@ const bytes = z
   .regex(/^[1-9][0-9]*[bkmg]?$/i, "must be a number of bytes, or one with k, m or g, such as 512m");
 
 /**
- * What `runOptions` may set: the keys of HostConfig in version 1.51 of the Docker Engine API, apart from those that have a
- * setting of their own and those that the deployer sets. The engine reads keys whatever their case and skips those that it does not know,
+ * What `runOptions` may set: the keys of HostConfig of the Docker Engine API, apart from those that have a
+ * setting of their own and those that the deployer sets. dockerode's types lack some, so that they cannot check the list. The engine reads keys whatever their case and skips those that it does not know,
  * so that others could undo what the deployer sets, or do nothing.
  */
 const RUN_OPTIONS = new Set([
