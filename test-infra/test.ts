@@ -8,10 +8,18 @@ import {
   conformanceLane,
   engineMissing,
   type Lane,
+  root,
   turboLane,
   vitestLane,
 } from "./lanes/lane.ts";
-import { closingLine, NOTHING, ONE_FAILED, type Outcome, sum } from "./lanes/outcome.ts";
+import {
+  closingLine,
+  failureLines,
+  NOTHING,
+  type Outcome,
+  oneFailed,
+  sum,
+} from "./lanes/outcome.ts";
 import { postgresMissing } from "./postgres/binaries.ts";
 
 /** What differs when images come from a registry, and that the rest works at all. */
@@ -49,7 +57,9 @@ function runLane(lane: Lane): Outcome {
   const missing = lane.missing?.();
   if (missing !== undefined) {
     notRun.push(`${lane.name}: ${missing}`);
-    return lane.requiredInCi && process.env["CI"] !== undefined ? ONE_FAILED : NOTHING;
+    return lane.requiredInCi && process.env["CI"] !== undefined
+      ? oneFailed(`${lane.name}: ${missing}`)
+      : NOTHING;
   }
   console.log(`\n== ${lane.name}`);
   const began = performance.now();
@@ -57,10 +67,12 @@ function runLane(lane: Lane): Outcome {
   console.log(
     `== ${lane.name}: ${closingLine(outcome)} in ${((performance.now() - began) / 1000).toFixed(1)} s`,
   );
-  return outcome;
+  const failures = outcome.failures.map((what) => `${lane.name}: ${what.replaceAll(root, "")}`);
+  return { ...outcome, failures };
 }
 
 const total = sum(lanes.filter(({ name }) => names.includes(name)).map(runLane));
 if (notRun.length > 0) console.log(`\nNot run on this machine:\n  ${notRun.join("\n  ")}`);
+if (total.failures.length > 0) console.log(`\nFailed:\n${failureLines(total).join("\n")}`);
 console.log(`\n${closingLine(total)}`);
-process.exitCode = total.failed === 0 && total.passed > 0 ? 0 : 1;
+process.exitCode = total.failures.length === 0 && total.passed > 0 ? 0 : 1;

@@ -3,10 +3,12 @@ import { existsSync, globSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import {
+  type ConformanceReport,
+  countConformance,
   countReport,
-  ONE_FAILED,
   ONE_PASSED,
   type Outcome,
+  oneFailed,
   sum,
   type VitestReport,
 } from "./outcome.ts";
@@ -51,11 +53,12 @@ export function commandLane(name: string, command: string, ...args: readonly str
   return {
     name,
     requiredInCi: true,
-    run: () => (execute(command, args) ? ONE_PASSED : ONE_FAILED),
+    run: () => (execute(command, args) ? ONE_PASSED : oneFailed(`${name}: see its output`)),
   };
 }
 
 function readReport(file: string): Outcome {
+  if (!existsSync(file)) return oneFailed(`${file}: no report was written; see the output`);
   // vitest wrote it.
   return countReport(JSON.parse(readFileSync(file, "utf8")) as VitestReport);
 }
@@ -79,10 +82,10 @@ export function turboLane(name: string, task: string, report: string, concurrenc
         "--output-logs=errors-only",
         "--ui=stream",
       ]);
-      const outcome = sum(
-        reports.map((file) => (existsSync(file) ? readReport(file) : ONE_FAILED)),
-      );
-      return ok || outcome.failed > 0 ? outcome : sum([outcome, ONE_FAILED]);
+      const outcome = sum(reports.map(readReport));
+      return ok || outcome.failures.length > 0
+        ? outcome
+        : sum([outcome, oneFailed(`turbo run ${task}: see its output`)]);
     },
   };
 }
@@ -103,22 +106,13 @@ export function vitestLane(
       rmSync(report, { force: true });
       const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${report}`];
       execute("vitest", ["run", "--config", config, ...reporters], needs);
-      return existsSync(report) ? readReport(report) : ONE_FAILED;
+      return readReport(report);
     },
   };
 }
 
-/** The numbers of a conformance report. */
-interface ConformanceReport {
-  readonly summary: {
-    readonly passed: number;
-    readonly failed: number;
-    readonly notTestable: number;
-  };
-}
-
 /**
- * Runs the published suite on a deployer of the repository. A check whose fault its platform does not know is skipped.
+ * Runs the published suite on a deployer of the repository.
  * @param only Clauses; default all.
  */
 export function conformanceLane(
@@ -137,14 +131,9 @@ export function conformanceLane(
       mkdirSync(dirname(report), { recursive: true });
       const selection = only.length === 0 ? [] : ["--only", only.join(",")];
       execute("node", ["test-infra/conformance.ts", deployer, "--json", report, ...selection]);
-      if (!existsSync(report)) return ONE_FAILED;
+      if (!existsSync(report)) return oneFailed(`${name}: no report was written; see the output`);
       // The suite wrote it.
-      const { summary } = JSON.parse(readFileSync(report, "utf8")) as ConformanceReport;
-      return {
-        passed: summary.passed,
-        failed: summary.failed,
-        skipped: summary.notTestable,
-      };
+      return countConformance(JSON.parse(readFileSync(report, "utf8")) as ConformanceReport);
     },
   };
 }

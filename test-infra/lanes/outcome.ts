@@ -1,41 +1,64 @@
 /** What one lane of the test command came to. */
 export interface Outcome {
   readonly passed: number;
-  readonly failed: number;
+  /** What failed, an entry a test: its name, then the first lines of the reason. */
+  readonly failures: readonly string[];
   readonly skipped: number;
 }
 
-export const NOTHING: Outcome = { passed: 0, failed: 0, skipped: 0 };
-export const ONE_PASSED: Outcome = { passed: 1, failed: 0, skipped: 0 };
-export const ONE_FAILED: Outcome = { passed: 0, failed: 1, skipped: 0 };
+export const NOTHING: Outcome = { passed: 0, failures: [], skipped: 0 };
+export const ONE_PASSED: Outcome = { passed: 1, failures: [], skipped: 0 };
+
+export function oneFailed(what: string): Outcome {
+  return { passed: 0, failures: [what], skipped: 0 };
+}
 
 export function sum(outcomes: readonly Outcome[]): Outcome {
   return outcomes.reduce(
     (total, one) => ({
       passed: total.passed + one.passed,
-      failed: total.failed + one.failed,
+      failures: [...total.failures, ...one.failures],
       skipped: total.skipped + one.skipped,
     }),
     NOTHING,
   );
 }
 
-/** The line that closes the test command. */
-export function closingLine({ passed, failed, skipped }: Outcome): string {
-  return `${passed} passed, ${failed} failed${skipped === 0 ? "" : `, ${skipped} skipped`}`;
+/** What failed, gathered for the end of the output: the lane's own lines are far up, or cut off. */
+export function failureLines({ failures }: Outcome): string[] {
+  return failures.map((failure) => `✗ ${failure.replaceAll("\n", "\n    ")}`);
 }
 
-/** The parts of vitest's JSON report that are counted. */
+/** The line that closes the test command. */
+export function closingLine({ passed, failures, skipped }: Outcome): string {
+  return `${passed} passed, ${failures.length} failed${skipped === 0 ? "" : `, ${skipped} skipped`}`;
+}
+
+/** The parts of vitest's JSON report that are read. */
 export interface VitestReport {
   readonly success: boolean;
   readonly numPassedTests: number;
-  readonly numFailedTests: number;
   readonly numPendingTests: number;
   readonly numTodoTests: number;
   readonly testResults: readonly {
+    /** The file's path. */
+    readonly name: string;
     readonly status: string;
-    readonly assertionResults: readonly unknown[];
+    /** Why the file could not be loaded. */
+    readonly message?: string;
+    readonly assertionResults: readonly {
+      readonly fullName: string;
+      readonly status: string;
+      readonly failureMessages: readonly string[];
+    }[];
   }[];
+}
+
+/** Lines of a reason that are repeated at the end. */
+const REASON_LINES = 6;
+
+function failure(name: string, reason: string): string {
+  return [name, ...reason.split("\n").slice(0, REASON_LINES)].join("\n").trimEnd();
 }
 
 /**
@@ -43,13 +66,39 @@ export interface VitestReport {
  * failed test, and so does a run that failed although every test passed (an unhandled rejection).
  */
 export function countReport(report: VitestReport): Outcome {
-  const broken = report.testResults.filter(
-    ({ status, assertionResults }) => status === "failed" && assertionResults.length === 0,
-  ).length;
-  const failed = report.numFailedTests + broken;
+  const failures = report.testResults.flatMap(({ name, status, message, assertionResults }) =>
+    status === "failed" && assertionResults.length === 0
+      ? [failure(name, message ?? "")]
+      : assertionResults
+          .filter((test) => test.status === "failed")
+          .map((test) => failure(`${name}: ${test.fullName}`, test.failureMessages.join("\n"))),
+  );
+  const outside = failures.length === 0 && !report.success;
   return {
     passed: report.numPassedTests,
-    failed: failed === 0 && !report.success ? 1 : failed,
+    failures: outside ? ["a run failed although every test passed: see its output"] : failures,
     skipped: report.numPendingTests + report.numTodoTests,
+  };
+}
+
+/** The parts of a conformance report that are read. */
+export interface ConformanceReport {
+  readonly summary: { readonly passed: number; readonly notTestable: number };
+  readonly results: readonly {
+    readonly clause: string;
+    readonly id: string;
+    readonly outcome: string;
+    readonly reason: string | null;
+  }[];
+}
+
+/** Counts a report of the suite. A check whose fault the platform does not know is skipped. */
+export function countConformance({ summary, results }: ConformanceReport): Outcome {
+  return {
+    passed: summary.passed,
+    failures: results
+      .filter(({ outcome }) => outcome === "failed")
+      .map(({ clause, id, reason }) => failure(`${clause} ${id}`, reason ?? "")),
+    skipped: summary.notTestable,
   };
 }
