@@ -24,14 +24,21 @@ const processesSchema = z.object({
   workers: z.tuple([z.object({ pid: z.int() })]),
 });
 
-/** Pins every thread of a process to the servers' core; threads that it starts later inherit that. */
-function pin(pid: number): void {
-  const { status, stderr } = spawnSync(
-    "taskset",
-    ["-a", "-c", "-p", String(SERVER_CORE), String(pid)],
-    { encoding: "utf8" },
-  );
+/** Starts servers on their core: what this process starts meanwhile inherits its core, and sees a machine of one. */
+export async function onServerCore<T>(start: () => Promise<T>): Promise<T> {
+  const before = taskset("-p", String(process.pid)).split(":").at(-1)?.trim() ?? "";
+  taskset("-a", "-c", "-p", String(SERVER_CORE), String(process.pid));
+  try {
+    return await start();
+  } finally {
+    taskset("-a", "-p", before, String(process.pid));
+  }
+}
+
+function taskset(...args: string[]): string {
+  const { status, stdout, stderr } = spawnSync("taskset", args, { encoding: "utf8" });
   if (status !== 0) throw new Error(`taskset failed: ${stderr}`);
+  return stdout;
 }
 
 /** The first line that a process prints. */
@@ -48,7 +55,6 @@ export async function startBare(): Promise<Server> {
   });
   const port = await firstLine(child);
   if (child.pid === undefined) throw new Error("no process");
-  pin(child.pid);
   return {
     name: "bare",
     url: `http://127.0.0.1:${port}`,
@@ -61,7 +67,7 @@ export async function startBare(): Promise<Server> {
   };
 }
 
-/** Deploys the two-step pipeline with the local deployer, as users do, and pins its processes. */
+/** Deploys the two-step pipeline with the local deployer, as users do. */
 export async function startDeployment(
   client: Client,
   name: "untracked" | "tracked" | "synchronous",
@@ -72,11 +78,9 @@ export async function startDeployment(
     serving: { tracking: { mode } },
   });
   const { metadata, url } = deployment;
-  const { workers, supervisor } = processesSchema.parse(metadata);
+  const { workers } = processesSchema.parse(metadata);
   const [{ pid }] = workers;
   if (url === null) throw new Error(`The deployment ${name} has no URL`);
-  pin(supervisor);
-  pin(pid);
   return { name, url, pid, stop: async () => void (await client.deployments.delete(name)) };
 }
 

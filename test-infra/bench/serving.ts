@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Client } from "millrace";
 import { type Latency, latencyAt, requireWrk, throughput } from "./load.ts";
 import { type Result, round } from "./results.ts";
-import { residentBytes, type Server, startBare, startDeployment } from "./servers.ts";
+import { onServerCore, residentBytes, type Server, startBare, startDeployment } from "./servers.ts";
 import { median, medianRatio } from "./statistics.ts";
 
 export interface Scale {
@@ -21,11 +21,16 @@ export async function benchServing(
   wanted: (key: string) => boolean,
 ): Promise<Result[]> {
   requireWrk();
-  const bare = await startBare();
-  const untracked = await startDeployment(client, "untracked", "off");
-  const tracked = await startDeployment(client, "tracked", "async");
-  const synchronous = await startDeployment(client, "synchronous", "sync");
-  const servers = [bare, untracked, tracked, synchronous];
+  const servers = await onServerCore(
+    async () =>
+      [
+        await startBare(),
+        await startDeployment(client, "untracked", "off"),
+        await startDeployment(client, "tracked", "async"),
+        await startDeployment(client, "synchronous", "sync"),
+      ] as const,
+  );
+  const [bare, untracked, tracked, synchronous] = servers;
   try {
     for (const { url } of servers) throughput(url, 64, 2);
     const results: Result[] = [];

@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import { getHeapSpaceStatistics, getHeapStatistics, setFlagsFromString } from "node:v8";
 
 /** What Node gave the young generation at most before version 24; more saves no time here, and is resident memory. */
@@ -16,6 +17,8 @@ const LOOK_MS = 100;
  *
  * A small heap gets room: each full collection takes a core for some 30 ms, and V8 by itself begins one whenever a few MB
  * have been added. A large heap is V8's own to judge.
+ *
+ * On one CPU the threads that V8 shares a collection with only wait for each other.
  */
 export function tuneHeap(): void {
   const growYoung = flag("semi-space-growth-factor", 2);
@@ -25,6 +28,7 @@ export function tuneHeap(): void {
     growOld(getHeapStatistics().used_heap_size <= SMALL_HEAP_BYTES ? 200 : 0);
   };
   look();
+  if (availableParallelism() === 1) setFlagsFromString("--no-parallel-scavenge");
   setInterval(look, LOOK_MS).unref();
 }
 

@@ -17,7 +17,7 @@ export const INTERRUPT = `update runs set status = 'interrupted', error = ?
   where status = 'running' and status <> 'completed' and id < ?
     and origin_id in (select id from run_origins where deployment_id = ?)`;
 /** Pages of the log that are moved into the file at once: at SQLite's own 1000 the writer takes a core for 2 ms at a time. */
-const CHECKPOINT_PAGES = 200;
+const CHECKPOINT_PAGES = 100;
 /** How long a write waits for other writers before the spool takes its runs: requests wait for it. */
 const BUSY_TIMEOUT_MS = 250;
 /** The same while the store is known to be locked. */
