@@ -33,7 +33,7 @@ const lanes: readonly Lane[] = [
   commandLane("types", "tsc", "-b", "tsconfig.json", "tsconfig.check.json"),
   vitestLane("repository", "test-infra/vitest.config.ts"),
   turboLane("unit", "test", "unit.json", 2),
-  turboLane("integration", "test:integration", "integration.json", 1),
+  turboLane("integration", "test:integration", "integration.json", 2),
   vitestLane("postgres", "test-infra/postgres/vitest.config.ts", postgresMissing),
   vitestLane("docker", "test-infra/docker/vitest.config.ts", engineMissing, "engine"),
   conformanceLane("local"),

@@ -16,7 +16,7 @@ export interface Verdict {
   readonly results: readonly CheckResult[];
 }
 
-const AT_THE_SAME_TIME = 4;
+const AT_THE_SAME_TIME = 8;
 /** A wrong deployer often never gets where a check waits for it to get. */
 const PATIENCE = 0.2;
 
