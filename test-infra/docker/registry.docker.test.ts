@@ -45,6 +45,10 @@ interface Login {
   readonly password: string;
 }
 
+/** In the words of either image store that engines have. */
+const PUSHED = /"Digest":"sha256:|digest: sha256:/;
+const DENIED = /no basic auth credentials|unauthorized|denied|failed to authorize/i;
+
 /** What the engine says of a push, to its end. */
 async function push(image: Docker.Image, login?: Login): Promise<string> {
   return text(await image.push({ authconfig: { username: "", password: "", ...login } }));
@@ -58,7 +62,7 @@ describe("a registry", () => {
   it("takes an image from the engine and gives it back", async () => {
     const { host } = await registryOf();
     const image = await smallImage(`${host}/app`);
-    expect(await push(image)).toContain('"Digest":"sha256:');
+    expect(await push(image)).toMatch(PUSHED);
     await image.remove();
     expect(await pull(`${host}/app:1`)).toContain("Downloaded newer image");
   });
@@ -66,14 +70,14 @@ describe("a registry", () => {
   it.each(["basic", "token"] as const)("of the kind %s lets in who has a login", async (kind) => {
     const { host, tokens } = await registryOf(kind);
     const image = await smallImage(`${host}/app`);
-    expect(await push(image)).toMatch(/no basic auth credentials|unauthorized|denied/);
+    expect(await push(image)).toMatch(DENIED);
     const wrong = { ...LOGIN, password: "wrong" };
-    expect(await push(image, wrong)).toMatch(/unauthorized|no basic auth credentials/);
-    expect(await push(image, LOGIN)).toContain('"Digest":"sha256:');
+    expect(await push(image, wrong)).toMatch(DENIED);
+    expect(await push(image, LOGIN)).toMatch(PUSHED);
     if (kind === "token")
       expect(tokens).toContainEqual({
         user: "ada",
-        scopes: [expect.stringMatching(/^repository:app:.*push/)],
+        scopes: expect.arrayContaining([expect.stringMatching(/^repository:app:.*push/)]),
       });
   });
 
@@ -154,7 +158,7 @@ describe("a registry behind faults", () => {
   it("counts blobs and bytes: all at first, what another repository has as mounts, nothing again", async () => {
     const faults = await faultsOf((await registryOf()).host);
     const image = await smallImage(`${faults.host}/first`);
-    expect(await push(image)).toContain('"Digest":"sha256:');
+    expect(await push(image)).toMatch(PUSHED);
     const cold = faults.traffic();
     // The base, the new layer and the configuration.
     expect(cold).toMatchObject({ uploads: 3, mounts: 0 });

@@ -173,7 +173,13 @@ const NOWHERE = defineFlavor({
       destination: {
         kind: "engine",
         repository: "nowhere",
-        find: async () => ({ os: "linux", architecture: "amd64", diffIds: [], config: {} }),
+        find: async () => ({
+          os: "linux",
+          architecture: "amd64",
+          diffIds: [],
+          config: {},
+          content: null,
+        }),
         load: async () => {},
       },
     }),

@@ -84,6 +84,14 @@ export interface RegistryDestination {
   readonly credentials: RegistryCredentials | null;
 }
 
+/** An image with its manifest and compressed layers. */
+export interface EngineContent {
+  /** Digest of the manifest or index. */
+  readonly digest: string;
+  /** The image as `docker save` writes it, with an OCI layout. Obeys the signal of the call that found it. */
+  save(): AsyncIterable<Uint8Array>;
+}
+
 /** An image as an engine has it. */
 export interface EngineImage {
   readonly os: string;
@@ -92,6 +100,11 @@ export interface EngineImage {
   readonly diffIds: readonly string[];
   /** The part `config` of the OCI image configuration: Env, User, WorkingDir and the like. */
   readonly config: Readonly<Record<string, JsonValue>>;
+  /**
+   * Null from an engine that keeps layers only. One that keeps images as registries do (containerd's image store) takes none
+   * without a manifest, which names the base's layers by their compressed bytes.
+   */
+  readonly content: EngineContent | null;
 }
 
 /**

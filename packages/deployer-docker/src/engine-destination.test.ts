@@ -37,6 +37,8 @@ describe("an image of the engine", () => {
   it("is found with its platform, layers and settings", async () => {
     const { engine } = await engineThatAnswers({
       "GET /images/node:24/json": {
+        Id: "sha256:c",
+        RepoDigests: ["node@sha256:d"],
         Os: "linux",
         Architecture: "arm64",
         RootFS: { Type: "layers", Layers: ["sha256:a", "sha256:b"] },
@@ -47,12 +49,37 @@ describe("an image of the engine", () => {
       ...PLATFORM,
       diffIds: ["sha256:a", "sha256:b"],
       config: { Env: ["A=1"] },
+      content: null,
     });
+  });
+
+  it("comes with its manifest where the engine has containerd's image store", async () => {
+    const { engine } = await engineThatAnswers({
+      "GET /images/node:24/json": {
+        Id: "sha256:d",
+        RepoDigests: ["node@sha256:d"],
+        Os: "linux",
+        Architecture: "arm64",
+        RootFS: { Type: "layers", Layers: ["sha256:a"] },
+        Config: {},
+      },
+      "GET /images/node:24/get": (_asked, answer) => answer.end("the archive"),
+    });
+    const content = (await findImage(engine, "node:24"))?.content;
+    if (content == null) throw new Error("It has no manifest.");
+    expect(content.digest).toBe("sha256:d");
+    expect((await buffer(content.save())).toString()).toBe("the archive");
   });
 
   it("may have no layers, and may not be there", async () => {
     const { engine } = await engineThatAnswers({
-      "GET /images/empty/json": { Os: "linux", Architecture: "amd64", RootFS: {}, Config: {} },
+      "GET /images/empty/json": {
+        Id: "sha256:e",
+        Os: "linux",
+        Architecture: "amd64",
+        RootFS: {},
+        Config: {},
+      },
     });
     expect(await findImage(engine, "empty")).toMatchObject({ diffIds: [] });
     expect(await findImage(engine, "none")).toBeNull();
@@ -86,6 +113,20 @@ describe("an image that is handed over", () => {
     await expect(engineDestination(access).load("x", archive(), CONTEXT)).rejects.toMatchObject({
       code: "DISK_FULL",
       message: expect.stringContaining("load the image x"),
+    });
+  });
+
+  it("fails when the engine took it in and cannot use it", async () => {
+    const { access } = await engineThatAnswers({
+      "POST /images/load": async (asked, answer) => {
+        await buffer(asked);
+        answer.write('{"stream":"Loaded image: x"}\n');
+        answer.end('{"stream":"Error unpacking image x: content digest sha256:a: not found"}\n');
+      },
+    });
+    await expect(engineDestination(access).load("x", archive(), CONTEXT)).rejects.toMatchObject({
+      class: "platform",
+      message: expect.stringContaining("Error unpacking image x"),
     });
   });
 

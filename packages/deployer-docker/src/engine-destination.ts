@@ -8,6 +8,7 @@ import {
 } from "@millrace/core";
 import { z } from "zod";
 import type { Engine, EngineAccess } from "./engine.ts";
+import { engineFault } from "./engine-errors.ts";
 import { readProgress } from "./engine-progress.ts";
 
 /** Repository that images are tagged with in the engine. */
@@ -31,6 +32,8 @@ export async function enginePlatform(
 }
 
 const imageSchema = z.looseObject({
+  Id: z.string(),
+  RepoDigests: z.array(z.string()).nullish(),
   Os: z.string(),
   Architecture: z.string(),
   RootFS: z.looseObject({ Layers: z.array(z.string()).default([]) }),
@@ -55,43 +58,58 @@ export async function findImage(engine: Engine, reference: string): Promise<Engi
     engine.docker.getImage(reference).inspect(),
   );
   if (found === null) return null;
-  const { Os, Architecture, RootFS, Config } = imageSchema.parse(found);
-  return { os: Os, architecture: Architecture, diffIds: RootFS.Layers, config: Config };
+  const { Architecture, Config, Id, Os, RepoDigests, RootFS } = imageSchema.parse(found);
+  return {
+    os: Os,
+    architecture: Architecture,
+    diffIds: RootFS.Layers,
+    config: Config,
+    // The classic image store knows an image by the digest of its configuration.
+    content: RepoDigests?.some((digest) => digest.endsWith(`@${Id}`))
+      ? { digest: Id, save: () => engine.saveImage(reference) }
+      : null,
+  };
 }
 
-/** Sends a tar and reads the engine's answer to its end. */
+/** Sends a tar and reads the engine's answer to its end. @returns Its last lines. */
 async function send(
   engine: Engine,
   what: string,
   archive: AsyncIterable<Uint8Array>,
   call: (body: Readable, options: { abortSignal: AbortSignal }) => Promise<NodeJS.ReadableStream>,
-): Promise<void> {
+): Promise<readonly string[]> {
   const body = Readable.from(archive, { objectMode: false });
   try {
-    await engine.ask(what, async (options) => readProgress(await call(body, options), what));
+    return await engine.ask(what, async (options) => readProgress(await call(body, options), what));
   } finally {
     // A call that failed has perhaps not read it all.
     body.destroy();
   }
 }
 
-function load(
+/** How containerd's image store tells that a layer is neither in the archive nor there; the image is then of no use. */
+const NOT_WHOLE = /^Error unpacking image/;
+
+async function load(
   engine: Engine,
   reference: string,
   archive: AsyncIterable<Uint8Array>,
 ): Promise<void> {
-  return send(engine, `load the image ${reference}`, archive, (body, options) =>
+  const what = `load the image ${reference}`;
+  const told = await send(engine, what, archive, (body, options) =>
     engine.docker.loadImage(body, { ...options, quiet: true }),
   );
+  const fault = told.find((line) => NOT_WHOLE.test(line));
+  if (fault !== undefined) throw engineFault(fault, what);
 }
 
-function build(
+async function build(
   engine: Engine,
   reference: string,
   archive: AsyncIterable<Uint8Array>,
   { os, architecture }: ImagePlatform,
 ): Promise<void> {
-  return send(engine, `build the image ${reference}`, archive, (body, options) =>
+  await send(engine, `build the image ${reference}`, archive, (body, options) =>
     engine.docker.buildImage(body, {
       ...options,
       t: reference,

@@ -112,6 +112,26 @@ describe("what the engine answers", () => {
       "REGISTRY_FAILED",
     ],
     [500, 'Get "http://r/v2/": EOF', "unreachable", "REGISTRY_UNREACHABLE"],
+    // As engines with containerd's image store say it.
+    [404, 'failed to resolve reference "r/a:1": r/a:1: not found', "platform", "IMAGE_MISSING"],
+    [
+      500,
+      "unexpected status from HEAD request to http://r/v2/a/manifests/1: 500 Internal Server Error",
+      "unreachable",
+      "REGISTRY_FAILED",
+    ],
+    [
+      500,
+      "unexpected status from HEAD request to http://r/v2/a/manifests/1: 429 Too Many Requests",
+      "unreachable",
+      "REGISTRY_BUSY",
+    ],
+    [
+      500,
+      "unexpected status from HEAD request to http://r/v2/a/manifests/1: 401 Unauthorized",
+      "platform",
+      "REGISTRY_DENIED",
+    ],
     [
       400,
       'failed to create shim task: exec: "node": executable file not found in $PATH: unknown',

@@ -170,7 +170,7 @@ const READINGS: readonly (readonly [
     },
   ],
   [
-    says(/received unexpected HTTP status: 5\d\d|parsing HTTP 5\d\d/),
+    says(/unexpected (?:HTTP status|status from .*): 5\d\d|parsing HTTP 5\d\d/),
     {
       class: "unreachable",
       code: "REGISTRY_FAILED",
@@ -206,7 +206,9 @@ const READINGS: readonly (readonly [
     },
   ],
   [
-    says(/no such image|manifest unknown|manifest for .* not found/i),
+    says(
+      /no such image|manifest unknown|manifest for .* not found|failed to resolve reference .*: not found$/i,
+    ),
     {
       class: "platform",
       code: "IMAGE_MISSING",
@@ -304,6 +306,11 @@ export function engineError(thrown: unknown, what: string): unknown {
         : `The Docker engine cannot ${what}: ${text}.`,
     cause: thrown,
   });
+}
+
+/** The same for what the engine says in the midst of an answer that began well. */
+export function engineFault(text: string, what: string): unknown {
+  return engineError(Object.assign(new Error(text), { statusCode: 500 }), what);
 }
 
 /** The engine does not know what was asked for, or is removing it. */

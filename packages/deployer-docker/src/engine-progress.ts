@@ -1,6 +1,6 @@
 import { MillraceError } from "@millrace/core";
 import { z } from "zod";
-import { engineError } from "./engine-errors.ts";
+import { engineFault } from "./engine-errors.ts";
 
 /** Lines of a build that an error shows. */
 const LAST_LINES = 20;
@@ -19,25 +19,27 @@ const entrySchema = z.looseObject({
  * Reads to the end what the engine tells of a long call as JSON lines. It answers 200 before it begins: what goes wrong
  * stands in a line.
  * @param what What was asked for, such as "load the image x".
+ * @returns The last lines that it said.
  * @throws MillraceError BUILD_FAILED for a command of a Dockerfile that fails, else as of engine-errors.ts
  */
 export async function readProgress(
   answer: AsyncIterable<string | Uint8Array>,
   what: string,
-): Promise<void> {
+): Promise<readonly string[]> {
   const logs: string[] = [];
   for await (const text of linesOf(answer)) {
     if (text.trim() === "") continue;
     const { stream = "", error, errorDetail } = entrySchema.parse(JSON.parse(text));
     if (error !== undefined)
       throw errorDetail?.code === undefined
-        ? engineError(Object.assign(new Error(error), { statusCode: 500 }), what)
+        ? engineFault(error, what)
         : buildError(error, what, logs);
     logs.push(
       ...stream.split("\n").filter((line) => line.trim() !== "" && !ABOUT_ITSELF.test(line)),
     );
     logs.splice(0, logs.length - LAST_LINES);
   }
+  return logs;
 }
 
 function buildError(error: string, what: string, logs: readonly string[]): MillraceError {

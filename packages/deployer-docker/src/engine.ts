@@ -175,23 +175,42 @@ export class Engine {
   /** A container's log as the engine sends it, each entry with its time. Nothing where there is no such container. */
   async *readLog(name: string, query: ContainerLogQuery): AsyncGenerator<string | Uint8Array> {
     const what = `read the log of the container ${name}`;
-    const stream = await this.find(what, ({ abortSignal }) => {
-      const { promise, resolve, reject } = Promise.withResolvers<Readable>();
+    const stream = await this.find(what, () =>
       // dockerode would keep all of a log that is not followed in memory.
-      this.docker.modem.dial(
-        {
-          path: `/containers/${encodeURIComponent(name)}/logs?`,
-          method: "GET",
-          options: { stdout: true, stderr: true, timestamps: true, ...query },
-          isStream: true,
-          statusCodes: { 200: true },
-          abortSignal,
-        },
-        (error, answer) => (answer instanceof Readable ? resolve(answer) : reject(error)),
-      );
-      return promise;
-    });
-    if (stream === null) return;
+      this.#stream(`/containers/${encodeURIComponent(name)}/logs?`, {
+        stdout: true,
+        stderr: true,
+        timestamps: true,
+        ...query,
+      }),
+    );
+    if (stream !== null) yield* this.#readStream(stream, what);
+  }
+
+  /** An image with its layers, in the form of `docker save`. */
+  async *saveImage(reference: string): AsyncGenerator<Uint8Array> {
+    const what = `read the image ${reference}`;
+    const stream = await this.ask(what, () => this.#stream(`/images/${reference}/get?`, {}));
+    yield* this.#readStream(stream, what);
+  }
+
+  #stream(path: string, options: object): Promise<Readable> {
+    const { promise, resolve, reject } = Promise.withResolvers<Readable>();
+    this.docker.modem.dial(
+      {
+        path,
+        method: "GET",
+        options,
+        isStream: true,
+        statusCodes: { 200: true },
+        abortSignal: this.#signal,
+      },
+      (error, answer) => (answer instanceof Readable ? resolve(answer) : reject(error)),
+    );
+    return promise;
+  }
+
+  async *#readStream(stream: Readable, what: string): AsyncGenerator<Uint8Array> {
     try {
       yield* stream;
     } catch (thrown) {

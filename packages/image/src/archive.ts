@@ -2,7 +2,11 @@ import { canonicalJson, MillraceError } from "@millrace/core";
 import { single } from "./chunks.ts";
 import type { Blob, Image } from "./image.ts";
 import { OCI_INDEX, OCI_MANIFEST } from "./media-types.ts";
+import { formatImageReference, parseImageReference } from "./reference.ts";
 import { type TarEntry, writeTar } from "./tar.ts";
+
+/** What an archive is made of. */
+export type ArchivedImage = Pick<Image, "config" | "layers" | "manifest" | "platform">;
 
 export interface ArchiveOptions {
   /** Repository with tag that the engine shall know the image by. */
@@ -27,7 +31,7 @@ function blobPath(digest: string): string {
 }
 
 /** What engines with an image store of containerd read in place of `manifest.json`. */
-function ociLayout(image: Image, reference: string): TarEntry[] {
+function ociLayout(image: ArchivedImage, reference: string): TarEntry[] {
   const { manifest } = image;
   if (manifest === null) return [];
   const described = {
@@ -35,7 +39,7 @@ function ociLayout(image: Image, reference: string): TarEntry[] {
     digest: manifest.digest,
     size: manifest.bytes.length,
     annotations: {
-      "io.containerd.image.name": reference,
+      "io.containerd.image.name": formatImageReference(parseImageReference(reference)),
       "org.opencontainers.image.ref.name": reference.slice(reference.lastIndexOf(":") + 1),
     },
     platform: image.platform,
@@ -54,10 +58,13 @@ function ociLayout(image: Image, reference: string): TarEntry[] {
  * An archive that `docker load` takes.
  *
  * Layers that the engine has are left out: it asks its store before it opens a layer's file (moby,
- * image/tarexport/load.go).
+ * image/tarexport/load.go, and containerd, client/import.go).
  * @throws MillraceError IMAGE_LAYER_ELSEWHERE when a layer is neither here nor in one of the present images.
  */
-export function imageArchive(image: Image, options: ArchiveOptions): AsyncIterable<Uint8Array> {
+export function imageArchive(
+  image: ArchivedImage,
+  options: ArchiveOptions,
+): AsyncIterable<Uint8Array> {
   const { reference, present } = options;
   const diffIds = image.layers.map(({ diffId }) => diffId);
   const skipped = Math.max(0, ...present.map((other) => shared(diffIds, other)));

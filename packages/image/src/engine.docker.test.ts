@@ -1,9 +1,10 @@
 import { join } from "node:path";
+import type { EngineImage } from "@millrace/core";
 import { afterAll, describe, expect, it } from "vitest";
 import { z } from "zod";
 import { imageArchive } from "./archive.ts";
 import { assembleImage } from "./assemble.ts";
-import { askEngine } from "./engine.fixture.ts";
+import { askEngine, readEngine } from "./engine.fixture.ts";
 import { engineBase } from "./engine-base.ts";
 import type { Image } from "./image.ts";
 import { quiet, scratchFolder, text } from "./scratch.fixture.ts";
@@ -15,9 +16,10 @@ const loaded: string[] = [];
 
 const inspectedSchema = z.looseObject({
   Id: z.string(),
+  RepoDigests: z.array(z.string()).nullish(),
   Os: z.string(),
   Architecture: z.string(),
-  RootFS: z.looseObject({ Layers: z.array(z.string()) }),
+  RootFS: z.looseObject({ Layers: z.array(z.string()).default([]) }),
   Config: z.record(z.string(), z.json()),
 });
 
@@ -39,18 +41,26 @@ async function inspect(reference: string) {
   return inspectedSchema.parse(JSON.parse(text));
 }
 
+async function inspectImage(reference: string): Promise<EngineImage> {
+  const { Os, Architecture, Config, Id, RepoDigests, RootFS } = await inspect(reference);
+  const content = RepoDigests?.some((digest) => digest.endsWith(`@${Id}`))
+    ? { digest: Id, save: () => readEngine(`/images/${encodeURIComponent(reference)}/get`) }
+    : null;
+  return { os: Os, architecture: Architecture, diffIds: RootFS.Layers, config: Config, content };
+}
+
 afterAll(async () => {
   for (const reference of loaded)
     await askEngine("DELETE", `/images/${encodeURIComponent(reference)}?force=true`);
 });
 
 describe("a Docker engine", () => {
-  it("takes an image, and gives it the digest of its configuration as id", async () => {
+  it("takes an image, and gives it the digest of its configuration, or of its manifest, as id", async () => {
     const image = await imageOf(`whole ${run}`, cacheDirectory);
     const reference = `millrace-test/whole:${run}`;
     await load(image, reference);
     const found = await inspect(reference);
-    expect(found.Id).toBe(image.config.digest);
+    expect([image.config.digest, image.manifest?.digest]).toContain(found.Id);
     expect(found.RootFS.Layers).toEqual(image.layers.map(({ diffId }) => diffId));
   });
 
@@ -61,17 +71,16 @@ describe("a Docker engine", () => {
       base,
     );
     const platform = { os: "linux", architecture: "amd64" } as const;
-    const { Os, Architecture, RootFS, Config } = await inspect(base);
-    const found = { os: Os, architecture: Architecture, diffIds: RootFS.Layers, config: Config };
+    const image = await inspectImage(base);
     const app = await assembleImage({
-      base: engineBase(base, found, platform),
+      base: await engineBase({ ...quiet, reference: base, image, platform, cacheDirectory }),
       layers: [{ name: "code", files: [{ path: "app/a.js", content: text(`app ${run}`) }] }],
       config: { entrypoint: ["a"], workingDirectory: "/", port: 1, environment: {}, labels: {} },
       cacheDirectory,
       signal: quiet.signal,
     });
     const reference = `millrace-test/app:${run}`;
-    const { bytes } = await load(app, reference, [RootFS.Layers]);
+    const { bytes } = await load(app, reference, [image.diffIds]);
     expect(bytes).toBeLessThan(10_000);
     expect((await inspect(reference)).RootFS.Layers).toEqual(
       app.layers.map(({ diffId }) => diffId),
@@ -84,7 +93,9 @@ describe("a Docker engine", () => {
     const { text: said } = await load(image, reference, [
       image.layers.slice(0, 1).map(({ diffId }) => diffId),
     ]);
-    expect(said).toContain("no such file or directory");
-    await expect(inspect(reference)).rejects.toThrow();
+    expect(said).toMatch(/no such file or directory|Error unpacking image .* not found/);
+    // An engine that took it all the same does not know its layers.
+    const left = await inspect(reference).catch(() => null);
+    expect(left?.RootFS.Layers ?? []).toEqual([]);
   });
 });

@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import { request } from "node:http";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -30,4 +31,11 @@ export async function askEngine(
   if (body === undefined) asked.end();
   else await pipeline(Readable.from(body, { objectMode: false }), asked);
   return answered;
+}
+
+/** What the engine answers, as it comes. */
+export async function* readEngine(path: string): AsyncGenerator<Uint8Array> {
+  const asked = request({ socketPath, path }).end();
+  const [answer] = await once(asked, "response");
+  yield* answer;
 }

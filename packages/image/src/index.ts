@@ -1,4 +1,4 @@
-export { type ArchiveOptions, imageArchive } from "./archive.ts";
+export { type ArchivedImage, type ArchiveOptions, imageArchive } from "./archive.ts";
 export {
   type AssembleRequest,
   assembleImage,
@@ -8,7 +8,7 @@ export {
 export { type BaseRequest, resolveBase } from "./base.ts";
 export { type BuildContext, buildContext } from "./build-context.ts";
 export { type DependenciesRequest, installDependencies } from "./dependencies/install.ts";
-export { engineBase } from "./engine-base.ts";
+export { type EngineBaseRequest, engineBase } from "./engine-base.ts";
 export { filesIn, type LayerFile } from "./files.ts";
 export type { BaseImage, Blob, Context, Document, Image, Layer } from "./image.ts";
 export { type PushedBlob, type PushRequest, type PushResult, pushImage } from "./push.ts";

@@ -23,6 +23,7 @@ const imageSchema = z.strictObject({
   architecture: z.string(),
   diffIds: z.array(z.string()),
   config: z.record(z.string(), z.json()),
+  content: z.null(),
 });
 
 /** The calls to the platform's interface. What does not exist is null, or `false` for a removal. */

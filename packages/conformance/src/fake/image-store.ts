@@ -52,7 +52,7 @@ export class ImageStore {
     const image = this.#images.get(reference);
     if (image === undefined) return null;
     const { os, architecture, config, rootfs } = image;
-    return { os, architecture, diffIds: rootfs.diff_ids, config };
+    return { os, architecture, diffIds: rootfs.diff_ids, config, content: null };
   }
 
   /** The pipeline that an image runs; null when there is no such image. */

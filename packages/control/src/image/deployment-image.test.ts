@@ -1,6 +1,14 @@
-import { type ImageSettings, imageSettingsSchema, Secret } from "@millrace/core";
-import { expect, it } from "vitest";
-import { libcOf, loginForBase } from "./deployment-image.ts";
+import {
+  type ImageSettings,
+  imageSettingsSchema,
+  MillraceError,
+  type ReadContext,
+  Secret,
+} from "@millrace/core";
+import type { ArchivedImage } from "@millrace/image";
+import { describe, expect, it } from "vitest";
+import { systemClock } from "../lifecycle/clock.ts";
+import { handOver, libcOf, loginForBase } from "./deployment-image.ts";
 
 const settings = (parts: Partial<ImageSettings>): ImageSettings => imageSettingsSchema.parse(parts);
 
@@ -28,4 +36,68 @@ it.each<[string, boolean]>([
   const repository = "registry.example.com/team/app";
   const login = await loginForBase(base, { kind: "registry", repository, credentials });
   expect(login).toBe(used ? credentials : null);
+});
+
+describe("an image that is handed to an engine", () => {
+  const digestOf = (name: string) =>
+    `sha256:${Buffer.from(name).toString("hex").padStart(64, "0")}`;
+  const context: ReadContext = {
+    signal: new AbortController().signal,
+    clock: systemClock,
+    progress: () => undefined,
+  };
+
+  /** Hands over base, runtime and code to an engine that has some of it; gives what was sent each time. */
+  async function sentTo(engineHas: readonly string[], baseIsHere: boolean): Promise<string[][]> {
+    const sent: string[][] = [];
+    const layers = ["base", "runtime", "code"].map((name) => ({
+      name,
+      diffId: digestOf(`diff ${name}`),
+      blob:
+        name === "base" && !baseIsHere
+          ? null
+          : {
+              digest: digestOf(name),
+              size: 1,
+              mediaType: "application/vnd.oci.image.layer.v1.tar",
+              from: null,
+              async *open() {
+                sent.at(-1)?.push(name);
+                yield Buffer.from("x");
+              },
+            },
+    }));
+    const image: ArchivedImage = {
+      platform: { os: "linux", architecture: "amd64" },
+      layers,
+      config: { digest: digestOf("config"), bytes: Buffer.from("{}") },
+      manifest: null,
+    };
+    const load = async (_reference: string, archive: AsyncIterable<Uint8Array>) => {
+      sent.push([]);
+      for await (const _chunk of archive);
+      const there = [...engineHas, ...(sent.at(-1) ?? [])];
+      if (layers.some(({ name }) => !there.includes(name)))
+        throw new MillraceError({ class: "platform", code: "X", message: "A layer is missing." });
+    };
+    await handOver(image, { load }, "app:1", context);
+    return sent;
+  }
+
+  it.each([
+    { has: ["base", "runtime"], baseIsHere: false, sent: [["code"]] },
+    { has: ["base"], baseIsHere: false, sent: [["code"], ["runtime", "code"]] },
+    { has: ["base"], baseIsHere: true, sent: [["code"], ["runtime", "code"]] },
+    {
+      has: [],
+      baseIsHere: true,
+      sent: [["code"], ["runtime", "code"], ["base", "runtime", "code"]],
+    },
+  ])("is sent as little as it takes: %j", async ({ has, baseIsHere, sent }) => {
+    expect(await sentTo(has, baseIsHere)).toEqual(sent);
+  });
+
+  it("fails when the engine lacks what only it had", async () => {
+    await expect(sentTo([], false)).rejects.toMatchObject({ code: "X" });
+  });
 });

@@ -11,7 +11,7 @@ import {
   type RegistryDestination,
   type SnapshotManifest,
 } from "@millrace/core";
-import type { BaseImage, Image, LayerInput } from "@millrace/image";
+import type { ArchivedImage, BaseImage, Image, LayerInput } from "@millrace/image";
 import type { Workspace } from "../workspace.ts";
 import { baseFromDockerfile } from "./dockerfile.ts";
 import { bundleRuntime, RUNTIME_ENTRY } from "./runtime-bundle.ts";
@@ -94,29 +94,25 @@ async function findBase(
   context: ReadContext,
 ): Promise<BaseImage> {
   const { engineBase, parseImageReference, resolveBase } = await import("@millrace/image");
+  const request = { platform, cacheDirectory: imageCache(workspace), ...context };
   if (image.dockerfile !== undefined) {
+    const folder = workspace.loaded.directory;
     const built = await baseFromDockerfile(
-      workspace.loaded.directory,
+      folder,
       image.dockerfile,
       platform,
       destination,
       context,
     );
-    return engineBase(built.reference, built.image, platform);
+    return engineBase({ ...request, ...built });
   }
+  const reference = image.base;
   // Engines give no answer at all to what is none.
-  parseImageReference(image.base);
-  if (destination.kind === "engine") {
-    const found = await destination.find(image.base, context);
-    if (found !== null) return engineBase(image.base, found, platform);
-  }
-  return resolveBase({
-    reference: image.base,
-    platform,
-    credentials: await loginForBase(image.base, destination),
-    cacheDirectory: imageCache(workspace),
-    ...context,
-  });
+  parseImageReference(reference);
+  const found = destination.kind === "engine" ? await destination.find(reference, context) : null;
+  if (found !== null) return engineBase({ ...request, reference, image: found });
+  const credentials = await loginForBase(reference, destination);
+  return resolveBase({ ...request, reference, credentials });
 }
 
 /** The deployer's login, where the base lies in the deployer's registry. No other registry is told of it. */
@@ -172,7 +168,7 @@ function forEngine(image: Image, destination: EngineDestination): DeploymentImag
       const found = await destination.find(reference, context);
       if (found !== null && hasLayersOf(found, image)) return;
       context.progress("Handing the image to the engine");
-      await load(image, destination, reference, context);
+      await handOver(image, destination, reference, context);
     },
   };
 }
@@ -185,29 +181,35 @@ function hasLayersOf({ diffIds }: EngineImage, { layers }: Image): boolean {
 }
 
 /**
- * Tries with the user's code alone, which is all that a change needs. An engine that lacks a layer below it refuses that,
- * and is given all that is not only its own.
+ * Tries with the user's code alone, which is all that a change needs, then with all layers of ours. An engine that lacks a
+ * layer below refuses that, and is at last given all that is not only its own.
  */
-async function load(
-  image: Image,
-  destination: EngineDestination,
+export async function handOver(
+  image: ArchivedImage,
+  destination: Pick<EngineDestination, "load">,
   reference: string,
   context: ReadContext,
 ): Promise<void> {
   const { imageArchive } = await import("@millrace/image");
-  const without = (layers: Image["layers"]): AsyncIterable<Uint8Array> =>
-    imageArchive(image, {
-      reference,
-      present: [layers.map(({ diffId }) => diffId)],
-    });
-  try {
-    return await destination.load(reference, without(image.layers.slice(0, -1)), context);
-  } catch (error) {
-    if (!isMillraceError(error) || error.class !== "platform") throw error;
-  }
   const { layers } = image;
-  const ours = layers.findIndex(({ blob }) => blob !== null);
-  await destination.load(reference, without(layers.slice(0, ours)), context);
+  const diffIds = layers.map(({ diffId }) => diffId);
+  const loadFrom = (lowest: number): Promise<void> =>
+    destination.load(
+      reference,
+      imageArchive(image, { reference, present: [diffIds.slice(0, lowest)] }),
+      context,
+    );
+  const least = layers.findIndex(({ blob }) => blob !== null);
+  const ours = layers.findIndex(({ name }) => name !== "base");
+  for (const lowest of new Set([layers.length - 1, ours])) {
+    if (lowest <= least) continue;
+    try {
+      return await loadFrom(lowest);
+    } catch (error) {
+      if (!isMillraceError(error) || error.class !== "platform") throw error;
+    }
+  }
+  await loadFrom(least);
 }
 
 async function forRegistry(
