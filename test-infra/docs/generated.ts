@@ -28,11 +28,17 @@ interface Property {
   readonly default?: unknown;
   readonly properties?: Readonly<Record<string, Property>>;
   readonly items?: Property;
+  readonly prefixItems?: readonly Property[];
+  readonly anyOf?: readonly Property[];
+  readonly const?: unknown;
 }
 
 function typeOf(property: Property): string {
   if (property.enum !== undefined)
     return property.enum.map((value) => JSON.stringify(value)).join(", ");
+  if (property.const !== undefined) return JSON.stringify(property.const);
+  if (property.anyOf !== undefined) return property.anyOf.map(typeOf).join(" or ");
+  if (property.prefixItems !== undefined) return `[${property.prefixItems.map(typeOf).join(", ")}]`;
   if (property.items !== undefined) return `list of ${typeOf(property.items)}`;
   return [property.type ?? "any"].flat().join(" or ");
 }

@@ -9,7 +9,10 @@ export const settingsSchema = z.strictObject({
     .string()
     .refine((host) => isIP(host) !== 0, "must be an IP address, such as 127.0.0.1 or ::1")
     .default("127.0.0.1")
-    .meta({ description: "IP address to listen on. 0.0.0.0 and :: mean every interface." }),
+    .meta({
+      description:
+        "IP address to listen on; 0.0.0.0 and :: mean every interface. Beyond loopback a key is needed, or allowUnauthenticated.",
+    }),
   port: port.optional().meta({
     description:
       "Port to listen on. Default: the deployment's previous port, else one of the range.",
