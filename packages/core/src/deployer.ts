@@ -279,8 +279,9 @@ export interface DeployerContext {
   /** Tells the user what is going on: one short present-tense sentence. */
   progress(message: string): void;
   /**
-   * Takes the whole log of one process before a platform removes it for good: a service that reaches no store records its
-   * runs there, and they are read back into the store. Absent where nobody wants it. When it rejects, nothing may be removed.
+   * Takes the whole log of one process before a platform removes it for good, and so the lines of its spool: a service that reaches
+   * no store records its runs there, and they are read back into the store. Absent where nobody wants it. When it rejects, nothing
+   * may be removed.
    */
   readonly keepLog?: (log: AsyncIterable<Uint8Array>) => Promise<void>;
 }

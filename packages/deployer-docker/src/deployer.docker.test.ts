@@ -134,7 +134,7 @@ describe("runs that wait for the store", () => {
     return (await text(await exec.start({ Tty: true }))).trim();
   }
 
-  test("outlive the container, and go with the deployment", async () => {
+  test("outlive the container, and are handed over when the deployment goes", async () => {
     const deployment = newTarget();
     const first = requestFor({ deployment }, "serves", store);
     await provision(first);
@@ -146,7 +146,14 @@ describe("runs that wait for the store", () => {
     const second = requestFor({ deployment, revision: "b".repeat(64) }, "serves", store);
     await provision(second);
     expect(await inside(second, read)).toBe("a run");
-    await deployer.deprovision(deployment, context());
+    const full = async () => Promise.reject(new Error("no room"));
+    await expect(deployer.deprovision(deployment, { ...context(), keepLog: full })).rejects.toThrow(
+      "no room",
+    );
+    const kept: string[] = [];
+    const keepLog = async (log: AsyncIterable<Uint8Array>) => void kept.push(await text(log));
+    await deployer.deprovision(deployment, { ...context(), keepLog });
+    expect(kept.flatMap((log) => log.split("\n"))).toContain("a run");
     expect(await leftOf(second)).toEqual([]);
   });
 

@@ -29,6 +29,7 @@ import { mustBeReachable } from "./reachable.ts";
 import { DIGESTS_FILE, SECRETS_FOLDER } from "./service-container.ts";
 import type { DockerSettings } from "./settings.ts";
 import { listNetworks, look, type Sight } from "./sight.ts";
+import { handOverSpool } from "./spool.ts";
 import { removeVolumes } from "./volumes.ts";
 
 /** How long requests in flight may take when a deployment goes, in seconds; then its container is killed. */
@@ -136,10 +137,11 @@ async function removeServices(
   const services = [service, next].filter((one) => one !== null);
   if (services.length > 0) context.progress("Answering the requests that are in flight");
   await Promise.all(
-    services.map(async ({ name, status }) => {
+    services.map(async ({ name, spoolFolder, status }) => {
       // A process that is paused hears no signal.
       if (status !== "paused") await engine.stopContainer(name, LAST_DRAIN_SECONDS);
       await handOverLog(engine, name, context);
+      if (spoolFolder !== null) await handOverSpool(engine, name, spoolFolder, context);
       await engine.removeContainer(name);
     }),
   );

@@ -165,6 +165,14 @@ export class Engine {
     );
   }
 
+  /** A folder of a container as a tar; nothing where there is no such folder or container. */
+  async *readFolder(name: string, folder: string): AsyncGenerator<Uint8Array> {
+    const what = `read the folder ${folder} of the container ${name}`;
+    const path = `/containers/${encodeURIComponent(name)}/archive?`;
+    const stream = await this.find(what, () => this.#stream(path, { path: folder }));
+    if (stream !== null) yield* this.#readStream(stream, what);
+  }
+
   /** Containers with a label `name=value`, in whatever state. */
   listContainers(label: string): Promise<readonly ContainerInfo[]> {
     return this.ask("list containers", (options) =>

@@ -28,6 +28,7 @@ export function service(name: string, revision: string, parts: Partial<Service> 
     restart: "no",
     joined: true,
     hasSecrets: false,
+    spoolFolder: null,
     ...parts,
   };
 }

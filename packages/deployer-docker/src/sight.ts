@@ -35,6 +35,8 @@ export interface Service {
   readonly joined: boolean;
   /** That it has a volume of secrets. */
   readonly hasSecrets: boolean;
+  /** Where it has the volume of runs that wait for the store; null when it has none. */
+  readonly spoolFolder: string | null;
 }
 
 export interface Door {
@@ -70,8 +72,8 @@ export async function look(engine: Engine, target: DeploymentTarget, names: Name
   return {
     network: network === null ? null : { id: network.Id },
     door: door === null ? null : await readDoor(engine, door, network),
-    service: service === null ? null : readService(service, network),
-    next: next === null ? null : readService(next, network),
+    service: service === null ? null : readService(service, network, names),
+    next: next === null ? null : readService(next, network, names),
   };
 }
 
@@ -131,7 +133,11 @@ export async function readDoorState(engine: Engine, name: string): Promise<DoorS
   return readState(await lastLines(engine, name, DOOR_LINES));
 }
 
-function readService(container: ContainerInspectInfo, network: NetworkInspectInfo | null): Service {
+function readService(
+  container: ContainerInspectInfo,
+  network: NetworkInspectInfo | null,
+  names: Names,
+): Service {
   const { Config, HostConfig, Id, Mounts, Name, RestartCount, State } = container;
   return {
     name: Name.slice(1),
@@ -149,6 +155,7 @@ function readService(container: ContainerInspectInfo, network: NetworkInspectInf
     restart: HostConfig.RestartPolicy?.Name ?? "no",
     joined: hasJoined(container, network),
     hasSecrets: Mounts.some(({ Destination }) => Destination === SECRETS_FOLDER),
+    spoolFolder: Mounts.find((mount) => mount.Name === names.spool)?.Destination ?? null,
   };
 }
 
