@@ -90,6 +90,8 @@ async function pass(
       chunkFileNames: "chunk-[hash].mjs",
       assetFileNames: "asset-[name]-[hash][extname]",
       sourcemap: true,
+      // Stacks need the places alone; the text of all sources would be half of what a change of the code sends.
+      sourcemapExcludeSources: true,
       sourcemapPathTransform: (path, map) => portable(resolve(dirname(map), path), root),
     });
     const files = new Map<string, Uint8Array>();
