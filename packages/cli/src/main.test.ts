@@ -1,7 +1,7 @@
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { DeploymentDetails, DeployOptions } from "@millrace/control";
+import type { DeploymentDetails, DeployOptions, InvokeOptions } from "@millrace/control";
 import {
   type DeploymentRecord,
   ERROR_CLASSES,
@@ -652,6 +652,33 @@ describe("invoke", () => {
     ]);
     expect(JSON.parse(stdout)).toEqual({ advice: "Bring a jacket." });
     expect(stderr).toContain("Run weather-1 took 1.2 ms.");
+  });
+
+  test("with --events tells what the steps emit beside the result", async () => {
+    const { calls } = deployed();
+    const invoke = async (name: string, parameters: unknown, options?: InvokeOptions) => {
+      options?.onEvent?.({ step: "ask", event: "token", data: { text: "Hi" } });
+      options?.onDropped?.(3);
+      return calls.invoke(name, parameters);
+    };
+    const argv = ["invoke", "weather", "--city", "x"];
+    const told = await runCommand([...argv, "--events"], { calls: { ...calls, invoke } });
+    expect(told.stderr).toMatch(/^ask token \{"text":"Hi"\}$/m);
+    expect(told.stderr).toContain("left out 3 events");
+    expect(JSON.parse(told.stdout)).toEqual({ advice: "Bring a jacket." });
+    const programs = [...argv, "--events", "-o", "json"];
+    const lines = await runCommand(programs, { calls: { ...calls, invoke } });
+    expect(
+      lines.stdout
+        .trim()
+        .split("\n")
+        .map((line) => JSON.parse(line)),
+    ).toEqual([
+      { step: "ask", event: "token", data: { text: "Hi" } },
+      { dropped: 3 },
+      expect.objectContaining({ success: true }),
+    ]);
+    expect((await runCommand(argv, { calls: { ...calls, invoke } })).stderr).not.toContain("token");
   });
 
   test("says when the run is not recorded", async () => {

@@ -341,6 +341,8 @@ const SECTIONS: readonly Section[] = [
         "Errors MUST be `application/problem+json` with status, a stable code and a request id.",
       "HTTP-18":
         "More requests than may run and wait MUST be answered with 429 or 503 and `Retry-After`.",
+      "HTTP-19":
+        "An invocation that accepts `text/event-stream` MUST get each event that a step emits while the run goes on, and the result last.",
     },
   },
 ];

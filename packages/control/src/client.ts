@@ -98,6 +98,18 @@ export interface InvokeOptions {
   /** Deadline in seconds. Default: the deployment's. */
   readonly timeoutSeconds?: number;
   readonly signal?: AbortSignal;
+  /** Called with each event that a step emits, as it comes. */
+  readonly onEvent?: (event: StepEvent) => void;
+  /** Called, where events are listened to, when the service left some out because they were not read fast enough. */
+  readonly onDropped?: (events: number) => void;
+}
+
+/** What a step emitted by `context.emit`. */
+export interface StepEvent {
+  /** Id of the step. */
+  readonly step: string;
+  readonly event: string;
+  readonly data: JsonValue;
 }
 
 /** The body of a successful answer of `POST /invoke`. */

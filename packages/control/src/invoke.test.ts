@@ -230,3 +230,69 @@ describe("invoke", () => {
     });
   });
 });
+
+describe("invoke with events", () => {
+  const events = 'event: emit\ndata: {"step":"ask","event":"token","data":"Hi"}\n\n: quiet\n\n';
+  const dropped = 'event: dropped\ndata: {"events":7}\n\n';
+  const result = (body: object) => `event: result\ndata: ${JSON.stringify(body)}\n\n`;
+  const streaming = (text: string) => answer(200, text, { "content-type": "text/event-stream" });
+
+  it("passes them on, and gives the result back", async () => {
+    const url = await serve(streaming(events + dropped + result({ success: true, outputs: {} })));
+    const told: unknown[] = [];
+    const invocation = await call(record({ url }), {
+      onEvent: (event) => told.push(event),
+      onDropped: (count) => told.push(count),
+    });
+    expect(invocation).toEqual({ success: true, outputs: {} });
+    expect(told).toEqual([{ step: "ask", event: "token", data: "Hi" }, 7]);
+  });
+
+  it("asks for them only then, and takes an answer without them from an older service", async () => {
+    const accepted: unknown[] = [];
+    const url = await serve((request, response) => {
+      accepted.push(request.headers.accept);
+      response.end(JSON.stringify({ success: true, outputs: {} }));
+    });
+    await call(record({ url }));
+    await call(record({ url }), { onEvent: () => undefined });
+    expect(accepted).toEqual(["application/json", "text/event-stream, application/json"]);
+  });
+
+  it("fails as without them when the run does", async () => {
+    const problem = { status: 504, code: "RUN_TIMEOUT", detail: "too late", success: false };
+    const url = await serve(streaming(events + result(problem)));
+    await expect(call(record({ url }), { onEvent: () => undefined })).rejects.toMatchObject({
+      class: "timeout",
+      code: "RUN_TIMEOUT",
+    });
+  });
+
+  it("fails when the connection ends before the result", async () => {
+    const url = await serve(streaming(events));
+    await expect(call(record({ url }), { onEvent: () => undefined })).rejects.toMatchObject({
+      class: "unreachable",
+      message: expect.stringContaining("ended before the result"),
+    });
+  });
+
+  it("ends with what the caller's function throws, and hangs up", async () => {
+    let hungUp = false;
+    const url = await serve((request, response) => {
+      request.resume();
+      response.on("close", () => {
+        hungUp = true;
+      });
+      response.writeHead(200, { "content-type": "text/event-stream" });
+      response.write(events);
+    });
+    const own = new Error("my own");
+    const failing = call(record({ url }), {
+      onEvent: () => {
+        throw own;
+      },
+    });
+    await expect(failing).rejects.toBe(own);
+    await expect.poll(() => hungUp).toBe(true);
+  });
+});

@@ -1,4 +1,4 @@
-import type { IncomingHttpHeaders } from "node:http";
+import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
 import { text as textOf } from "node:stream/consumers";
 import {
   type DeploymentRecord,
@@ -11,6 +11,7 @@ import {
 } from "@millrace/core";
 import { z } from "zod";
 import type { Invocation, InvokeOptions } from "./client.ts";
+import { type EventListener, isEventStream, readEvents } from "./invoke-events.ts";
 import { authKeyName } from "./secrets/auth-key.ts";
 import type { SecretFile } from "./secrets/secret-file.ts";
 import type { Workspace } from "./workspace.ts";
@@ -44,7 +45,7 @@ export async function invoke(
   { secrets }: Pick<Workspace, "secrets">,
   record: DeploymentRecord,
   parameters: JsonObject,
-  { runName, timeoutSeconds, signal }: InvokeOptions,
+  { runName, timeoutSeconds, signal, onEvent, onDropped }: InvokeOptions,
 ): Promise<Invocation> {
   if (record.url === null) throw noUrl(record);
   const key = await keyOf(record, secrets);
@@ -58,11 +59,28 @@ export async function invoke(
       ? undefined
       : AbortSignal.timeout(timeoutSeconds * 1000 + ANSWER_GRACE_MS);
   const signals = [signal, deadline].filter((one) => one !== undefined);
+  let heard: { readonly error: unknown } | undefined;
+  const listener: EventListener | null =
+    onEvent === undefined
+      ? null
+      : {
+          onEvent(event) {
+            try {
+              onEvent(event);
+            } catch (error) {
+              heard = { error };
+              throw error;
+            }
+          },
+          onDropped: (events) => onDropped?.(events),
+        };
   let answer: Answer;
   try {
     const place = new URL("invoke", `${record.url.replace(/\/$/, "")}/`);
-    answer = await post(place, key, JSON.stringify(body), AbortSignal.any(signals));
+    answer = await post(place, key, JSON.stringify(body), listener, AbortSignal.any(signals));
   } catch (cause) {
+    // What the caller's own function threw is no failure of the service.
+    if (heard !== undefined) throw heard.error;
     if (signal?.aborted === true) throw aborted(record, signal.reason);
     if (deadline?.aborted === true) throw noAnswerInTime(record, cause);
     throw unreachable(record, cause);
@@ -97,6 +115,7 @@ async function post(
   place: URL,
   key: Secret | null,
   body: string,
+  listener: EventListener | null,
   signal: AbortSignal,
 ): Promise<Answer> {
   const { request } =
@@ -105,17 +124,22 @@ async function post(
     "content-type": "application/json",
     "content-length": Buffer.byteLength(body),
     connection: "close",
+    accept: listener === null ? "application/json" : "text/event-stream, application/json",
     ...(key === null ? {} : { authorization: `Bearer ${key.reveal()}` }),
   };
   return new Promise((resolve, reject) => {
     const sent = request(place, { method: "POST", headers, signal }, (response) => {
-      textOf(response).then(
-        (text) => resolve({ status: response.statusCode ?? 0, headers: response.headers, text }),
-        reject,
-      );
+      read(response, listener).then(resolve, reject);
     });
     sent.on("error", reject).end(body);
   });
+}
+
+async function read(response: IncomingMessage, listener: EventListener | null): Promise<Answer> {
+  const { headers, statusCode: status = 0 } = response;
+  if (listener === null || !isEventStream(response))
+    return { status, headers, text: await textOf(response) };
+  return { headers, ...(await readEvents(response, listener)) };
 }
 
 function parseJson(text: string): unknown {

@@ -18,6 +18,7 @@ export type {
   SettingOrigin,
   Source,
   StackEntry,
+  StepEvent,
 } from "@millrace/control";
 export {
   type CachePolicy,

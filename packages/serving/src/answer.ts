@@ -1,9 +1,21 @@
 import type { ServerResponse } from "node:http";
 import { PROBLEMS, type Problem, problemBody, problemHeaders } from "./problem.ts";
 
-/**
- * Writes a whole answer. `headers` alternates names and values. No answer may be sniffed for another type or cached.
- */
+/** What every answer has, as names and values in turn. None may be sniffed for another type or cached. */
+export function commonHeaders(requestId: string, type: string): string[] {
+  return [
+    "X-Content-Type-Options",
+    "nosniff",
+    "Cache-Control",
+    "no-store",
+    "X-Request-Id",
+    requestId,
+    "Content-Type",
+    type,
+  ];
+}
+
+/** Writes a whole answer. `headers` alternates names and values. */
 export function answer(
   response: ServerResponse,
   status: number,
@@ -14,18 +26,8 @@ export function answer(
 ): void {
   if (response.headersSent || response.destroyed) return;
   const length = Buffer.byteLength(body);
-  const all = [
-    "X-Content-Type-Options",
-    "nosniff",
-    "Cache-Control",
-    "no-store",
-    "X-Request-Id",
-    requestId,
-    "Content-Type",
-    type,
-    "Content-Length",
-    String(length),
-  ];
+  const all = commonHeaders(requestId, type);
+  all.push("Content-Length", String(length));
   if (headers !== undefined) all.push(...headers);
   response.writeHead(status, all);
   // As many bytes as characters: plain ASCII, which Node writes faster as latin1.

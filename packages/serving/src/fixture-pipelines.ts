@@ -54,6 +54,8 @@ const acts = z.enum([
   "trace",
   "secret",
   "leak",
+  "emit",
+  "flood",
 ]);
 
 function fall(): never {
@@ -66,6 +68,7 @@ const perform = defineStep({
   output: z.object({ begun: z.number(), aborted: z.number(), ended: z.number(), text: z.string() }),
   run: async ({ what, ms }, context: StepContext<State>) => {
     const { runs } = context.state;
+    if (what === "emit") context.emit("before", { text: "two\nlines" });
     if (what === "count") return { ...runs, text: "" };
     runs.begun++;
     if (what === "fall") setImmediate(fall);
@@ -90,6 +93,17 @@ const perform = defineStep({
         context.log.info("hello from the step", { city: "Lisbon" });
         stepContext().emit("progress", { share: 0.5 });
         return { ...runs, text: context.run.id };
+      case "emit":
+        // What the types forbid may come all the same.
+        context.emit("odd", 1n as never);
+        context.emit("after", ms);
+        return { ...runs, text: "emitted" };
+      case "flood":
+        for (let n = 0; n < 2000; n++) {
+          context.emit("part", "x".repeat(10_000));
+          if (n % 100 === 0) await sleep(1);
+        }
+        return { ...runs, text: "flooded" };
       case "trace":
         context.log.info("traced");
         return { ...runs, text: JSON.stringify(context.trace ?? null) };

@@ -4,6 +4,7 @@ import { type Engine, type Run, uuidv7 } from "@millrace/engine";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Refusal } from "./admission.ts";
 import { answer, JSON_TYPE, PROBLEM_TYPE } from "./answer.ts";
+import { EventStream, wantsEvents } from "./event-stream.ts";
 import { problemOfRun } from "./invocation-answer.ts";
 import { PROBLEMS, type Problem, problemHeaders } from "./problem.ts";
 import { type InvokeRequest, readInvokeRequest, requestInvalid } from "./request-body.ts";
@@ -88,6 +89,8 @@ class Call {
   readonly #response: ServerResponse;
   readonly #trace: Trace | undefined;
   #run: Run | undefined = undefined;
+  /** Set once a run has begun whose client wants its events: then the status is sent. */
+  #stream: EventStream | undefined = undefined;
   #giveUp: (() => void) | undefined = undefined;
   #over = false;
 
@@ -157,13 +160,21 @@ class Call {
     const { id, raw } = this.#request;
     // A request id that we made is the run's id as well; one that the client chose may have been used before.
     const runId = raw.headers["x-request-id"] === undefined ? id : uuidv7();
+    if (wantsEvents(raw.headers.accept)) this.#openStream(runId);
     this.#run = this.#engine.start(
       { input, timeoutMs, id: runId, name: asked.runName, trace: this.#trace },
       (run) => this.#ended(run),
     );
   }
 
+  #openStream(runId: string): void {
+    if (this.#service.phase !== "ready") this.#response.shouldKeepAlive = false;
+    this.#stream = new EventStream(this.#response, this.#request.id, traceHeaders(this.#trace));
+    this.#service.streams.set(runId, this.#stream);
+  }
+
   #ended(run: Run): void {
+    if (this.#stream !== undefined) this.#service.streams.delete(run.id);
     this.#service.metrics.runEnded(run);
     const texts = textsOf(run);
     const recorded = this.#service.recording.ended(run, texts);
@@ -181,15 +192,13 @@ class Call {
   }
 
   #succeed(run: Run, texts: RunTexts, recorded: boolean): void {
-    send(
-      this.#service,
-      this.#response,
-      200,
-      JSON_TYPE,
-      this.#service.answers.success(run, texts, recorded),
-      this.#request,
-      traceHeaders(this.#trace),
-    );
+    const body = this.#service.answers.success(run, texts, recorded);
+    if (this.#stream !== undefined) {
+      this.#stream.end("result", body);
+      return;
+    }
+    const headers = traceHeaders(this.#trace);
+    send(this.#service, this.#response, 200, JSON_TYPE, body, this.#request, headers);
   }
 
   #fail(run: Run, problem: Problem, recorded: boolean): void {
@@ -200,6 +209,10 @@ class Call {
       error: run.error?.cause ?? run.error,
     });
     const body = this.#service.answers.failure(problem, this.#request.id, run, recorded);
+    if (this.#stream !== undefined) {
+      this.#stream.end("result", body);
+      return;
+    }
     sendProblem(this.#service, this.#response, problem, body, this.#request, this.#trace);
   }
 

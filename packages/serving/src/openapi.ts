@@ -82,7 +82,16 @@ function success(path: Path): JsonSchema {
   });
   switch (path) {
     case "/invoke":
-      return json("The run completed.", ref("InvokeAnswer"));
+      return {
+        200: {
+          description:
+            "The run completed. With the type of events asked for: the run has begun, and its last event tells how it ended.",
+          content: {
+            "application/json": { schema: ref("InvokeAnswer") },
+            "text/event-stream": { schema: invokeEvents },
+          },
+        },
+      };
     case "/health":
     case "/health/live":
     case "/health/ready":
@@ -219,6 +228,14 @@ const invokeAnswer: JsonSchema = {
     error: { type: "null" },
   },
   required: ["success", "outputs", "execution_time", "metadata", "error"],
+};
+
+const invokeEvents: JsonSchema = {
+  type: "string",
+  description:
+    "Server-sent events. `emit`: what a step emits, with the data `{step, event, data}`. `dropped`: how many events were " +
+    "left out because the client did not read, with the data `{events}`. `result`, always the last one: the InvokeAnswer " +
+    "or InvokeFailure of the run.",
 };
 
 const problem: JsonSchema = {

@@ -1,4 +1,5 @@
 import {
+  type JsonValue,
   type Logger,
   MillraceError,
   messageOf,
@@ -22,6 +23,8 @@ export interface HostOptions {
   /** Ends `onInit` early. */
   readonly signal: AbortSignal;
   readonly onLongRun: (run: Run) => void;
+  /** Called for each event that a step emits. */
+  readonly onEvent?: (run: Run, step: string, event: string, data: JsonValue) => void;
   readonly cache?: StepCache;
 }
 
@@ -47,7 +50,10 @@ export async function startPipeline(options: HostOptions): Promise<PipelineHost>
     state,
     secret,
     logger,
-    onEvent: (run, step, event, data) => logger(run, step).debug("event", { event, data }),
+    onEvent: (run, step, event, data) => {
+      logger(run, step).debug("event", { event, data });
+      options.onEvent?.(run, step, event, data);
+    },
     onLongRun: options.onLongRun,
     ...(options.cache === undefined ? {} : { cache: options.cache }),
   });

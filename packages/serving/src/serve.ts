@@ -1,12 +1,14 @@
 import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import {
+  type JsonValue,
   MillraceError,
   messageOf,
   PUBLISHED_HOST_VARIABLE,
   type ServiceConfig,
   summarizeError,
 } from "@millrace/core";
+import type { Run } from "@millrace/engine";
 import { startRecorder } from "@millrace/store";
 import { Admission } from "./admission.ts";
 import { Connections, drain } from "./drain.ts";
@@ -25,7 +27,7 @@ import { Metrics } from "./metrics.ts";
 import { findParent, type Parent } from "./parent.ts";
 import { type PipelineHost, startPipeline } from "./pipeline-host.ts";
 import { makeRoutes } from "./routes.ts";
-import { makeRunRecording } from "./run-recording.ts";
+import { jsonText, makeRunRecording } from "./run-recording.ts";
 import type { Service } from "./service.ts";
 import { type LoadedSnapshot, loadSnapshot } from "./snapshot-directory.ts";
 import { Stopping } from "./stopping.ts";
@@ -92,6 +94,7 @@ async function serveSnapshot(
       log,
       signal: stopping.signal,
       onLongRun: (run) => service.recording.goesOn(run),
+      onEvent: (run, step, event, data) => streamEvent(service, run, step, event, data),
     });
     service.engine = host.engine;
     service.phase = "ready";
@@ -111,6 +114,22 @@ async function serveSnapshot(
   const exitCode = await stop(service, connections, host, stopping, parent);
   process.off("exit", crashed);
   return exitCode;
+}
+
+/** Passes on what a step emits, if the client listens. */
+function streamEvent(
+  { log, streams }: Service,
+  { id }: Run,
+  step: string,
+  event: string,
+  data: JsonValue,
+): void {
+  const stream = streams.get(id);
+  if (stream === undefined) return;
+  const text = jsonText({ step, event, data });
+  if (text === undefined)
+    log.with({ run_id: id, step }).warn("An event was not sent: it is no JSON value.", { event });
+  else stream.send("emit", text);
 }
 
 /** Code of the pipeline that ends the process is a crash, whatever exit code it chose: whoever watches starts it again. */
@@ -154,6 +173,7 @@ function makeService(environment: Environment, { pipeline }: LoadedSnapshot, log
       secrets,
     }),
     answers: makeInvocationAnswers({ ...config, pipeline: pipeline.name }),
+    streams: new Map(),
     phase: "starting",
     engine: undefined,
     invocations: 0,

@@ -2,6 +2,7 @@ import type { CompiledPipeline, Secret, ServiceConfig } from "@millrace/core";
 import type { Engine } from "@millrace/engine";
 import type { Recorder } from "@millrace/store";
 import type { Admission } from "./admission.ts";
+import type { EventStream } from "./event-stream.ts";
 import type { InvocationAnswers } from "./invocation-answer.ts";
 import type { Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
@@ -22,6 +23,8 @@ export interface Service {
   readonly recorder: Recorder;
   readonly recording: RunRecording;
   readonly answers: InvocationAnswers;
+  /** Of the runs whose client wants to hear what their steps emit, by the run's id. */
+  readonly streams: Map<string, EventStream>;
   phase: Phase;
   /** Set once `onInit` is done. */
   engine: Engine | undefined;

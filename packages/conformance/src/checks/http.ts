@@ -1,4 +1,5 @@
 import { strict as assert } from "node:assert";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { JsonObject, ServingSettingsInput } from "@millrace/core";
 import { z } from "zod";
 import { at, type Bench } from "../bench.ts";
@@ -6,6 +7,8 @@ import { type Check, check } from "../check.ts";
 
 const KEY = "conformance-key-0123456789";
 const LIMIT_BYTES = 4096;
+/** How long an event may take to come through, in milliseconds: far less than its run goes on. */
+const EVENT_PATIENCE_MS = 30_000;
 
 /** A deployed service, asked from outside. */
 class Service {
@@ -32,6 +35,23 @@ class Service {
       ...init,
       headers: { "Content-Type": "application/json", ...init.headers },
     });
+  }
+
+  /** The events of an invocation as they come, without comments. */
+  async *stream(parameters: JsonObject, signal?: AbortSignal): AsyncGenerator<string> {
+    const response = await this.post(JSON.stringify({ parameters }), {
+      headers: { Accept: "text/event-stream" },
+      ...(signal === undefined ? {} : { signal }),
+    });
+    assert.equal(response.status, 200);
+    assert.match(response.headers.get("content-type") ?? "", /^text\/event-stream/);
+    const chunks = (response.body ?? new ReadableStream()).pipeThrough(new TextDecoderStream());
+    let rest = "";
+    for await (const chunk of chunks) {
+      const blocks = (rest + chunk).split("\n\n");
+      rest = blocks.pop() ?? "";
+      yield* blocks.filter((block) => !block.startsWith(":"));
+    }
   }
 
   invoke(parameters: JsonObject, more: JsonObject = {}): Promise<Response> {
@@ -344,5 +364,26 @@ export const httpChecks = [
       await Promise.all(responses.map((response) => response.text()));
     },
     { maxConcurrency: 1, maxQueue: 1 },
+  ),
+  http(
+    "HTTP-19",
+    "events",
+    "what a step emits comes while its run goes on, and the result last",
+    async (service) => {
+      const hangUp = new AbortController();
+      const { signal } = hangUp;
+      const early = service.stream({ say: ["conformance-event"], sleepMs: 60_000 }, signal);
+      const first = await Promise.race([early.next(), sleep(EVENT_PATIENCE_MS, null)]);
+      hangUp.abort();
+      assert.ok(first !== null, `no event came within ${EVENT_PATIENCE_MS / 1000} s`);
+      const emitted =
+        'event: emit\ndata: {"step":"report","event":"said","data":"conformance-event"}';
+      assert.equal(first.value, emitted);
+      const all = await Array.fromAsync(service.stream({ say: ["conformance-event"] }));
+      assert.equal(all[0], emitted);
+      const result = /^event: result\ndata: (.*)$/.exec(all[1] ?? "")?.[1];
+      invocationSchema.parse(JSON.parse(result ?? "null"));
+      assert.equal(all.length, 2, "something comes after the result");
+    },
   ),
 ];

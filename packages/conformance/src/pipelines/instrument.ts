@@ -6,7 +6,7 @@ import { z } from "zod";
 export const SECRET_NAME = "CONFORMANCE_SECRET";
 
 const input = z.object({
-  /** Lines to write to the log. */
+  /** Lines to write to the log, and to emit. */
   say: z.array(z.string()).default([]),
   sleepMs: z.number().min(0).default(0),
   fail: z.boolean().default(false),
@@ -31,8 +31,11 @@ export function instrument({ name, version, secrets = [], onInit }: InstrumentOp
       secret: z.string().nullable(),
       environment: z.string().nullable(),
     }),
-    run: async ({ say, sleepMs, fail, environment }, { signal, secret }) => {
-      for (const line of say) process.stdout.write(`${line}\n`);
+    run: async ({ say, sleepMs, fail, environment }, { emit, signal, secret }) => {
+      for (const line of say) {
+        process.stdout.write(`${line}\n`);
+        emit("said", line);
+      }
       try {
         await sleep(sleepMs, undefined, { signal });
       } catch (error) {

@@ -36,7 +36,7 @@ export interface StepContext<State = unknown> {
   /** What `onInit` returned: made once per process and shared by all runs. */
   readonly state: State;
   readonly log: Logger;
-  /** Streams an event to whoever follows the run. */
+  /** Streams an event to the client of the run, if it asked for events; with the log level `debug` to the log as well. */
   emit(event: string, data: JsonValue): void;
   readonly run: { readonly id: string; readonly name: string };
   /** The trace that the run belongs to; undefined when its caller named none. Its id is `trace_id` in the lines of `log`. */
