@@ -1,14 +1,15 @@
 import type { DeploymentDetails } from "@millrace/control";
-import type {
-  DeploymentRecord,
-  DeploymentStatus,
-  InventoryRecord,
-  JsonObject,
-  JsonSchema,
-  JsonValue,
-  OperationRecord,
+import {
+  type DeploymentRecord,
+  type DeploymentStatus,
+  type InventoryRecord,
+  isJsonObject,
+  type JsonObject,
+  type JsonSchema,
+  type JsonValue,
+  type OperationRecord,
 } from "@millrace/core";
-import { isJsonObject } from "./inputs.ts";
+
 import { formatValue, shortId } from "./plan-text.ts";
 import { describeType, exampleParameters, properties } from "./schema.ts";
 import { paintStatus, type Style } from "./style.ts";

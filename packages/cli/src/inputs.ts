@@ -1,4 +1,10 @@
-import { type JsonObject, type JsonValue, MillraceError, suggest } from "@millrace/core";
+import {
+  isJsonObject,
+  type JsonObject,
+  type JsonValue,
+  MillraceError,
+  suggest,
+} from "@millrace/core";
 import type { Input, Raw } from "./command.ts";
 import { parseDuration } from "./time.ts";
 
@@ -218,10 +224,6 @@ export function assign(object: JsonObject, path: readonly string[], value: JsonV
     ...Object.entries(object).filter(([name]) => name !== key),
     [key, member],
   ]);
-}
-
-export function isJsonObject(value: unknown): value is JsonObject {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function longName(flags: string): string {

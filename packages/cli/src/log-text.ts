@@ -1,6 +1,6 @@
-import type { JsonObject, LogLine } from "@millrace/core";
+import { isJsonObject, type JsonObject, type LogLine } from "@millrace/core";
 import type { CommandContext } from "./command.ts";
-import { isJsonObject, jsonOrText } from "./inputs.ts";
+import { jsonOrText } from "./inputs.ts";
 import { formatValue } from "./plan-text.ts";
 import type { Format, Style } from "./style.ts";
 import { indent } from "./table.ts";

@@ -1,8 +1,8 @@
 import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
-import { type JsonObject, type JsonSchema, messageOf } from "@millrace/core";
+import { isJsonObject, type JsonObject, type JsonSchema, messageOf } from "@millrace/core";
 import type { CommandContext } from "./command.ts";
-import { isJsonObject, jsonOrText, pairs, text, usage } from "./inputs.ts";
+import { jsonOrText, pairs, text, usage } from "./inputs.ts";
 import { readParameters } from "./parameters.ts";
 
 /** The options by which the parameters of a pipeline are given beside `--name value`. */

@@ -1,6 +1,7 @@
 import {
   formatIssue,
   type Issue,
+  isJsonObject,
   type JsonObject,
   type JsonSchema,
   type JsonValue,
@@ -8,7 +9,7 @@ import {
   sentence,
   suggest,
 } from "@millrace/core";
-import { assign, isJsonObject, jsonOrText } from "./inputs.ts";
+import { assign, jsonOrText } from "./inputs.ts";
 import {
   allowedValues,
   alternatives,

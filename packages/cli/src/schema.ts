@@ -1,5 +1,4 @@
-import type { JsonObject, JsonSchema, JsonValue } from "@millrace/core";
-import { isJsonObject } from "./inputs.ts";
+import { isJsonObject, type JsonObject, type JsonSchema, type JsonValue } from "@millrace/core";
 
 /** One property of an object schema, seen through references. */
 export interface Property {

@@ -6,15 +6,11 @@ import {
   type ServingSettingsInput,
   suggest,
   validName,
+  withoutSecretSettings,
 } from "@millrace/core";
 import type { Client, ConfigEntry, DeployerEntry, StackEntry } from "./client.ts";
 import { BUILT_IN } from "./config/defaults.ts";
-import {
-  deployerSettings,
-  type Layer,
-  servingSettings,
-  withoutSecrets,
-} from "./settings/layers.ts";
+import { deployerSettings, type Layer, servingSettings } from "./settings/layers.ts";
 import type { Workspace } from "./workspace.ts";
 
 /** What a component's record holds of its settings. */
@@ -202,7 +198,11 @@ export function servingLayer(
 /** What is shown of a deployer: a key or a password that the file gives it is not. */
 function masked(deployer: DeployerEntry): DeployerEntry {
   const { settings, serving } = deployer;
-  return { ...deployer, settings: withoutSecrets(settings), serving: withoutSecrets(serving) };
+  return {
+    ...deployer,
+    settings: withoutSecretSettings(settings),
+    serving: withoutSecretSettings(serving),
+  };
 }
 
 function entryOf({ name, flavor, settings }: Component): DeployerEntry {

@@ -20,6 +20,12 @@ describe("changes of fields", () => {
   it("do not show what is hidden", () => {
     const changes = fieldChanges({ key: { hash: "a" } }, { key: { hash: "b" } }, ["key.hash"]);
     expect(changes).toEqual([{ field: "key.hash" }]);
+    expect(
+      fieldChanges(
+        { logOptions: { "splunk-token": "a" } },
+        { logOptions: { "splunk-token": "b" } },
+      ),
+    ).toEqual([{ field: "logOptions.splunk-token" }]);
   });
 
   it("are none between equal objects, and each has a side that differs", () => {

@@ -1,12 +1,13 @@
 import { createHmac, randomBytes } from "node:crypto";
 import { z } from "zod";
 import type { FieldChange } from "./deployer.ts";
-import type { JsonObject, JsonValue } from "./json.ts";
+import { isJsonObject, type JsonObject, type JsonValue } from "./json.ts";
 import type { Secret } from "./secret.ts";
+import { isSecretSetting } from "./secret-settings.ts";
 
 /**
  * For a plan: what differs between two objects, each member by its path (`service.serving.tracking.mode`), sorted. Arrays are
- * compared as a whole.
+ * compared as a whole. Of what carries a secret by its name it is only said that it differs.
  * @param hidden Paths of which it is only said that they differ.
  */
 export function fieldChanges(
@@ -18,7 +19,7 @@ export function fieldChanges(
   return [...new Set([...old.keys(), ...wanted.keys()])].sort().flatMap((field) => {
     const [was, is] = [old.get(field), wanted.get(field)];
     if (JSON.stringify(was) === JSON.stringify(is)) return [];
-    if (hidden.includes(field)) return [{ field }];
+    if (hidden.includes(field) || isSecretSetting(field)) return [{ field }];
     return [
       {
         field,
@@ -37,14 +38,10 @@ function members(
 ): Map<string, JsonValue> {
   for (const [name, value] of Object.entries(object)) {
     const here = [...path, name];
-    if (isObject(value)) members(value, here, into);
+    if (isJsonObject(value)) members(value, here, into);
     else into.set(here.join("."), value);
   }
   return into;
-}
-
-function isObject(value: JsonValue): value is JsonObject {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 /**

@@ -16,6 +16,7 @@ export * from "./parse.ts";
 export * from "./records.ts";
 export * from "./resource-name.ts";
 export * from "./secret.ts";
+export * from "./secret-settings.ts";
 export * from "./service-config.ts";
 export * from "./serving-settings.ts";
 export * from "./snapshot.ts";

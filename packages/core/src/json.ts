@@ -20,3 +20,7 @@ export function canonicalJson(value: unknown): string {
     );
   });
 }
+
+export function isJsonObject(value: unknown): value is JsonObject {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

@@ -1,6 +1,7 @@
 import { inspect } from "node:util";
 
-const REDACTED = "[secret]";
+/** What stands in place of a secret. */
+export const REDACTED = "[secret]";
 const BRAND = Symbol.for("millrace.secret");
 
 /**

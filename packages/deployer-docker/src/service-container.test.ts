@@ -57,4 +57,11 @@ describe("the engine is asked", () => {
       }),
     );
   });
+
+  it("for no label with the text of a setting that carries a secret by its name", () => {
+    const settings = { logOptions: { "splunk-token": "hunter22" } };
+    const { Labels, HostConfig } = serviceOptions(requestOf({ settings }), PLACE);
+    expect(JSON.stringify(Labels)).not.toContain("hunter22");
+    expect(HostConfig?.LogConfig).toMatchObject({ Config: settings.logOptions });
+  });
 });

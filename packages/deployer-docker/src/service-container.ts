@@ -6,6 +6,7 @@ import {
   SECRETS_DIRECTORY_VARIABLE,
   SERVICE_CONFIG_VARIABLE,
   secretDigests,
+  withSecretSettingsDigested,
 } from "@millrace/core";
 import type { ContainerCreateOptions, HostConfig, MountSettings } from "dockerode";
 import { z } from "zod";
@@ -35,7 +36,7 @@ export function specOf({ artefact, environment, settings, snapshot }: Request): 
   const { [SERVICE_CONFIG_VARIABLE]: config = "{}", ...plain } = environment;
   // Where the engine and the port are belongs to the door.
   const { engine, bind, port, portRange, registry, image, ...container } = settings;
-  return specSchema.parse(
+  const spec = specSchema.parse(
     JSON.parse(
       JSON.stringify({
         snapshot: snapshot.id,
@@ -46,6 +47,8 @@ export function specOf({ artefact, environment, settings, snapshot }: Request): 
       }),
     ),
   );
+  // It becomes a label, which everybody sees who uses the engine.
+  return withSecretSettingsDigested(spec);
 }
 
 const serviceSchema = z.looseObject({ serving: z.json(), authKeyHash: z.string().nullable() });

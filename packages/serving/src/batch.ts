@@ -12,6 +12,7 @@ import { startRecorder } from "@millrace/store";
 import { readEnvironment, runStoreOf, secretReader } from "./environment.ts";
 import { openLog } from "./log.ts";
 import { startPipeline } from "./pipeline-host.ts";
+import { hidePrintedSecrets } from "./printed-secrets.ts";
 import { makeRunRecording, textsOf } from "./run-recording.ts";
 import { loadSnapshot } from "./snapshot-directory.ts";
 
@@ -44,8 +45,10 @@ export async function runBatch(
   variables: Variables,
   options: BatchOptions,
 ): Promise<number> {
+  // What the pipeline gives back is not what it prints.
+  const write = process.stdout.write.bind(process.stdout);
   const result = await outcome(directory, variables, options);
-  await new Promise((written) => process.stdout.write(`\n${JSON.stringify(result)}\n`, written));
+  await new Promise((written) => write(`\n${JSON.stringify(result)}\n`, written));
   return result.error === null ? 0 : ERROR_CLASSES[result.error.class].exitCode;
 }
 
@@ -75,6 +78,7 @@ async function runOnce(
   const { deployment, serving } = config;
   const store = runStoreOf(environment);
   const log = openLog(2, serving.logLevel, secrets.values());
+  hidePrintedSecrets([...secrets.values()]);
   // As in a service: a promise that nobody awaits harms no run, an exception outside of any step ends it.
   process.on("unhandledRejection", (error) =>
     log.with({}).error("A promise was rejected and nobody handled it.", { error }),

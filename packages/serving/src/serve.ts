@@ -26,6 +26,7 @@ import { type Log, openLog } from "./log.ts";
 import { Metrics } from "./metrics.ts";
 import { findParent, type Parent } from "./parent.ts";
 import { type PipelineHost, startPipeline } from "./pipeline-host.ts";
+import { hidePrintedSecrets } from "./printed-secrets.ts";
 import { makeRoutes } from "./routes.ts";
 import { jsonText, makeRunRecording } from "./run-recording.ts";
 import type { Service } from "./service.ts";
@@ -67,6 +68,7 @@ async function serveSnapshot(
   const address = { host: variables["HOST"] || "127.0.0.1", port: portOf(variables["PORT"]) };
   checkExposure(variables[PUBLISHED_HOST_VARIABLE] || address.host, config);
   const log = openLog(1, config.serving.logLevel, secrets.values());
+  hidePrintedSecrets([...secrets.values()]);
   const stopping = new Stopping();
   listenToReasons(stopping, config.serving.drainSeconds * 1000, log, parent);
   // A module may wait for ever while it is loaded.

@@ -1,11 +1,14 @@
 import {
   type Flavor,
   formatIssue,
+  isJsonObject,
   isMillraceError,
+  isSecretSetting,
   type JsonObject,
   type JsonValue,
   MillraceError,
   parse,
+  REDACTED,
   type ServingSettings,
   type ServingSettingsInput,
   sentence,
@@ -21,12 +24,6 @@ export interface Layer<T> {
   readonly place: string;
   readonly values: T;
 }
-
-/** Names of settings whose text is not shown: those that by their name carry a secret. */
-const SECRET_NAME =
-  /(?:password|passphrase|secret|token|credentials?|(?:auth|api|access|private|signing)[_-]?key)$/i;
-
-const MASK = "[secret]";
 
 export interface Settings<T> {
   readonly value: T;
@@ -86,10 +83,6 @@ function parseMerged<T>(
   }
 }
 
-function isObject(value: unknown): value is JsonObject {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
 function mergeAll(layers: readonly Layer<JsonObject>[]): JsonObject {
   return layers.reduce<JsonObject>((merged, { values }) => merge(merged, values), {});
 }
@@ -101,7 +94,7 @@ export function merge(earlier: JsonObject, later: JsonObject): JsonObject {
   for (const [key, value] of Object.entries(later)) {
     if (value === undefined) continue;
     const before = merged.get(key);
-    merged.set(key, isObject(before) && isObject(value) ? merge(before, value) : value);
+    merged.set(key, isJsonObject(before) && isJsonObject(value) ? merge(before, value) : value);
   }
   return Object.fromEntries(merged);
 }
@@ -114,26 +107,16 @@ function effectiveSettings(
   return leaves(value).map(({ path, value: leaf }) => {
     const origin = layers.findLast(({ values }) => has(values, path))?.origin ?? "default";
     const last = path.at(-1) ?? "";
-    const masked = typeof leaf === "string" && SECRET_NAME.test(last);
-    return { name: [prefix, ...path].join("."), value: masked ? MASK : leaf, origin };
+    const masked = typeof leaf === "string" && isSecretSetting(last);
+    return { name: [prefix, ...path].join("."), value: masked ? REDACTED : leaf, origin };
   });
-}
-
-/** The same settings with `[secret]` in place of each text that by its name is one. */
-export function withoutSecrets(values: JsonObject): JsonObject {
-  return Object.fromEntries(
-    Object.entries(values).map(([name, value]) => {
-      if (isObject(value)) return [name, withoutSecrets(value)];
-      return [name, typeof value === "string" && SECRET_NAME.test(name) ? MASK : value];
-    }),
-  );
 }
 
 function leaves(
   value: unknown,
   path: readonly string[] = [],
 ): { readonly path: readonly string[]; readonly value: JsonValue }[] {
-  if (!isObject(value)) return value === undefined ? [] : [{ path, value: value as JsonValue }];
+  if (!isJsonObject(value)) return value === undefined ? [] : [{ path, value: value as JsonValue }];
   return Object.entries(value).flatMap(([key, member]) => leaves(member, [...path, key]));
 }
 
@@ -142,7 +125,7 @@ function has(values: JsonObject, path: readonly (string | number)[]): boolean {
   for (const key of path) {
     // What is inside a list came with the list.
     if (Array.isArray(current)) return true;
-    if (!isObject(current) || !Object.hasOwn(current, key)) return false;
+    if (!isJsonObject(current) || !Object.hasOwn(current, key)) return false;
     current = current[key];
   }
   return true;
