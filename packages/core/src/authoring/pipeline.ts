@@ -17,6 +17,7 @@ import {
 import { unknownOption } from "./known-options.ts";
 import { makeReference, type Reference, wiringError } from "./reference.ts";
 import type { StepDefinition } from "./step-definition.ts";
+import { checkWiring } from "./wiring.ts";
 
 const PIPELINE_NAME = /^[A-Za-z][A-Za-z0-9_-]{0,63}$/;
 const SECRET_NAME = /^[A-Za-z_][A-Za-z0-9_]{0,127}$/;
@@ -199,6 +200,7 @@ function compile(options: ErasedPipelineOptions): CompiledPipeline {
     );
   }
   const { graph, definitions } = build.finish(outputs);
+  checkWiring(graph, definitions, input);
   return {
     name: options.name,
     description: options.description,
