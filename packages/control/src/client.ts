@@ -217,7 +217,11 @@ export interface Client {
     parameters: ParametersOf<P>,
     options?: RunOptions,
   ): Promise<RunRecord>;
-  run(source: Source, parameters: JsonObject, options?: RunOptions): Promise<RunRecord>;
+  run(
+    source: Exclude<Source, Pipeline>,
+    parameters: JsonObject,
+    options?: RunOptions,
+  ): Promise<RunRecord>;
   /**
    * Serves a module's pipeline in the foreground, and its new version whenever a source file changes and still builds.
    * Ends once the signal has aborted and the last request is answered.

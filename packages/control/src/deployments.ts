@@ -111,14 +111,16 @@ export class Deployments {
   }
 
   async plan(source: Source, options: DeployOptions): Promise<DeploymentPlan> {
+    const { store, project } = this.#workspace;
     const ready = await readySnapshot(this.#workspace, source, options);
-    const name = deploymentName(ready, options);
+    const name = deploymentName(source, ready, options);
     const existing = await this.#findByName(name);
-    if (existing !== null) await this.#mayUpdate(existing, ready, options);
     const { record, deployer } =
       existing === null
         ? await this.#draft(name, options.stack)
         : { record: existing, deployer: await this.#deployerOf(existing) };
+    if (existing === null) await mustBeFree(store, project.id, ready.snapshot.id, record);
+    else await this.#mayUpdate(existing, ready, options);
     const call = { ...options, timeoutSeconds: options.timeoutSeconds ?? PROMPT_SECONDS };
     return this.#driver.plan({
       ...this.#provisionInput(record, ready, deployer, overridesOf(options), call, false),
@@ -128,7 +130,7 @@ export class Deployments {
 
   async deploy(source: Source, options: DeployOptions): Promise<DeployResult> {
     const ready = await readySnapshot(this.#workspace, source, options);
-    const name = deploymentName(ready, options);
+    const name = deploymentName(source, ready, options);
     const existing = await this.#findByName(name);
     if (existing === null) return this.#create(name, ready, options);
     return this.#update("provision", existing, ready, overridesOf(options), options);
@@ -406,8 +408,14 @@ export class Deployments {
   }
 }
 
-function deploymentName({ snapshot, manifest }: ReadySnapshot, { name }: DeployOptions): string {
-  return validName("deployment", name ?? snapshot.name ?? manifest.pipeline.name);
+/** What a source's snapshot happens to be called must not decide which deployment it goes to. */
+function deploymentName(
+  source: Source,
+  { snapshot, manifest }: ReadySnapshot,
+  { name }: DeployOptions,
+): string {
+  const named = typeof source === "object" && "snapshot" in source ? snapshot.name : null;
+  return validName("deployment", name ?? named ?? manifest.pipeline.name);
 }
 
 function overridesOf({ settings = {}, serving = {}, environment = {} }: DeployOptions): Overrides {

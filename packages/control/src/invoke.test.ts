@@ -111,6 +111,7 @@ describe("invoke", () => {
     [413, "usage", "BODY_TOO_LARGE"],
     [422, "usage", "REQUEST_INVALID"],
     [500, "pipeline", "STEP_FAILED"],
+    [500, "timeout", "STEP_TIMEOUT"],
     [504, "timeout", "RUN_TIMEOUT"],
   ])("turns a problem of status %d into an error of class %s", async (status, errorClass, code) => {
     const issues = [{ path: ["parameters", "city"], message: "is missing" }];

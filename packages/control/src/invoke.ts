@@ -163,6 +163,9 @@ const CLASS_OF_STATUS: Readonly<Record<number, ErrorClass>> = {
   504: "timeout",
 };
 
+/** Where the status does not tell it: as a batch run that ends so. */
+const CLASS_OF_CODE: Readonly<Record<string, ErrorClass>> = { STEP_TIMEOUT: "timeout" };
+
 function problemError(record: DeploymentRecord, answer: Answer, body: unknown): MillraceError {
   const problem = problemSchema.safeParse(body).data;
   const { status } = answer;
@@ -170,7 +173,7 @@ function problemError(record: DeploymentRecord, answer: Answer, body: unknown): 
   const issues: readonly Issue[] | undefined = problem?.issues;
   const what = problem?.detail ?? problem?.title ?? `it is no Millrace service (status ${status})`;
   return new MillraceError({
-    class: CLASS_OF_STATUS[status] ?? "platform",
+    class: CLASS_OF_CODE[problem?.code ?? ""] ?? CLASS_OF_STATUS[status] ?? "platform",
     code: status === 401 ? "AUTH_KEY_WRONG" : (problem?.code ?? "SERVICE_ANSWER_UNKNOWN"),
     message: status === 500 ? what : `Deployment "${record.name}" refuses: ${what}`,
     action: actionFor(status, record, problem?.run_id ?? null),

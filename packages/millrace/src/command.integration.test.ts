@@ -78,6 +78,19 @@ test("from an empty folder to a served pipeline", async () => {
   expect(again).toMatchObject({ operation: null, plan: { action: "no-op" } });
 });
 
+test("a name for its snapshot changes nothing about where its source goes, and another name is refused", async () => {
+  expect((await millrace("snapshot", "create", "pipeline.ts", "--name", "v1")).code).toBe(0);
+  const again = await json("deploy", "pipeline.ts");
+  expect(again).toMatchObject({ operation: null, deployment: { name: "hello" } });
+  for (const command of ["plan", "deploy"]) {
+    const { code, stderr } = await millrace(command, "pipeline.ts", "--name", "other");
+    expect({ code, stderr }).toMatchObject({
+      code: 4,
+      stderr: expect.stringContaining("SNAPSHOT_DEPLOYED"),
+    });
+  }
+});
+
 test("it is called by command and over HTTP, and wrong parameters are named", async () => {
   expect(
     JSON.parse((await millrace("invoke", "hello", "--name", "Ada", "--times", "2")).stdout),

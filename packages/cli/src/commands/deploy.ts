@@ -10,10 +10,7 @@ const target = {
     "Module of the pipeline: pipeline.ts, or pipeline.ts#name for a named export.",
   ),
   snapshot: text("--snapshot <name>", "Takes this snapshot in place of a source."),
-  name: text(
-    "-n, --name <name>",
-    "Name of the deployment. Default: that of the snapshot, else of the pipeline.",
-  ),
+  name: text("-n, --name <name>", "Name of the deployment. Default: the pipeline's."),
   stack: text(
     "-s, --stack <name>",
     "Stack to deploy with. Default: that of the deployment, else the active one.",

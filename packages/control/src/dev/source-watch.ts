@@ -4,6 +4,9 @@ import { dirname, join, sep } from "node:path";
 /** Editors write a file in several steps: changes within this time are one. */
 const DEBOUNCE_MS = 100;
 
+/** What a module or its data may be called. The command's own output may stand beside them, too. */
+const SOURCE = /^[^.].*\.(?:[cm]?[jt]sx?|json)$/;
+
 /** Notices changes of the files that a version was made from. It watches folders, since editors replace files. */
 export class SourceWatch {
   readonly #watchers = new Map<string, FSWatcher>();
@@ -31,7 +34,7 @@ export class SourceWatch {
     for (const file of this.#files) this.#watchFolderOf(file);
   }
 
-  /** From now on every file counts that stands beside a known one. */
+  /** From now on every source file counts that stands beside a known one. */
   watchAll(): void {
     this.#anyFile = true;
   }
@@ -69,9 +72,7 @@ export class SourceWatch {
   #see(folder: string, name: string | null): void {
     if (name === null) return;
     const file = join(folder, name);
-    const counts =
-      this.#files.has(file) || (this.#anyFile && !name.startsWith(".") && !name.endsWith("~"));
-    if (!counts) return;
+    if (!this.#files.has(file) && !(this.#anyFile && SOURCE.test(name))) return;
     this.#changed = file;
     this.#notify();
   }

@@ -36,7 +36,7 @@ export async function mustBeFree(
     class: "conflict",
     code: "SNAPSHOT_DEPLOYED",
     message: `This snapshot is deployed as "${other.name}" already, and a snapshot has at most one deployment.`,
-    action: `Update that one (--name ${other.name}), or delete it first: npx millrace deployment delete ${other.name}`,
+    action: `Update that one (--name ${other.name}), delete it first (npx millrace deployment delete ${other.name}), or deploy from another project (\`project\` in the configuration).`,
     details: { deployment: other.name },
   });
 }
