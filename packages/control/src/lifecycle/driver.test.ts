@@ -467,6 +467,7 @@ describe("the deadline", () => {
       revision: "revision-b",
       authKeyHash: "hash-b",
     });
+    expect((await bed.refresh()).status).toBe("RUNNING");
     expect(await history()).toEqual([
       "refresh succeeded",
       "provision timed_out",
@@ -528,6 +529,45 @@ describe("an abort", () => {
     const error = await failureOf(bed.refresh(bed.call({ signal: caller.signal })));
     expect(error).toMatchObject({ code: "ABORTED" });
     expect(error.message).toContain("What stood in its way: The platform is away.");
+  });
+
+  test("of a refresh leaves what crashed as it was, to be picked up", async () => {
+    await bed.deploy("a");
+    const snapshotId = await bed.snapshot("b");
+    await bed.withLease((lease) =>
+      bed.store.operations.begin(
+        {
+          kind: "provision",
+          deploymentId: bed.id,
+          userName: "ada",
+          snapshotId,
+          revision: "revision-b",
+          previousSnapshotId: null,
+          overrides: {},
+        },
+        { status: "PENDING", statusReason: "provision is under way." },
+        lease,
+      ),
+    );
+    const before = await bed.record();
+    const caller = new AbortController();
+    const { platform } = bed;
+    const inspect = platform.inspect.bind(platform);
+    platform.inspect = async (context) => {
+      caller.abort();
+      return inspect(context);
+    };
+    expect((await failureOf(bed.refresh(bed.call({ signal: caller.signal })))).code).toBe(
+      "ABORTED",
+    );
+    expect(await bed.record()).toEqual(before);
+    platform.inspect = inspect;
+    expect(await bed.refresh()).toMatchObject({ status: "RUNNING", statusReason: null });
+    expect(await history()).toEqual([
+      "refresh succeeded",
+      "provision abandoned",
+      "provision succeeded",
+    ]);
   });
 
   test("before anything was started changes nothing", async () => {

@@ -41,9 +41,9 @@ async function observe(session: Session, wanted: Wanted | null): Promise<Ending>
     const error = session.bounds.explain(thrown);
     const { ended } = session.bounds;
     if (ended === "lost" || error.code === "LEASE_LOST") throw error;
-    // Nobody knows what it does now, unless it was the caller who did not wait for the answer.
-    const patch =
-      ended === "aborted" ? {} : session.statusPatch("observed.unreachable", error.message);
+    // The caller did not wait for the answer: nothing was learned, and what was to be picked up still is.
+    if (ended === "aborted") throw error;
+    const patch = session.statusPatch("observed.unreachable", error.message);
     return { outcome: ended ?? "failed", error, patch };
   }
 }

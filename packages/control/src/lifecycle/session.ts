@@ -118,7 +118,10 @@ export class Session {
       ...url,
       observedAt: this.dependencies.clock.now(),
       metadata: observation.metadata,
-      ...(wanted !== null && event === "observed.serving" && sameRevision(wanted, finding.serving)
+      ...(wanted !== null &&
+      event === "observed.serving" &&
+      sameRevision(wanted, finding.serving) &&
+      !sameRevision(wanted, this.recorded)
         ? {
             snapshotId: wanted.snapshotId,
             revision: wanted.revision,
