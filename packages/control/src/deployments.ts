@@ -337,7 +337,7 @@ export class Deployments {
             ? record.snapshotId
             : (await findSnapshot(this.#workspace, options.snapshot)).id;
         if (snapshotId === null) throw neverServed(record);
-        const last = await lastProvision(store, record.id, snapshotId);
+        const last = await lastProvision(store, record, snapshotId);
         return this.#provisionAgain("provision", record, snapshotId, last, options);
       },
       deprovision: async (idOrName, options = {}) =>
@@ -359,7 +359,7 @@ export class Deployments {
           options.to === undefined
             ? await previousSnapshot(store, record)
             : (await findSnapshot(this.#workspace, options.to)).id;
-        const last = await lastProvision(store, record.id, to);
+        const last = await lastProvision(store, record, to);
         return this.#provisionAgain("rollback", record, to, last, options);
       },
       wait: async (idOrName, { status = "RUNNING", timeoutSeconds, ...options } = {}) => {

@@ -50,7 +50,9 @@ test("a rollback is recorded as one, and counts as what brought its snapshot int
   const [newest] = await bed.operations();
   expect(newest).toMatchObject({ kind: "rollback", snapshotId: await bed.snapshot("a") });
   expect(await previous()).toBe(await bed.snapshot("b"));
-  expect(await lastProvision(bed.store, bed.id, await bed.snapshot("a"))).toEqual(newest);
+  expect(await lastProvision(bed.store, await bed.record(), await bed.snapshot("a"))).toEqual(
+    newest,
+  );
 });
 
 test("a snapshot that failed never served", async () => {
@@ -89,19 +91,39 @@ test("it is found behind any number of other operations", async () => {
 
 test("what a snapshot was deployed with is that of its last success", async () => {
   await bed.deploy("a");
-  const first = await lastProvision(bed.store, bed.id, await bed.snapshot("a"));
+  const first = await lastProvision(bed.store, await bed.record(), await bed.snapshot("a"));
   expect(first?.overrides).toMatchObject({ environment: { LETTER: "a" } });
   await bed.deploy("b");
   await deployFails("a");
-  const last = await lastProvision(bed.store, bed.id, await bed.snapshot("a"));
+  const last = await lastProvision(bed.store, await bed.record(), await bed.snapshot("a"));
   expect(last?.id).toBe(first?.id);
-  expect(await lastProvision(bed.store, bed.id, await bed.snapshot("z"))).toBeNull();
+  expect(await lastProvision(bed.store, await bed.record(), await bed.snapshot("z"))).toBeNull();
 });
 
 test("what a snapshot was deployed with is that of the operation that was late", async () => {
   await deployLate("a");
-  const last = await lastProvision(bed.store, bed.id, await bed.snapshot("a"));
+  const last = await lastProvision(bed.store, await bed.record(), await bed.snapshot("a"));
   expect(last).toMatchObject({ outcome: "timed_out", overrides: { environment: { LETTER: "a" } } });
+});
+
+test("what the snapshot that serves was deployed with is that of its revision, though another one succeeded", async () => {
+  await bed.deploy("a");
+  bed.platform.stuck = true;
+  const call = bed.call({ timeoutSeconds: 0.05 });
+  const input = await bed.provisionInput("a", { call });
+  const withMore: typeof input.prepare = async (...given) => {
+    const desired = await input.prepare(...given);
+    const request = { ...desired.request, revision: "revision-more" };
+    return { ...desired, request, overrides: { environment: { LETTER: "more" } } };
+  };
+  await expect(bed.driver().provision({ ...input, prepare: withMore })).rejects.toMatchObject({
+    class: "timeout",
+  });
+  const last = async () => lastProvision(bed.store, await bed.record(), await bed.snapshot("a"));
+  expect(await last()).toMatchObject({ overrides: { environment: { LETTER: "a" } } });
+  bed.platform.stuck = false;
+  await expect.poll(async () => (await bed.refresh()).revision).toBe("revision-more");
+  expect(await last()).toMatchObject({ overrides: { environment: { LETTER: "more" } } });
 });
 
 test("only an operation that did not come to its end is unfinished", async () => {

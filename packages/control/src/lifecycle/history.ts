@@ -90,18 +90,20 @@ export async function previousSnapshot(
 
 /**
  * The newest operation that brought a snapshot into service here; else the newest one that did not fail at it, since it
- * may have been picked up.
+ * may have been picked up. Of the snapshot that serves the record tells which one it was, by its revision.
  */
 export async function lastProvision(
   store: Pick<Store, "operations">,
-  deploymentId: string,
+  record: DeploymentRecord,
   snapshotId: string,
 ): Promise<OperationRecord | null> {
+  const recorded = record.snapshotId === snapshotId ? record.revision : null;
   let pickedUp: OperationRecord | null = null;
-  for await (const operation of operationsOf(store, deploymentId)) {
-    if (!bringsIntoService(operation.kind) || operation.snapshotId !== snapshotId) continue;
-    if (operation.outcome === "succeeded") return operation;
-    if (operation.outcome !== "failed") pickedUp ??= operation;
+  for await (const operation of operationsOf(store, record.id)) {
+    const { kind, outcome, revision } = operation;
+    if (!bringsIntoService(kind) || operation.snapshotId !== snapshotId) continue;
+    if (recorded === null ? outcome === "succeeded" : revision === recorded) return operation;
+    if (outcome !== "failed") pickedUp ??= operation;
   }
   return pickedUp;
 }
