@@ -4,9 +4,9 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { MillraceError } from "@millrace/core";
-import { type LeaseHolder, openStore, type Store } from "@millrace/store";
+import { type LeaseHolder, type LeaseStore, openStore, type Store } from "@millrace/store";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { withLease } from "./lease.ts";
+import { withLease, withSnapshotClaimed } from "./lease.ts";
 import { isDead, processStart, thisProcess } from "./process-identity.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "millrace-lease-"));
@@ -22,6 +22,12 @@ afterAll(async () => {
   for (const child of children) child.kill("SIGKILL");
   await store.close();
   rmSync(folder, { recursive: true });
+});
+
+/** The store, with other answers where leases are asked for. */
+const withLeases = (leases: Partial<LeaseStore>): Store => ({
+  ...store,
+  leases: { ...store.leases, ...leases },
 });
 
 const timing = { pollMs: 1, pollMaxMs: 1, healthTimeoutMs: 1, leaseTtlMs: 60_000 };
@@ -98,18 +104,14 @@ test("another host's lease is taken at its expiry, not before", async () => {
 
 test("it is renewed while the work goes on", async () => {
   const ends: number[] = [];
-  const watched: Store = {
-    ...store,
-    leases: {
-      ...store.leases,
-      async renew(lease, ttlMs) {
-        now += 10;
-        const renewed = await store.leases.renew(lease, ttlMs);
-        ends.push(renewed.expiresAt);
-        return renewed;
-      },
+  const watched = withLeases({
+    async renew(lease, ttlMs) {
+      now += 10;
+      const renewed = await store.leases.renew(lease, ttlMs);
+      ends.push(renewed.expiresAt);
+      return renewed;
     },
-  };
+  });
   const short = { ...timing, leaseTtlMs: 30 };
   await withLease({ store: watched, timing: short }, one(), "deploy", async ({ lease }) => {
     await expect.poll(() => ends.length).toBeGreaterThan(2);
@@ -134,16 +136,12 @@ test("its loss aborts the work", async () => {
 });
 
 test("a store that cannot be asked for longer than the lease lasts means its loss", async () => {
-  const broken: Store = {
-    ...store,
-    leases: {
-      ...store.leases,
-      renew: () =>
-        Promise.reject(
-          new MillraceError({ class: "unreachable", code: "STORE_LOCKED", message: "Locked." }),
-        ),
-    },
-  };
+  const broken = withLeases({
+    renew: () =>
+      Promise.reject(
+        new MillraceError({ class: "unreachable", code: "STORE_LOCKED", message: "Locked." }),
+      ),
+  });
   const work = withLease(
     { store: broken, timing: { ...timing, leaseTtlMs: 30 } },
     one(),
@@ -157,4 +155,28 @@ test("a store that cannot be asked for longer than the lease lasts means its los
     code: "LEASE_LOST",
     message: expect.stringContaining("Locked."),
   });
+});
+
+test("a store that never answers means its loss, is asked for one renewal at a time, and keeps nobody", async () => {
+  let asked = 0;
+  const silent = withLeases({
+    renew: () => {
+      asked += 1;
+      return new Promise(() => undefined);
+    },
+    release: () => new Promise(() => undefined),
+  });
+  const parts = { store: silent, timing: { ...timing, leaseTtlMs: 30 } };
+  const work = withLease(parts, one(), "deploy", ({ signal }) =>
+    withSnapshotClaimed(parts, { name: "weather", projectId: "p" }, "s", async () => {
+      if (!signal.aborted) await once(signal, "abort");
+      throw signal.reason;
+    }),
+  );
+  await expect(work).rejects.toMatchObject({
+    code: "LEASE_LOST",
+    message: expect.stringContaining("does not answer"),
+  });
+  // Each of the two leases once.
+  expect(asked).toBe(2);
 });

@@ -60,28 +60,53 @@ async function holding<T>(
   try {
     return await work({ lease, signal: heartbeat.lost });
   } finally {
-    heartbeat.stop();
-    // What the work came to is what counts: a lease that cannot be given back ends by itself.
-    await leases.release(lease).catch(() => undefined);
+    await heartbeat.end();
   }
 }
 
+/**
+ * Renews the lease, and tells when it is lost: when another process has it, or may have it because no renewal that was
+ * asked for within its duration is known to have succeeded.
+ */
 function startHeartbeat(leases: LeaseStore, lease: Lease, ttlMs: number) {
   const lost = new AbortController();
-  let renewedAt = performance.now();
-  const timer = setInterval(async () => {
+  let endsAt = performance.now() + ttlMs;
+  let isRenewing = false;
+  let failure: MillraceError | undefined;
+  const beat = setInterval(async () => {
+    if (isRenewing) return;
+    isRenewing = true;
     const askedAt = performance.now();
     try {
       await leases.renew(lease, ttlMs);
-      renewedAt = askedAt;
+      endsAt = askedAt + ttlMs;
+      failure = undefined;
     } catch (thrown) {
-      // A store that is busy is asked again at the next beat, as long as nobody else can have the lease.
-      const error = toMillraceError(thrown);
-      if (error.code === "LEASE_LOST") lost.abort(error);
-      else if (performance.now() - renewedAt >= ttlMs) lost.abort(expired(lease, error));
+      // A store that is busy is asked again at the next beat.
+      failure = toMillraceError(thrown);
+      if (failure.code === "LEASE_LOST") lost.abort(failure);
     }
+    isRenewing = false;
   }, ttlMs / 3);
-  return { lost: lost.signal, stop: () => clearInterval(timer) };
+  // Apart from the beats: a renewal that hangs says nothing at all.
+  const over = Promise.withResolvers<void>();
+  let expiry = setTimeout(watchExpiry, ttlMs);
+  function watchExpiry(): void {
+    const left = endsAt - performance.now();
+    if (left > 0) {
+      expiry = setTimeout(watchExpiry, left);
+      return;
+    }
+    lost.abort(expired(lease, failure));
+    over.resolve();
+  }
+  /** Gives the lease back. What the work came to is what counts: a lease that cannot be given back ends by itself. */
+  async function end(): Promise<void> {
+    clearInterval(beat);
+    await Promise.race([leases.release(lease), over.promise]).catch(() => undefined);
+    clearTimeout(expiry);
+  }
+  return { lost: lost.signal, end };
 }
 
 async function take(
@@ -133,11 +158,11 @@ function claimed({ holder }: Lease): MillraceError {
   });
 }
 
-function expired({ name }: Lease, cause: MillraceError): MillraceError {
+function expired({ name }: Lease, cause: MillraceError | undefined): MillraceError {
   return new MillraceError({
     class: "conflict",
     code: "LEASE_LOST",
-    message: `The lease "${name}" could not be renewed before it expired: ${cause.message}`,
+    message: `The lease "${name}" could not be renewed before it expired: ${cause?.message ?? "the store does not answer."}`,
     action: "Run the command again once the store can be reached.",
     cause,
   });
