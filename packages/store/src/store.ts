@@ -56,6 +56,8 @@ export interface DeploymentSummary extends DeploymentRecord {
 export interface LeaseHolder {
   readonly host: string;
   readonly pid: number;
+  /** Where that id names one process: a boot of a machine, and the namespace in it. Absent where the system does not tell. */
+  readonly pidSpace?: string | undefined;
   /** Start time of that process as the operating system counts it, so that a reused process id is noticed. */
   readonly processStart: string;
   /** What for, in words: `deploy weather`. */

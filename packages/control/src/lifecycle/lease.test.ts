@@ -94,8 +94,12 @@ test("a process with the same id that began at another time is another one", asy
   expect(await isDead({ ...self, processStart: "1" })).toBe(true);
 });
 
-test("another host's lease is taken at its expiry, not before", async () => {
-  const holder = { ...(await thisProcess("deploy weather")), host: "elsewhere", processStart: "1" };
+test.each([
+  ["another host", { host: "elsewhere" }],
+  ["another boot or namespace on a host of the same name", { pidSpace: "another" }],
+  ["a version that did not tell where it is", { pidSpace: undefined }],
+])("the lease of %s is taken at its expiry, not before", async (_case, where) => {
+  const holder = { ...(await thisProcess("deploy weather")), ...where, processStart: "1" };
   const record = await heldBy(holder);
   await expect(locked(record, async () => "in")).rejects.toMatchObject({ code: "DEPLOYMENT_BUSY" });
   now += 60_001;

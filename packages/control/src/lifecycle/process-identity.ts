@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { readFile } from "node:fs/promises";
+import { readFile, readlink } from "node:fs/promises";
 import { hostname } from "node:os";
 import { promisify } from "node:util";
 import type { LeaseHolder } from "@millrace/store";
@@ -55,20 +55,40 @@ async function startOrUnknown(pid: number): Promise<string | null> {
   }
 }
 
+/**
+ * Where process ids mean the same: the running system, and on Linux the namespace in it. Host names do not tell: containers
+ * and machines share them. Undefined where the system says nothing.
+ */
+async function pidSpace(): Promise<string | undefined> {
+  try {
+    if (process.platform === "linux") {
+      const boot = await readFile("/proc/sys/kernel/random/boot_id", "utf8");
+      return `${boot.trim()} ${await readlink("/proc/self/ns/pid")}`;
+    }
+    const { stdout } = await promisify(execFile)("sysctl", ["-n", "kern.bootsessionuuid"]);
+    return stdout.trim() || undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 /** This process as the holder of a lease. */
 export async function thisProcess(purpose: string): Promise<LeaseHolder> {
   return {
     host: hostname(),
     pid: process.pid,
+    pidSpace: await pidSpace(),
     processStart: (await startOrUnknown(process.pid)) ?? UNKNOWN_START,
     purpose,
     since: Date.now(),
   };
 }
 
-/** True only when it is certain: a process of another machine, or one without a known start, may be alive. */
+/** True only when it is certain: a process that cannot be seen from here, or one without a known start, may be alive. */
 export async function isDead(holder: LeaseHolder): Promise<boolean> {
-  if (holder.host !== hostname() || holder.processStart === UNKNOWN_START) return false;
+  // Leases of older versions do not tell where their holder is.
+  if (holder.pidSpace === undefined || holder.processStart === UNKNOWN_START) return false;
+  if (holder.host !== hostname() || holder.pidSpace !== (await pidSpace())) return false;
   const start = await startOrUnknown(holder.pid);
   return start !== UNKNOWN_START && start !== holder.processStart;
 }
