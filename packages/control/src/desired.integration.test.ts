@@ -9,6 +9,7 @@ import {
   Secret,
   serviceConfigSchema,
 } from "@millrace/core";
+import { openStore } from "@millrace/store";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { capturingFlavor } from "./capturing-flavor.fixture.ts";
 import { makeProject } from "./snapshot/project.fixture.ts";
@@ -79,6 +80,54 @@ describe("what a plan notes", () => {
       `The secret TOKEN is taken from ${join(root, ".env")}, and not from the secret store, which has it too.`,
     ]);
     expect(await client.secrets.list()).toEqual([{ name: "TOKEN", hiddenBy: join(root, ".env") }]);
+  });
+});
+
+describe("the key of a service", () => {
+  /** A deployment whose key this machine does not have. */
+  async function protectedElsewhere(root: string): Promise<string> {
+    const store = await openStore({ url: join(root, "home/millrace.db") });
+    onTestFinished(() => store.close());
+    const { id } = await store.deployments.create({
+      projectId: (await store.projects.ensure("p")).id,
+      name: "sample",
+      userId: (await store.users.ensure("ann")).id,
+      stack: "prod",
+      deployer: "prod",
+      flavor: "cloud",
+      deployerSettings: {},
+    });
+    const holder = { host: "h", pid: 1, processStart: "1", purpose: "test", since: 0 };
+    const attempt = await store.leases.acquire(`deployment:${id}`, holder, 60_000);
+    if (!attempt.acquired) return expect.fail("another has the lease");
+    const authKeyHash = "a".repeat(64);
+    await store.deployments.update(id, { authKeyHash }, attempt.lease);
+    return authKeyHash;
+  }
+
+  it.each<readonly [string, DeployOptions["serving"] & object, boolean, readonly unknown[]]>([
+    ["stays when nothing is said of it", {}, true, []],
+    [
+      "goes when that is asked for, which the plan notes",
+      { generateAuthKey: false },
+      false,
+      [expect.stringContaining("taken away")],
+    ],
+    [
+      "is replaced when one is given, which the plan notes",
+      { authKey: "0123456789abcdef" },
+      false,
+      [expect.stringContaining("another key")],
+    ],
+  ])("%s", async (_case, serving, stays, notes) => {
+    const { client, root, plan } = await open();
+    const authKeyHash = await protectedElsewhere(root);
+    const request = await plan({ serving });
+    const config = serviceConfigSchema.parse(
+      JSON.parse(request.environment[SERVICE_CONFIG_VARIABLE] ?? ""),
+    );
+    expect(config.authKeyHash === authKeyHash).toBe(stays);
+    expect((await client.plan(join(root, "pipeline.ts"), { serving })).notes).toEqual(notes);
   });
 });
 

@@ -19,7 +19,7 @@ import { z } from "zod";
 import type { DeployerEntry, EffectiveSetting } from "./client.ts";
 import type { Desired } from "./lifecycle/dependencies.ts";
 import type { Platform } from "./lifecycle/platform.ts";
-import { hashAuthKey, wantedAuthKey } from "./secrets/auth-key.ts";
+import { wantedAuthKey } from "./secrets/auth-key.ts";
 import { hiddenSecrets, secretValues } from "./secrets/values.ts";
 import { serviceSecrets, serviceVariables, storeNotes } from "./service-environment.ts";
 import { deployerSettings, type Layer, servingSettings } from "./settings/layers.ts";
@@ -62,7 +62,7 @@ export async function desire(
   const { snapshot, manifest, deployer, flavor, overrides } = input;
   const settings = deployerSettings(flavor, settingsLayers(deployer, flavor, manifest, overrides));
   const serving = servingSettings(servingLayers(deployer, manifest, overrides));
-  const key = await wantedAuthKey(
+  const authKeyHash = await wantedAuthKey(
     {
       deploymentId: target.id,
       serving: serving.value,
@@ -72,7 +72,6 @@ export async function desire(
     },
     workspace.secrets,
   );
-  const authKeyHash = key === null ? null : hashAuthKey(key);
   const places = {
     environment: workspace.environment,
     envFile: workspace.loaded.envFile,
@@ -127,6 +126,7 @@ export async function desire(
     settings: [...settings.effective, ...serving.effective],
     notes: [
       ...input.notes,
+      ...authKeyNotes(input.currentAuthKeyHash, authKeyHash),
       ...storeNotes(workspace, isHere),
       ...manifest.pipeline.secrets.flatMap((name) => {
         const place = hidden.get(name);
@@ -141,6 +141,14 @@ export async function desire(
     overrides: storedOverrides(overrides),
     ...(ready.deliver === undefined ? {} : { deliver: ready.deliver }),
   };
+}
+
+/** What callers of the service have to know before it changes. */
+function authKeyNotes(current: string | null, wanted: string | null): string[] {
+  if (current === null || wanted === current) return [];
+  return wanted === null
+    ? ["The key is taken away: whoever reaches the service may call it."]
+    : ["The service gets another key: calls with the one that it has now will be refused."];
 }
 
 function isGiven(settings: readonly EffectiveSetting[], name: string): boolean {

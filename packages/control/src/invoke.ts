@@ -100,7 +100,7 @@ async function keyOf(record: DeploymentRecord, secrets: SecretFile): Promise<Sec
     code: "AUTH_KEY_MISSING",
     message: `The key of deployment "${record.name}" is not in the secret store of this machine.`,
     action:
-      "Invoke where it was deployed, or call its URL with the key; deploying again makes or takes another key.",
+      "Invoke where it was deployed, or call its URL with the key; deploying with --generate-auth-key makes another one.",
   });
 }
 

@@ -49,21 +49,22 @@ export interface AuthKeyInput {
 }
 
 /**
- * The key that a deployment shall have; null serves without one. A key is generated once and kept: an update that says
- * nothing of keys does not open the service.
+ * Digest of the key that a deployment shall have; null serves without one. A key is generated once and kept: an update that
+ * says nothing of keys does not open the service, whether or not the key itself is in this secret store.
  */
 export async function wantedAuthKey(
   { deploymentId, serving, isExplicit, currentHash, keep }: AuthKeyInput,
   store: SecretFile,
-): Promise<Secret | null> {
+): Promise<string | null> {
   if (serving.authKey !== undefined) return kept(new Secret(serving.authKey));
+  if (!serving.generateAuthKey) return isExplicit ? null : currentHash;
   const current =
     currentHash === null ? null : await store.get(authKeyName(deploymentId, currentHash));
-  if (serving.generateAuthKey) return kept(current ?? generateAuthKey());
-  return isExplicit ? null : current;
+  return kept(current ?? generateAuthKey());
 
-  async function kept(key: Secret): Promise<Secret> {
-    if (keep) await store.set(authKeyName(deploymentId, hashAuthKey(key)), key);
-    return key;
+  async function kept(key: Secret): Promise<string> {
+    const hash = hashAuthKey(key);
+    if (keep) await store.set(authKeyName(deploymentId, hash), key);
+    return hash;
   }
 }
