@@ -55,7 +55,7 @@ export class Deployments {
 
   constructor(workspace: Workspace) {
     this.#workspace = workspace;
-    const { store, project, user, timing } = workspace;
+    const { store, project, user, timing, secrets } = workspace;
     this.#driver = createDriver({
       store,
       project,
@@ -63,6 +63,10 @@ export class Deployments {
       timing,
       clock: systemClock,
       deployerOf: (record) => this.#load(record),
+      forget: async ({ id }) => {
+        await forgetAuthKeys(id, secrets, null);
+        await forgetSpool(workspace, id);
+      },
     });
   }
 
@@ -123,7 +127,7 @@ export class Deployments {
     else await this.#mayUpdate(existing, ready, options);
     const call = { ...options, timeoutSeconds: options.timeoutSeconds ?? PROMPT_SECONDS };
     return this.#driver.plan({
-      ...this.#provisionInput(record, ready, deployer, overridesOf(options), call, false),
+      ...this.#provisionInput(record, ready, deployer, overridesOf(options), call),
       record,
     });
   }
@@ -158,14 +162,7 @@ export class Deployments {
         throw error;
       });
     if (record === null) return this.deploy({ snapshot: ready.snapshot.id }, { ...options, name });
-    const input = this.#provisionInput(
-      record,
-      ready,
-      deployer,
-      overridesOf(options),
-      options,
-      true,
-    );
+    const input = this.#provisionInput(record, ready, deployer, overridesOf(options), options);
     return this.#provision({ ...input, kind: "provision", created: true });
   }
 
@@ -178,7 +175,7 @@ export class Deployments {
   ): Promise<DeployResult> {
     await this.#mayUpdate(record, ready, options);
     const deployer = await this.#deployerOf(record);
-    const input = this.#provisionInput(record, ready, deployer, overrides, options, true);
+    const input = this.#provisionInput(record, ready, deployer, overrides, options);
     return this.#provision({ ...input, kind, created: false });
   }
 
@@ -209,7 +206,6 @@ export class Deployments {
     deployer: DeployerChoice,
     overrides: Overrides,
     options: DeployOptions,
-    keep: boolean,
   ) {
     const { snapshot, manifest } = ready;
     return {
@@ -230,7 +226,6 @@ export class Deployments {
             await listDeployers(this.#workspace),
             await listStacks(this.#workspace),
           ),
-          keep,
         }),
     };
   }
@@ -348,10 +343,7 @@ export class Deployments {
       delete: async (idOrName, options = {}) => {
         const record = await owned(idOrName, options.overtake);
         const { force = false, timeoutSeconds = force ? PROMPT_SECONDS : undefined } = options;
-        const result = await this.#driver.delete(record, force, callOf(options, timeoutSeconds));
-        await forgetAuthKeys(record.id, secrets, null);
-        await forgetSpool(this.#workspace, record.id);
-        return result;
+        return this.#driver.delete(record, force, callOf(options, timeoutSeconds));
       },
       rollback: async (idOrName, options = {}) => {
         const record = await owned(idOrName, options.overtake);

@@ -105,6 +105,16 @@ describe("the key of a service", () => {
     return authKeyHash;
   }
 
+  it("is not kept when the plan is declined", async () => {
+    const { client, root } = await open();
+    const confirm = () => false;
+    for (const serving of [{ generateAuthKey: true }, { authKey: "0123456789abcdef" }])
+      await expect(
+        client.deploy(join(root, "pipeline.ts"), { serving, confirm }),
+      ).rejects.toMatchObject({ code: "DEPLOY_DECLINED" });
+    expect(await readdir(join(root, "home"))).not.toContain("secrets.json");
+  });
+
   it.each<readonly [string, DeployOptions["serving"] & object, boolean, readonly unknown[]]>([
     ["stays when nothing is said of it", {}, true, []],
     [

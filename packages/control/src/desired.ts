@@ -19,7 +19,7 @@ import { z } from "zod";
 import type { DeployerEntry, EffectiveSetting } from "./client.ts";
 import type { Desired } from "./lifecycle/dependencies.ts";
 import type { Platform } from "./lifecycle/platform.ts";
-import { wantedAuthKey } from "./secrets/auth-key.ts";
+import { keepAuthKey, wantedAuthKey } from "./secrets/auth-key.ts";
 import { hiddenSecrets, secretValues } from "./secrets/values.ts";
 import { serviceSecrets, serviceVariables, storeNotes } from "./service-environment.ts";
 import { deployerSettings, type Layer, servingSettings } from "./settings/layers.ts";
@@ -42,8 +42,6 @@ export interface DesiredInput {
   readonly currentAuthKeyHash: string | null;
   /** For the plan, beside what is found here. */
   readonly notes: readonly string[];
-  /** False for a plan: a generated key is not kept. */
-  readonly keep: boolean;
 }
 
 /** Environment variables that are set by Millrace or by the deployer. */
@@ -62,13 +60,12 @@ export async function desire(
   const { snapshot, manifest, deployer, flavor, overrides } = input;
   const settings = deployerSettings(flavor, settingsLayers(deployer, flavor, manifest, overrides));
   const serving = servingSettings(servingLayers(deployer, manifest, overrides));
-  const authKeyHash = await wantedAuthKey(
+  const { hash: authKeyHash, key } = await wantedAuthKey(
     {
       deploymentId: target.id,
       serving: serving.value,
       isExplicit: isGiven(serving.effective, "serving.generateAuthKey"),
       currentHash: input.currentAuthKeyHash,
-      keep: input.keep,
     },
     workspace.secrets,
   );
@@ -138,6 +135,7 @@ export async function desire(
       }),
     ],
     authKeyHash,
+    ...(key === null ? {} : { keepAuthKey: () => keepAuthKey(target.id, key, workspace.secrets) }),
     overrides: storedOverrides(overrides),
     ...(ready.deliver === undefined ? {} : { deliver: ready.deliver }),
   };

@@ -19,7 +19,10 @@ export async function remove(session: Session, force: boolean): Promise<DeleteRe
     session.platform.progress(`The record is removed all the same: ${error.message}`);
   }
   const leftBehind = await session.platform.inventory();
-  await session.dependencies.store.deployments.delete(session.record.id, session.lease);
+  const { store, forget } = session.dependencies;
+  // Before the record goes, which alone names what is to be forgotten.
+  await forget(session.record);
+  await store.deployments.delete(session.record.id, session.lease);
   return { leftBehind };
 }
 

@@ -24,6 +24,8 @@ export interface DriverDependencies {
   readonly timing: Timing;
   /** The deployer that made a deployment, whatever stack is active and whatever became of the component. */
   deployerOf(record: DeploymentRecord): Promise<LoadedDeployer>;
+  /** Removes what this machine keeps of a deployment that is to be deleted. */
+  forget(record: DeploymentRecord): Promise<void>;
 }
 
 export interface LoadedDeployer {
@@ -38,6 +40,8 @@ export interface Desired {
   readonly notes: readonly string[];
   /** SHA-256 of the service's key, hexadecimal; null serves without one. */
   readonly authKeyHash: string | null;
+  /** Keeps that key for callers, once the plan was confirmed; absent where there is none to keep. */
+  readonly keepAuthKey?: () => Promise<void>;
   /** What the user asked for beside the snapshot, without secrets. Kept with the operation, for rollback. */
   readonly overrides: JsonObject;
   /** Brings the artefact to where the platform takes it from; absent when it lies there. May be called again. */

@@ -96,6 +96,30 @@ describe("provision", () => {
     });
   });
 
+  test("keeps a new key once the plan was confirmed, and before anything is started", async () => {
+    const told: string[] = [];
+    const keepAuthKey = async () => {
+      told.push(`kept, ${(await history()).length} operations`);
+    };
+    const confirm = (answer: boolean) => () => {
+      told.push(answer ? "yes" : "no");
+      return answer;
+    };
+    await failureOf(bed.deploy("a", { keepAuthKey, confirm: confirm(false) }));
+    await bed.deploy("a", { keepAuthKey, confirm: confirm(true) });
+    expect(told).toEqual(["no", "yes", "kept, 0 operations"]);
+  });
+
+  test("keeps a key that was lost here when the revision serves already", async () => {
+    await bed.deploy("a");
+    let isKept = false;
+    const keepAuthKey = async () => {
+      isKept = true;
+    };
+    expect((await bed.deploy("a", { keepAuthKey })).operation).toBeNull();
+    expect(isKept).toBe(true);
+  });
+
   test("has no deadline while the user is asked, and a whole one afterwards", async () => {
     const deadlines: AbortSignal[] = [];
     const clock: Clock = {
@@ -742,6 +766,21 @@ describe("delete", () => {
     expect(await remove()).toEqual({ leftBehind: [] });
     expect(bed.platform.resources.size).toBe(0);
     await expect(bed.record()).rejects.toThrow("is gone");
+  });
+
+  test("forgets what this machine keeps of it while the record is there to name it", async () => {
+    await bed.deploy("a");
+    let stopped = true;
+    const forget = async () => {
+      expect(await bed.recordOrNull()).toMatchObject({ status: "ABSENT" });
+      if (stopped) throw new Error("killed");
+    };
+    const driver = bed.driver({ forget });
+    const remove = async () => driver.delete(await bed.record(), false, bed.call());
+    await expect(remove()).rejects.toThrow("killed");
+    stopped = false;
+    await remove();
+    expect(await bed.recordOrNull()).toBeNull();
   });
 
   test("asks no platform when there is nothing, not even for the deployer", async () => {

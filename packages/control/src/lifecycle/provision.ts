@@ -38,6 +38,7 @@ async function provisionClaimed(session: Session, input: ProvisionInput): Promis
     await mustBeFree(store, session.record.projectId, input.snapshotId, session.record);
     prepared = await prepare(session, input);
     if (!prepared.serves) await askFirst(session, prepared.plan, input);
+    await prepared.desired.keepAuthKey?.();
   } catch (thrown) {
     const error = session.bounds.explain(thrown);
     await leaveAsItWas(session, input, error);

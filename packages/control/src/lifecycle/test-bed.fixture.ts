@@ -341,6 +341,7 @@ export class Bed {
       clock: systemClock,
       timing: { pollMs: 1, pollMaxMs: 4, healthTimeoutMs: 2000, leaseTtlMs: 60_000 },
       deployerOf: async () => ({ flavor, deployer: deployerFor(this.platform) }),
+      forget: async () => undefined,
     };
   }
 
@@ -425,6 +426,7 @@ export class Bed {
       readonly call?: Call;
       readonly confirm?: ProvisionInput["confirm"];
       readonly deliver?: Desired["deliver"];
+      readonly keepAuthKey?: Desired["keepAuthKey"];
     } = {},
   ): Promise<ProvisionInput> {
     const snapshotId = await this.snapshot(letter);
@@ -438,6 +440,7 @@ export class Bed {
       prepare: async (deployment) => ({
         ...this.desired(letter, snapshotId, deployment),
         ...(options.deliver === undefined ? {} : { deliver: options.deliver }),
+        ...(options.keepAuthKey === undefined ? {} : { keepAuthKey: options.keepAuthKey }),
       }),
     };
   }

@@ -44,27 +44,39 @@ export interface AuthKeyInput {
   readonly isExplicit: boolean;
   /** Digest of the key that the deployment has now. */
   readonly currentHash: string | null;
-  /** False for a plan: nothing is written. */
-  readonly keep: boolean;
+}
+
+export interface WantedAuthKey {
+  /** Null serves without one. */
+  readonly hash: string | null;
+  /** The key itself, where the secret store may not have it yet. */
+  readonly key: Secret | null;
 }
 
 /**
- * Digest of the key that a deployment shall have; null serves without one. A key is generated once and kept: an update that
- * says nothing of keys does not open the service, whether or not the key itself is in this secret store.
+ * The key that a deployment shall have. A key is generated once and kept: an update that says nothing of keys does not open
+ * the service, whether or not the key itself is in this secret store. Nothing is written.
  */
 export async function wantedAuthKey(
-  { deploymentId, serving, isExplicit, currentHash, keep }: AuthKeyInput,
+  { deploymentId, serving, isExplicit, currentHash }: AuthKeyInput,
   store: SecretFile,
-): Promise<string | null> {
-  if (serving.authKey !== undefined) return kept(new Secret(serving.authKey));
-  if (!serving.generateAuthKey) return isExplicit ? null : currentHash;
+): Promise<WantedAuthKey> {
+  if (serving.authKey !== undefined) return withKey(new Secret(serving.authKey));
+  if (!serving.generateAuthKey) return { hash: isExplicit ? null : currentHash, key: null };
   const current =
     currentHash === null ? null : await store.get(authKeyName(deploymentId, currentHash));
-  return kept(current ?? generateAuthKey());
+  return current === null ? withKey(generateAuthKey()) : { hash: currentHash, key: null };
+}
 
-  async function kept(key: Secret): Promise<string> {
-    const hash = hashAuthKey(key);
-    if (keep) await store.set(authKeyName(deploymentId, hash), key);
-    return hash;
-  }
+function withKey(key: Secret): WantedAuthKey {
+  return { hash: hashAuthKey(key), key };
+}
+
+/** Keeps a key, beside the one before, which serves until the update has succeeded. */
+export async function keepAuthKey(
+  deploymentId: string,
+  key: Secret,
+  store: SecretFile,
+): Promise<void> {
+  await store.set(authKeyName(deploymentId, hashAuthKey(key)), key);
 }
