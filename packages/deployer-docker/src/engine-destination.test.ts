@@ -130,6 +130,25 @@ describe("an image that is handed over", () => {
     });
   });
 
+  test.each(["ENOENT", "EACCES"])(
+    "fails with what its archive says when that cannot be read: %s",
+    async (code) => {
+      const { access } = await engineThatAnswers({
+        "POST /images/load": (asked, answer) => {
+          asked.resume();
+          // Also in the midst of an answer that began well.
+          answer.write('{"stream":"Loading"}\n');
+        },
+      });
+      const unread = Object.assign(new Error(`${code}: open 'layer'`), { code });
+      async function* broken(): AsyncGenerator<Uint8Array> {
+        yield Buffer.alloc(100_000);
+        throw unread;
+      }
+      await expect(engineDestination(access).load("x", broken(), CONTEXT)).rejects.toBe(unread);
+    },
+  );
+
   it("is read no further once the engine has refused it", async () => {
     const { access } = await engineThatAnswers({
       "POST /images/load": (asked, answer) => {

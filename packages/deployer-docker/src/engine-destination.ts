@@ -71,16 +71,30 @@ export async function findImage(engine: Engine, reference: string): Promise<Engi
   };
 }
 
-/** Sends a tar and reads the engine's answer to its end. @returns Its last lines. */
+/**
+ * Sends a tar and reads the engine's answer to its end. @returns Its last lines.
+ * @throws What reading the archive threw, which says nothing of the engine; else as of engine-errors.ts
+ */
 async function send(
   engine: Engine,
   what: string,
   archive: AsyncIterable<Uint8Array>,
   call: (body: Readable, options: { abortSignal: AbortSignal }) => Promise<NodeJS.ReadableStream>,
 ): Promise<readonly string[]> {
-  const body = Readable.from(archive, { objectMode: false });
+  let unread: { readonly error: unknown } | undefined;
+  async function* read() {
+    try {
+      yield* archive;
+    } catch (error) {
+      unread = { error };
+      throw error;
+    }
+  }
+  const body = Readable.from(read(), { objectMode: false });
   try {
     return await engine.ask(what, async (options) => readProgress(await call(body, options), what));
+  } catch (error) {
+    throw unread === undefined ? error : unread.error;
   } finally {
     // A call that failed has perhaps not read it all.
     body.destroy();

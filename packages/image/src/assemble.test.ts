@@ -2,6 +2,7 @@ import {
   chmodSync,
   mkdirSync,
   readFileSync,
+  rmSync,
   symlinkSync,
   utimesSync,
   writeFileSync,
@@ -202,6 +203,15 @@ describe("a layer", () => {
     const good = readFileSync(file);
     writeFileSync(file, Buffer.alloc(good.length, 1));
     await expect(layerBytes(image)).rejects.toMatchObject({ code: "IMAGE_CACHE_DAMAGED" });
+    expect(await layerBytes(await assembleImage(first))).toEqual(good);
+  });
+
+  it("is made again when the cache was deleted meanwhile", async () => {
+    const first = request(SOURCES);
+    const image = await assembleImage(first);
+    const good = await layerBytes(image);
+    rmSync(first.cacheDirectory, { recursive: true });
+    await expect(layerBytes(image)).rejects.toMatchObject({ code: "IMAGE_CACHE_UNREADABLE" });
     expect(await layerBytes(await assembleImage(first))).toEqual(good);
   });
 

@@ -26,7 +26,7 @@ export interface Cache {
   read(digest: string): Promise<Uint8Array | null>;
   /**
    * When it is read from the start, it is checked against its digest by the time that it ends.
-   * @throws MillraceError IMAGE_CACHE_DAMAGED; it is then not held any more.
+   * @throws MillraceError IMAGE_CACHE_DAMAGED, it is then not held any more; IMAGE_CACHE_UNREADABLE
    */
   open(digest: string, start?: number): AsyncIterable<Uint8Array>;
   write(source: AsyncIterable<Uint8Array>): Promise<Stored>;
@@ -76,8 +76,27 @@ function damaged(directory: string, digest: string): MillraceError {
   });
 }
 
-function readFrom(path: string, start: number): AsyncIterable<Uint8Array> {
-  return createReadStream(path, { start, highWaterMark: READ_BYTES });
+function unreadable(directory: string, cause: unknown): MillraceError {
+  return new MillraceError({
+    class: "usage",
+    code: "IMAGE_CACHE_UNREADABLE",
+    message: `The image cache ${directory} cannot be read: ${messageOf(cause)}.`,
+    action:
+      "Repeat the command, which makes anew what is missing, or give this user the right to read there.",
+    cause,
+  });
+}
+
+async function* readFrom(
+  directory: string,
+  path: string,
+  start: number,
+): AsyncGenerator<Uint8Array> {
+  try {
+    yield* createReadStream(path, { start, highWaterMark: READ_BYTES });
+  } catch (error) {
+    throw unreadable(directory, error);
+  }
 }
 
 const TOUCH_AFTER_MS = 24 * 60 * 60_000;
@@ -142,7 +161,7 @@ export function openCache(directory: string): Cache {
     },
     async *open(digest, start = 0) {
       const meter = startMeter();
-      for await (const chunk of readFrom(pathOf(digest), start)) {
+      for await (const chunk of readFrom(directory, pathOf(digest), start)) {
         meter.add(chunk);
         yield chunk;
       }
