@@ -20,7 +20,7 @@ console.log("service begins");
 if (how === "is silent") setInterval(() => undefined, 1000);
 else require("node:http").createServer((_request, response) => response.end(config))
   .listen(PORT, how === "listens inside" ? "127.0.0.1" : "0.0.0.0");
-process.on("SIGTERM", () => process.exit(0));
+process.on("SIGTERM", () => { console.log("service ends"); process.exit(0); });
 `;
 
 beforeAll(async () => {
@@ -121,6 +121,19 @@ describe("a container that does not serve", () => {
     await deployer.deprovision(request.deployment, context());
     expect(await leftOf(request)).toEqual([]);
   });
+});
+
+test("a container that nobody is sent to any more may end before its log is handed over", async () => {
+  const deployment = newTarget();
+  await provision(requestFor({ deployment }));
+  // The next deploy makes a new door, which knows of no container, and begins anew.
+  await docker.getContainer(namesOf(deployment).door).remove({ force: true });
+  const kept: string[] = [];
+  const keepLog = async (log: AsyncIterable<Uint8Array>) => void kept.push(await text(log));
+  const changed = requestFor({ deployment, revision: "b".repeat(64) });
+  const { state } = await deployer.provision(changed, { ...context(), keepLog });
+  expect(state).toBe("running");
+  expect(kept).toEqual(["service begins\nservice ends\n"]);
 });
 
 describe("runs that wait for the store", () => {

@@ -320,13 +320,16 @@ export class Provision {
   }
 
   async #drain(service: Service): Promise<void> {
-    const { drainSeconds } = this.#request.serving;
     this.#context.progress("Answering the requests that the old container has begun");
-    await this.#engine.stopContainer(service.name, drainSeconds + STOP_ALLOWANCE_SECONDS);
     await this.#removeService(service);
   }
 
-  async #removeService({ name }: Service): Promise<void> {
+  /** Its log is whole only when it has ended. */
+  async #removeService({ name, status }: Service): Promise<void> {
+    const { drainSeconds } = this.#request.serving;
+    // A process that is paused hears no signal.
+    if (status !== "paused")
+      await this.#engine.stopContainer(name, drainSeconds + STOP_ALLOWANCE_SECONDS);
     await handOverLog(this.#engine, name, this.#context);
     await this.#remove(name);
   }
