@@ -1,8 +1,10 @@
 import {
   existsSync,
+  mkdirSync,
   readdirSync,
   readFileSync,
   renameSync,
+  rmdirSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -332,6 +334,27 @@ describe("a supervisor", () => {
     const after = await bed.until(({ state }) => state === "running");
     expect(supervisorPid(after)).toBe(supervisorPid(before));
     expect(await ask(after.url)).toMatchObject({ version: "1" });
+  });
+
+  test.each([
+    ["control socket", (folder: string) => join(folder, "control.sock")],
+    ["note of its process", (folder: string) => `${folder}.process`],
+  ])("keeps the service up while its %s cannot be made anew", async (_what, place) => {
+    const before = await bed.provision();
+    process.kill(supervisorPid(before), "SIGSTOP");
+    rmSync(join(bed.folder, "control.sock"));
+    rmSync(place(bed.folder), { force: true });
+    mkdirSync(place(bed.folder));
+    process.kill(supervisorPid(before), "SIGCONT");
+    const complaints = async (): Promise<number> =>
+      (await bed.logs()).filter(({ text }) => text.includes("cannot be asked")).length;
+    await eventually(async () => (await complaints()) === 1);
+    expect(await ask(before.url)).toMatchObject({ version: "1" });
+    rmdirSync(place(bed.folder));
+    await eventually(() => existsSync(place(bed.folder)));
+    const after = await bed.until(({ state }) => state === "running");
+    expect(supervisorPid(after)).toBe(supervisorPid(before));
+    expect(await complaints()).toBe(1);
   });
 
   test("is not mistaken for a later process of the same id", async () => {

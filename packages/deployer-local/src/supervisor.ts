@@ -33,6 +33,8 @@ class Supervisor {
   #server: Server | null = null;
   #socketInode: bigint | null = null;
   #retaking = false;
+  /** Why the place could not be taken anew. Said once, not at each beat. */
+  #hindrance: string | null = null;
   #removeWhenStopped = false;
   #ended: Promise<void> | null = null;
 
@@ -74,13 +76,14 @@ class Supervisor {
       makePrivateFolder(this.#places.folder);
       makePrivateFolder(dirname(this.#places.socket));
       rmSync(this.#places.socket, { force: true });
-      const server = controlServer(this.#places.deploymentId, (request) => this.#handle(request));
-      await listen(server, this.#places.socket);
-      chmodSync(this.#places.socket, 0o600);
       writePresence(this.#places.presence, {
         pid: process.pid,
         startTime: startTimeOf(process.pid),
       });
+      // Last, because it cannot fail half-way: whoever finds somebody answering there takes the place for taken.
+      const server = controlServer(this.#places.deploymentId, (request) => this.#handle(request));
+      await listen(server, this.#places.socket);
+      chmodSync(this.#places.socket, 0o600);
       this.#server = server;
       this.#socketInode = inodeOf(this.#places.socket);
       return true;
@@ -133,11 +136,25 @@ class Supervisor {
 
   /** A supervisor whose socket was deleted could never be asked again, so it makes a new one, unless it was replaced. */
   async #stayFound(): Promise<void> {
-    if (this.#ended !== null || this.#retaking || this.#isFound()) return;
+    if (this.#ended !== null || this.#retaking) return;
     this.#retaking = true;
-    if (await this.#takePlace()) this.#store(this.#supervision.state());
-    else await this.#end();
-    this.#retaking = false;
+    try {
+      if (!this.#isFound()) {
+        if (await this.#takePlace()) this.#store(this.#supervision.state());
+        else void this.#end();
+      }
+      this.#hindrance = null;
+    } catch (error) {
+      // The service needs none of it and goes on; the next beat tries again.
+      const hindrance = messageOf(error);
+      if (hindrance !== this.#hindrance)
+        this.#say(
+          `the supervisor cannot be asked, and goes on trying to change that: ${hindrance}`,
+        );
+      this.#hindrance = hindrance;
+    } finally {
+      this.#retaking = false;
+    }
   }
 
   #isFound(): boolean {
