@@ -189,7 +189,7 @@ async function look(
 ): Promise<Observation> {
   const status = await findSupervisor(places, context);
   if (status !== null) return observe(places, status);
-  if (existsSync(places.folder)) return observeGone(places, readState(places.stateFile));
+  if (existsSync(places.folder)) return observeGone(places, stateIfReadable(places));
   return observeAbsent(rememberedEndpoint(target));
 }
 

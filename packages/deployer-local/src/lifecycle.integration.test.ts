@@ -288,6 +288,21 @@ describe("a supervisor that was killed", () => {
     expect(isRunning(pid)).toBe(false);
   });
 
+  test("is observed and removed although its state file is damaged", async () => {
+    const before = await bed.provision({ environment: { BEHAVIOUR: "ignores-disconnect" } });
+    const { pid } = await ask(before.url);
+    process.kill(supervisorPid(before), "SIGKILL");
+    await eventually(() => !isRunning(supervisorPid(before)));
+    writeFileSync(join(bed.folder, "state.json"), "{");
+    expect(await bed.inspect()).toMatchObject({
+      state: "failed",
+      error: { code: "SUPERVISOR_GONE" },
+    });
+    expect(await bed.deprovision()).toMatchObject({ state: "absent" });
+    await eventually(() => !isRunning(pid));
+    expect(readdirSync(join(bed.stateDirectory, "deployments"))).toEqual(["lock"]);
+  });
+
   test("is removed with all that it left", async () => {
     const before = await bed.provision({ environment: { BEHAVIOUR: "ignores-disconnect" } });
     const { pid } = await ask(before.url);
