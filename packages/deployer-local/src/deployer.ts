@@ -189,7 +189,10 @@ async function look(
 ): Promise<Observation> {
   const status = await findSupervisor(places, context);
   if (status !== null) return observe(places, status);
-  if (existsSync(places.folder)) return observeGone(places, stateIfReadable(places));
+  const supervisor = runningSupervisor(places);
+  const hasFolder = existsSync(places.folder);
+  if (hasFolder || supervisor !== null)
+    return observeGone(places, { hasFolder, state: stateIfReadable(places), supervisor });
   return observeAbsent(rememberedEndpoint(target));
 }
 
@@ -202,8 +205,7 @@ async function findSupervisor(places: Places, context: ReadContext): Promise<Sta
   for (;;) {
     const status = await askSupervisor(places, { type: "status" }, context.signal);
     if (status !== null) return status;
-    const known = stateIfReadable(places) ?? readPresence(places.presence);
-    if (known === null || !isAlive(known) || context.clock.now() > deadline) return null;
+    if (runningSupervisor(places) === null || context.clock.now() > deadline) return null;
     await context.clock.sleep(POLL_MS, context.signal);
   }
 }
@@ -232,19 +234,20 @@ async function untilGone(
 
 /** A supervisor that lives but cannot be asked any more would keep the port. */
 async function endLostSupervisor(places: Places, { signal }: DeployerContext): Promise<void> {
-  const state = stateIfReadable(places);
-  if (state === null || !isAlive(state)) return;
+  const supervisor = runningSupervisor(places);
+  if (supervisor === null) return;
   await withLock(places.lock, signal, async () => {
-    if ((await askSupervisor(places, { type: "status" }, signal)) === null) killProcess(state);
+    if ((await askSupervisor(places, { type: "status" }, signal)) === null) killProcess(supervisor);
   });
 }
 
-/** What a supervisor that is gone left behind: its files, and workers that did not notice. */
+/** What a supervisor left behind: its files, workers that did not notice, and its process where that cannot be asked. */
 async function removeLeftovers(places: Places, context: DeployerContext): Promise<void> {
   await withLock(places.lock, context.signal, async () => {
     if ((await askSupervisor(places, { type: "status" }, context.signal)) !== null) return;
-    const state = stateIfReadable(places);
-    for (const process of state === null ? [] : [state, ...state.workers]) killProcess(process);
+    const supervisor = runningSupervisor(places);
+    if (supervisor !== null) killProcess(supervisor);
+    for (const worker of stateIfReadable(places)?.workers ?? []) killProcess(worker);
     removeAllSecretFiles(places);
     rmSync(places.socket, { force: true });
     rmSync(places.folder, { recursive: true, force: true });
@@ -268,6 +271,12 @@ async function removeStalePresence(places: Places, { signal }: DeployerContext):
     const known = readPresence(places.presence);
     if (known !== null && !isAlive(known)) removePresence(places.presence);
   });
+}
+
+/** The process of the supervisor that was last known, if it runs. */
+function runningSupervisor(places: Places): ProcessIdentity | null {
+  const known = stateIfReadable(places) ?? readPresence(places.presence);
+  return known !== null && isAlive(known) ? known : null;
 }
 
 /** A state file that is damaged hinders nobody who does not need what stands in it. */

@@ -10,7 +10,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { Secret } from "@millrace/core";
+import { type Observation, Secret } from "@millrace/core";
 import plugin from "@millrace/deployer-local";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { z } from "zod";
@@ -417,6 +417,35 @@ describe("a supervisor", () => {
     expect(await bed.deprovision()).toMatchObject({ state: "absent", resources: [] });
     expect(isRunning(supervisor)).toBe(false);
     expect(existsSync(bed.folder)).toBe(false);
+  });
+
+  describe("that was stopped and whose folder was deleted", () => {
+    let before: Observation;
+
+    beforeEach(async () => {
+      before = await bed.provision();
+      process.kill(supervisorPid(before), "SIGSTOP");
+      rmSync(bed.folder, { recursive: true });
+    });
+
+    test("is not said to be absent, and is ended by a deprovision", async () => {
+      expect(await bed.inspect()).toMatchObject({
+        state: "failed",
+        error: { code: "SUPERVISOR_GONE" },
+        resources: [{ kind: "process", platformId: String(supervisorPid(before)) }],
+      });
+      expect(await bed.deprovision()).toMatchObject({ state: "absent", resources: [] });
+      expect(isRunning(supervisorPid(before))).toBe(false);
+      expect(readdirSync(join(bed.stateDirectory, "deployments"))).toEqual(["lock"]);
+    });
+
+    test("is replaced by a provision, on the same port", async () => {
+      const port = Number(before.metadata["port"]);
+      const after = await bed.provision({ settings: { port } });
+      expect(after.url).toBe(before.url);
+      expect(isRunning(supervisorPid(before))).toBe(false);
+      expect(await ask(after.url)).toMatchObject({ version: "1" });
+    });
   });
 
   test("outlives the one that started it but not an order to end", async () => {

@@ -9,7 +9,7 @@ import {
 } from "@millrace/core";
 import type { State, Status } from "./control-protocol.ts";
 import type { Places } from "./places.ts";
-import { isAlive } from "./process-identity.ts";
+import type { ProcessIdentity } from "./process-identity.ts";
 
 export function processResource(places: Places): ResourceKey {
   return { kind: "process", name: places.name };
@@ -59,8 +59,17 @@ function stateOf(status: Status): Observation["state"] {
   return status.error === null ? "progressing" : "failed";
 }
 
+/** What is there of a deployment whose supervisor does not answer. */
+export interface Remains {
+  readonly hasFolder: boolean;
+  readonly state: State | null;
+  /** The supervisor's process, where it runs. */
+  readonly supervisor: ProcessIdentity | null;
+}
+
 /** The supervisor is gone and what it kept is still there: a provision starts another one on the same port. */
-export function observeGone(places: Places, state: State | null): Observation {
+export function observeGone(places: Places, remains: Remains): Observation {
+  const { hasFolder, state, supervisor } = remains;
   return {
     state: "failed",
     url: state === null ? null : urlOf(state.host, state.port),
@@ -69,10 +78,15 @@ export function observeGone(places: Places, state: State | null): Observation {
     error: new MillraceError({
       class: "platform",
       code: "SUPERVISOR_GONE",
-      ...wordsOfGone(places, state),
+      ...wordsOfGone(places, remains),
       details: { folder: places.folder },
     }),
-    resources: [{ ...folderResource(places), platformId: places.folder }],
+    resources: [
+      ...(hasFolder ? [{ ...folderResource(places), platformId: places.folder }] : []),
+      ...(supervisor === null
+        ? []
+        : [{ ...processResource(places), platformId: String(supervisor.pid) }]),
+    ],
     metadata:
       state === null
         ? {}
@@ -80,18 +94,17 @@ export function observeGone(places: Places, state: State | null): Observation {
   };
 }
 
-function wordsOfGone({ folder }: Places, state: State | null) {
-  const supervisor = `Its supervisor${state === null ? "" : ` (process ${state.pid})`}`;
-  return state !== null && isAlive(state)
-    ? {
-        message: `${supervisor} runs, and cannot be asked at ${folder}: the folder was moved there, or its control socket deleted.`,
-        action:
-          "Move the folder back, or provision the deployment: that process is ended, and another one starts on the same port.",
-      }
-    : {
-        message: `${supervisor} is gone.`,
-        action: "Provision the deployment: it starts again on the same port.",
-      };
+function wordsOfGone({ folder }: Places, { state, supervisor }: Remains) {
+  if (supervisor !== null)
+    return {
+      message: `Its supervisor (process ${supervisor.pid}) runs, and cannot be asked at ${folder}: the folder was moved or deleted, or its control socket was.`,
+      action:
+        "Move the folder back, or provision the deployment: that process is ended, and another one starts on the same port.",
+    };
+  return {
+    message: `Its supervisor${state === null ? "" : ` (process ${state.pid})`} is gone.`,
+    action: "Provision the deployment: it starts again on the same port.",
+  };
 }
 
 /** Nothing exists. The port is remembered, so that the URL is the same when the deployment comes back. */

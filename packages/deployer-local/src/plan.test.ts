@@ -165,14 +165,18 @@ describe("an observation", () => {
 
   test("of a supervisor that is gone keeps URL and folder", () => {
     const { secrets: _secrets, ...state } = status();
-    expect(observeGone(places, state)).toMatchObject({
+    const remains = { hasFolder: true, state, supervisor: null };
+    expect(observeGone(places, remains)).toMatchObject({
       state: "failed",
       url: "http://127.0.0.1:8000",
       resources: [{ kind: "folder" }],
       metadata: { port: 8000 },
       error: { message: `Its supervisor (process ${state.pid}) is gone.` },
     });
-    expect(observeGone(places, null)).toMatchObject({ state: "failed", url: null });
+    expect(observeGone(places, { ...remains, state: null })).toMatchObject({
+      state: "failed",
+      url: null,
+    });
   });
 
   test.each([
