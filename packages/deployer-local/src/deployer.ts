@@ -15,6 +15,7 @@ import {
 } from "@millrace/core";
 import { askSupervisor } from "./control-client.ts";
 import type { State, Status } from "./control-protocol.ts";
+import { tryListen } from "./listening-socket.ts";
 import { withLock } from "./lock.ts";
 import { readLogs } from "./log-reader.ts";
 import {
@@ -115,9 +116,6 @@ export class LocalDeployer implements Deployer<LocalSettings> {
     context: DeployerContext,
   ): Promise<Status> {
     const spec = specOf(request);
-    const secrets = Object.fromEntries(
-      Object.entries(request.secrets).map(([name, secret]) => [name, secret.reveal()]),
-    );
     for (;;) {
       context.signal.throwIfAborted();
       const found =
@@ -129,7 +127,7 @@ export class LocalDeployer implements Deployer<LocalSettings> {
       } else if (isSettled(found, spec.revision) && found.rollout?.revision === spec.revision) {
         return found;
       } else {
-        const update = { type: "update", spec, secrets } as const;
+        const update = { type: "update", spec, secrets: revealed(request) } as const;
         const updated = await askSupervisor(places, update, context.signal);
         if (updated !== null) return updated;
       }
@@ -160,20 +158,63 @@ export class LocalDeployer implements Deployer<LocalSettings> {
     }
   }
 
-  /** A supervisor has one address for life. The new address is taken first, so that nothing changes if that fails. */
+  /**
+   * A supervisor has one address for life. The new address is taken first, so that nothing changes if that fails. Another
+   * host on the same port can be in the way of itself: then the port has to be given up first.
+   */
   async #move(
     places: Places,
     found: Status,
     request: DeploymentRequest<LocalSettings>,
     context: DeployerContext,
   ): Promise<void> {
-    const listening = await listenWhereWanted(places, request, [], context);
+    const { host, port } = request.settings;
+    const listening =
+      port === found.port
+        ? await tryListen(host, port)
+        : await listenWhereWanted(places, request, [], context);
     try {
       await stopSupervisor(places, found, false, context);
       const stateDirectory = this.#stateDirectory;
-      await startSupervisor({ stateDirectory, places, request, listening }, context);
+      if (listening === null) await this.#startOrBringBack(places, found, request, context);
+      else await startSupervisor({ stateDirectory, places, request, listening }, context);
     } finally {
-      listening.close();
+      listening?.close();
+    }
+  }
+
+  async #startOrBringBack(
+    places: Places,
+    stopped: Status,
+    request: DeploymentRequest<LocalSettings>,
+    context: DeployerContext,
+  ): Promise<void> {
+    try {
+      await this.#start(places, request, context);
+    } catch (error) {
+      await this.#bringBack(places, stopped, request, context);
+      throw error;
+    }
+  }
+
+  /** Serves at the old address what served there, with the secrets of the request: its own went with the supervisor. */
+  async #bringBack(
+    places: Places,
+    { host, port, current }: Status,
+    request: DeploymentRequest<LocalSettings>,
+    context: DeployerContext,
+  ): Promise<void> {
+    if (current === null) return;
+    const listening = await tryListen(host, port);
+    if (listening === null) return;
+    const { settings } = current;
+    const start = { stateDirectory: this.#stateDirectory, places, listening };
+    await startSupervisor({ ...start, request: { ...request, settings } }, context);
+    const update = { type: "update", spec: current, secrets: revealed(request) } as const;
+    let status = await askSupervisor(places, update, context.signal);
+    while (status !== null && status.next !== null) {
+      await context.clock.sleep(POLL_MS, context.signal);
+      status = await askSupervisor(places, { type: "status" }, context.signal);
     }
   }
 
@@ -194,6 +235,12 @@ async function look(
   if (hasFolder || supervisor !== null)
     return observeGone(places, { hasFolder, state: stateIfReadable(places), supervisor });
   return observeAbsent(rememberedEndpoint(target));
+}
+
+function revealed({ secrets }: DeploymentRequest<LocalSettings>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(secrets).map(([name, secret]) => [name, secret.reveal()]),
+  );
 }
 
 /**

@@ -1,5 +1,5 @@
 import { createServer, type Server } from "node:net";
-import { SERVICE_CONFIG_VARIABLE } from "@millrace/core";
+import { SERVICE_CONFIG_VARIABLE, Secret } from "@millrace/core";
 import plugin from "@millrace/deployer-local";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { TestBed } from "./bed.fixture.ts";
@@ -18,12 +18,12 @@ afterEach(async () => {
 });
 
 /** Listens as another program would. */
-function occupy(port: number): Promise<number> {
+function occupy(port: number, host = "127.0.0.1"): Promise<number> {
   const server = createServer();
   other = server;
   return new Promise((resolve, reject) => {
     server.once("error", reject);
-    server.listen(port, "127.0.0.1", () => {
+    server.listen(port, host, () => {
       const address = server.address();
       resolve(typeof address === "object" && address !== null ? address.port : 0);
     });
@@ -94,6 +94,56 @@ test("a move to a port in use changes nothing", async () => {
     serving: { revision: "1" },
   });
 });
+
+test.each([false, true])(
+  "another host on the configured port takes over from the one before, with portFallback %s",
+  async (portFallback) => {
+    const port = await occupy(0);
+    other?.close();
+    const before = await bed.provision({ settings: { port, portFallback } });
+    const wanted = { revision: "2", settings: { port, portFallback, host: "0.0.0.0" } };
+    const plan = await bed.deployer.plan(bed.request(wanted), bed.context());
+    expect(plan).toMatchObject({ action: "replace", interrupts: true });
+    expect(await bed.provision(wanted)).toMatchObject({
+      state: "running",
+      url: before.url,
+      serving: { revision: "2" },
+      metadata: { host: "0.0.0.0", port },
+    });
+  },
+);
+
+test("another host that is not this machine's leaves the one before as it is", async () => {
+  const port = await occupy(0);
+  other?.close();
+  const before = await bed.provision({ settings: { port } });
+  await expect(
+    bed.provision({ revision: "2", settings: { port, host: "192.0.2.1" } }),
+  ).rejects.toMatchObject({ code: "HOST_NOT_AVAILABLE" });
+  expect(await bed.inspect()).toEqual(before);
+});
+
+// Other systems have one loopback address only.
+test.skipIf(process.platform !== "linux")(
+  "another host on the configured port that a program has brings the one before back",
+  async () => {
+    const port = await occupy(0);
+    other?.close();
+    const secrets = { TOKEN: new Secret("correct horse") };
+    const before = await bed.provision({ settings: { port }, secrets });
+    await occupy(port, "127.0.0.2");
+    await expect(
+      bed.provision({ revision: "2", settings: { port, host: "0.0.0.0" }, secrets }),
+    ).rejects.toMatchObject({ code: "PORT_IN_USE", details: { holder: { pid: process.pid } } });
+    expect(await bed.inspect()).toMatchObject({
+      state: "running",
+      url: before.url,
+      serving: { revision: "1" },
+    });
+    const answer = await fetch(before.url ?? "");
+    expect(await answer.json()).toMatchObject({ secrets: { TOKEN: "correct horse" } });
+  },
+);
 
 test("an address that is not this machine's is refused", async () => {
   await expect(bed.provision({ settings: { host: "192.0.2.1" } })).rejects.toMatchObject({
