@@ -56,10 +56,14 @@ describe("countReport", () => {
 describe("countConformance", () => {
   it("counts checks, and says which failed", () => {
     const result = { clause: "OBS-01", id: "never-was", outcome: "passed", reason: null };
-    const results = [result, { ...result, id: "gone", outcome: "failed", reason: "it is there" }];
+    const results = [
+      result,
+      { ...result, id: "gone", outcome: "failed", reason: "it is there" },
+      { ...result, id: "late", outcome: "not made", reason: "SIGINT ended the run" },
+    ];
     expect(countConformance({ summary: { passed: 1, notTestable: 2 }, results })).toEqual({
       passed: 1,
-      failures: ["OBS-01 gone\nit is there"],
+      failures: ["OBS-01 gone\nit is there", "OBS-01 late\nSIGINT ended the run"],
       skipped: 2,
     });
   });

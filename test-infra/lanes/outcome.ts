@@ -92,12 +92,12 @@ export interface ConformanceReport {
   }[];
 }
 
-/** Counts a report of the suite. A check whose fault the platform does not know is skipped. */
+/** Counts a report of the suite. A check whose fault the platform does not know is skipped; one that an interrupted run did not make failed. */
 export function countConformance({ summary, results }: ConformanceReport): Outcome {
   return {
     passed: summary.passed,
     failures: results
-      .filter(({ outcome }) => outcome === "failed")
+      .filter(({ outcome }) => outcome === "failed" || outcome === "not made")
       .map(({ clause, id, reason }) => failure(`${clause} ${id}`, reason ?? "")),
     skipped: summary.notTestable,
   };

@@ -46,13 +46,17 @@ function invalid(what: string, cause?: unknown): MillraceError {
   });
 }
 
-export type Verdict = "ok" | "failed" | "expected" | "stale";
+export type Verdict = "ok" | "failed" | "expected" | "stale" | "not made";
 
-/** What a result means beside what was expected. A check that was expected to fail and does not is a failure too. */
+/**
+ * What a result means beside what was expected. A check that was expected to fail and does not is a failure too; one that was not
+ * made says nothing.
+ */
 export function judge(
   { id, outcome }: Pick<CheckResult, "id" | "outcome">,
   expected: ExpectedFailures,
 ): Verdict {
+  if (outcome === "not made") return outcome;
   const awaited = Object.hasOwn(expected, id);
   if (outcome === "failed") return awaited ? "expected" : "failed";
   return awaited ? "stale" : "ok";

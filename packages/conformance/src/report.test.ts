@@ -30,6 +30,7 @@ describe("a report", () => {
       expectedFailures: 1,
       notApplicable: 1,
       notTestable: 1,
+      notMade: 0,
     });
     expect(closingLine(summarize(report, expected))).toBe(
       "1 passed, 2 failed, 1 failed as expected, 1 not applicable, 1 not testable",
@@ -76,7 +77,23 @@ describe("a report", () => {
         expect(inner).not.toMatch(/[\u0000-\u0008\u000b\u000c\u000e-\u001f]/);
       }),
     );
-    expect(toJunit(report, expected)).toContain('tests="6" failures="2" skipped="3"');
+    expect(toJunit(report, expected)).toContain('tests="6" failures="2" errors="0" skipped="3"');
+  });
+
+  it("names the checks that an interrupted run did not make, in every form, whatever was expected of them", () => {
+    const interrupted: Report = {
+      ...report,
+      results: [result("good", "passed"), result("known", "not made", "SIGINT ended the run")],
+    };
+    expect(closingLine(summarize(interrupted, expected))).toBe("1 passed, 0 failed, 1 not made");
+    expect(JSON.parse(toJson(interrupted, expected))).toMatchObject({
+      summary: { failed: 0, notMade: 1 },
+      results: [{ verdict: "ok" }, { id: "known", verdict: "not made" }],
+    });
+    const xml = toJunit(interrupted, expected);
+    expect(xml).toContain('tests="2" failures="0" errors="1" skipped="0"');
+    expect(xml).toContain('<error message="not made: SIGINT ended the run"/>');
+    expect(toMarkdown(interrupted, expected)).toContain("| not made | SIGINT ended the run |");
   });
 });
 

@@ -9,6 +9,7 @@ export interface Summary {
   readonly expectedFailures: number;
   readonly notApplicable: number;
   readonly notTestable: number;
+  readonly notMade: number;
 }
 
 export function summarize({ results }: Report, expected: ExpectedFailures): Summary {
@@ -23,17 +24,19 @@ export function summarize({ results }: Report, expected: ExpectedFailures): Summ
     expectedFailures: judged("expected"),
     notApplicable: count("not applicable"),
     notTestable: count("not testable"),
+    notMade: judged("not made"),
   };
 }
 
 export function closingLine(summary: Summary): string {
-  const { passed, failed, expectedFailures, notApplicable, notTestable } = summary;
+  const { passed, failed, expectedFailures, notApplicable, notTestable, notMade } = summary;
   const parts = [
     `${passed} passed`,
     `${failed} failed`,
     ...(expectedFailures === 0 ? [] : [`${expectedFailures} failed as expected`]),
     ...(notApplicable === 0 ? [] : [`${notApplicable} not applicable`]),
     ...(notTestable === 0 ? [] : [`${notTestable} not testable`]),
+    ...(notMade === 0 ? [] : [`${notMade} not made`]),
   ];
   return parts.join(", ");
 }
@@ -43,6 +46,7 @@ const SIGNS: Readonly<Record<Outcome, string>> = {
   failed: "✗",
   "not applicable": "-",
   "not testable": "?",
+  "not made": "?",
 };
 
 /** One line for people; when it failed, what was seen and the duty that it breaks. */
@@ -56,6 +60,8 @@ export function consoleLine(result: CheckResult, expected: ExpectedFailures): st
       return `${line}: failed as expected: ${expected[id]}`;
     case "stale":
       return `${line}: is expected to fail and does not; remove it from the expected failures`;
+    case "not made":
+      return `${line}: not made: ${reason}`;
     case "failed":
       return `${line}\n${indent(`${(reason ?? "").trimEnd()}\n${dutyOf(clause)}`)}`;
   }
@@ -87,7 +93,7 @@ export function toJunit(report: Report, expected: ExpectedFailures): string {
   });
   return [
     '<?xml version="1.0" encoding="UTF-8"?>',
-    `<testsuite name="${escapeXml(`millrace-conformance ${harness}`)}" tests="${results.length}" failures="${summary.failed}" skipped="${skipped}" time="${seconds.toFixed(3)}">`,
+    `<testsuite name="${escapeXml(`millrace-conformance ${harness}`)}" tests="${results.length}" failures="${summary.failed}" errors="${summary.notMade}" skipped="${skipped}" time="${seconds.toFixed(3)}">`,
     ...cases,
     "</testsuite>",
     "",
@@ -99,6 +105,8 @@ function junitBody(result: CheckResult, expected: ExpectedFailures): string {
   switch (judge(result, expected)) {
     case "failed":
       return `<failure message="${escapeXml((reason ?? "").split("\n")[0] ?? "")}">${escapeXml(reason ?? "")}</failure>`;
+    case "not made":
+      return `<error message="${escapeXml(`not made: ${reason}`)}"/>`;
     case "stale":
       return '<failure message="is expected to fail and does not"/>';
     case "expected":

@@ -7,7 +7,7 @@ import { checks as allChecks } from "./checks/index.ts";
 import { type Fixtures, makeFixtures } from "./fixtures.ts";
 import { type Harness, loadFlavor } from "./harness.ts";
 
-export type Outcome = "passed" | "failed" | "not applicable" | "not testable";
+export type Outcome = "passed" | "failed" | "not applicable" | "not testable" | "not made";
 
 export interface CheckResult {
   readonly id: string;
@@ -32,7 +32,7 @@ export interface RunOptions {
   /** Made before, to be shared between several runs. */
   readonly fixtures?: Fixtures;
   readonly onResult?: (result: CheckResult) => void;
-  /** Ends the run early: checks under way fail, and their platforms are closed. */
+  /** Ends the run early: checks under way fail, their platforms are closed, and the others are not made. */
   readonly signal?: AbortSignal;
 }
 
@@ -68,8 +68,13 @@ export async function runSuite(harness: Harness, options: RunOptions = {}): Prom
   return {
     harness: harness.name,
     flavor: flavor.name,
-    results: selected.flatMap(({ id }) => results.get(id) ?? []),
+    results: selected.map((one) => results.get(one.id) ?? notMade(one, options.signal)),
   };
+}
+
+function notMade({ id, title, clause }: Check, signal: AbortSignal | undefined): CheckResult {
+  const reason = messageOf(signal?.reason);
+  return { id, title, clause, outcome: "not made", reason, seconds: 0 };
 }
 
 type Parts = Pick<Bench, "harness" | "flavor" | "fixtures">;

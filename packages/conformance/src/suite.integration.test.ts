@@ -2,7 +2,7 @@ import { execFile } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { judgeWrongDeployers } from "@millrace/conformance/wrong";
 import { afterAll, expect, test } from "vitest";
 
@@ -63,6 +63,36 @@ test("every wrong deployer is caught by its clause", async () => {
   const missed = verdicts.filter(({ caught }) => !caught);
   expect(missed.map(({ wrong, results }) => ({ name: wrong.name, results }))).toEqual([]);
   expect(verdicts.length).toBeGreaterThanOrEqual(25);
+});
+
+test("a run that is interrupted fails, also when no check was under way", async () => {
+  const file = join(folder, "interrupted.mjs");
+  writeFileSync(
+    file,
+    `import { once } from "node:events";
+import { default as fake } from ${JSON.stringify(pathToFileURL(HARNESS).href)};
+export default {
+  ...fake,
+  parallel: 1,
+  setup: async (place) => {
+    const platform = await fake.setup(place);
+    const close = async () => {
+      await platform.close();
+      const heard = once(process, "SIGINT");
+      process.kill(process.pid, "SIGINT");
+      await heard;
+    };
+    return { ...platform, close };
+  },
+};
+`,
+  );
+  const { code, stdout, stderr } = await run(file, "--only", "FLAV-01,SET-02", "--json", "-");
+  expect(code, stderr).toBe(1);
+  const { summary, results } = JSON.parse(stdout);
+  expect(summary).toMatchObject({ passed: 1, failed: 0, notMade: 1 });
+  expect(results[1]).toMatchObject({ outcome: "not made", reason: "SIGINT ended the run" });
+  expect(stderr).toContain("1 passed, 0 failed, 1 not made");
 });
 
 test("an expected failure that does not come fails the run", async () => {
