@@ -48,6 +48,7 @@ function rows(properties: Readonly<Record<string, Property>>, prefix = ""): stri
     property.properties === undefined
       ? [
           `| \`${prefix}${name}\` | ${typeOf(property)} | ${property.default === undefined ? "" : `\`${JSON.stringify(property.default)}\``} | ${property.description ?? ""} |`,
+          ...rows(property.items?.properties ?? {}, `${prefix}${name}[].`),
         ]
       : rows(property.properties, `${prefix}${name}.`),
   );

@@ -148,7 +148,15 @@ export const settingsSchema = z.strictObject({
       description: "Further names for addresses: db:10.0.0.5, host.docker.internal:host-gateway.",
     }),
   ulimits: z
-    .array(z.strictObject({ name: z.string(), soft: z.int(), hard: z.int() }))
+    .array(
+      z.strictObject({
+        name: z.string().meta({ description: "Which limit, such as nofile." }),
+        soft: z.int().meta({
+          description: "What applies until a process raises it, which it may up to hard.",
+        }),
+        hard: z.int().meta({ description: "The most that a process may raise it to." }),
+      }),
+    )
     .default([])
     .meta({ description: "Limits of the kernel, such as nofile." }),
   logDriver: z.string().default("json-file").meta({

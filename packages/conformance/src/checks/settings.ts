@@ -1,28 +1,10 @@
 import { strict as assert } from "node:assert";
 import { CONTRACT_VERSION, type JsonObject, parse } from "@millrace/core";
-import { z } from "zod";
 import { NotTestable } from "../bench.ts";
 import { check } from "../check.ts";
 import { loadFlavor } from "../harness.ts";
 import { picture, typedRejection } from "./expectations.ts";
-
-interface Schema {
-  readonly description?: string;
-  readonly properties?: Readonly<Record<string, Schema>>;
-  readonly additionalProperties?: unknown;
-  readonly default?: unknown;
-}
-
-function schemaOf(settings: z.ZodType): Schema {
-  return z.toJSONSchema(settings, { io: "input", unrepresentable: "any" }) as Schema;
-}
-
-function objects(schema: Schema, path = "settings"): [path: string, schema: Schema][] {
-  const inner = Object.entries(schema.properties ?? {}).flatMap(([name, member]) =>
-    objects(member, `${path}.${name}`),
-  );
-  return schema.properties === undefined ? inner : [[path, schema], ...inner];
-}
+import { openObjects, schemaOf, undescribed } from "./settings-schema.ts";
 
 function misspelled(name: string): string {
   return `${name}${name.at(-1)}`;
@@ -68,14 +50,7 @@ export const settingsChecks = [
     "unknown-setting-nested",
     "no object of the settings lets unknown keys through",
     async ({ flavor }) => {
-      const open = objects(schemaOf(flavor.settings)).filter(
-        ([, schema]) => schema.additionalProperties !== false,
-      );
-      assert.deepEqual(
-        open.map(([path]) => path),
-        [],
-        "these objects accept unknown keys",
-      );
+      assert.deepEqual(openObjects(flavor.settings), [], "these objects accept unknown keys");
     },
   ),
   check(
@@ -97,16 +72,7 @@ export const settingsChecks = [
     "settings-described",
     "every setting has a description, and the harness's are enough",
     async ({ flavor, platform }) => {
-      for (const [path, { properties = {} }] of objects(schemaOf(flavor.settings))) {
-        const bare = Object.entries(properties).filter(
-          ([, { description = "" }]) => description === "",
-        );
-        assert.deepEqual(
-          bare.map(([name]) => `${path}.${name}`),
-          [],
-          "these settings have no description",
-        );
-      }
+      assert.deepEqual(undescribed(flavor.settings), [], "these settings have no description");
       const result = flavor.settings.safeParse(platform.settings);
       assert.ok(result.success, `the harness's settings are not enough: ${result.error?.message}`);
     },

@@ -8,7 +8,7 @@ import { z } from "zod";
 import { FakeDeployer, type Names } from "../fake/deployer.ts";
 import { FAKE_CAPABILITIES } from "../fake/plugin.ts";
 import type { Tags } from "../fake/records.ts";
-import { fakeSettingsSchema } from "../fake/settings.ts";
+import { type FakeSettings, fakeSettingsSchema } from "../fake/settings.ts";
 import { wrong } from "./wrong-deployer.ts";
 
 /** Names resources in another way. */
@@ -52,6 +52,14 @@ class RemembersDiscoveries extends FakeDeployer {
 }
 
 const { shape } = fakeSettingsSchema;
+
+/** Settings with one more, which holds objects of this form. */
+function withMounts(mount: z.ZodType): z.ZodType<FakeSettings> {
+  const mounts = z.union([z.array(mount), z.literal("none")]).default("none");
+  return z.strictObject({ ...shape, mounts: mounts.meta({ description: "What is mounted." }) });
+}
+
+const mountPath = { path: z.string().meta({ description: "Where it is mounted." }) };
 
 export const wrongNames = [
   wrong(
@@ -101,8 +109,14 @@ export const wrongNames = [
   wrong("SET-01", "accepts-unknown-settings", /should have failed|accept unknown/, FakeDeployer, {
     settings: z.object(shape),
   }),
+  wrong("SET-01", "list-accepts-unknown-settings", /settings\.mounts\[\]/, FakeDeployer, {
+    settings: withMounts(z.object(mountPath)),
+  }),
   wrong("SET-02", "settings-undescribed", /no description/, FakeDeployer, {
     settings: z.strictObject({ ...shape, size: z.enum(["small", "large"]).default("small") }),
+  }),
+  wrong("SET-02", "list-undescribed", /settings\.mounts\[\]\.path/, FakeDeployer, {
+    settings: withMounts(z.strictObject({ path: z.string() })),
   }),
   wrong("SET-03", "limits-unchecked", /should have failed/, FakeDeployer, {
     settings: z.strictObject({
