@@ -72,8 +72,13 @@ export class Bench {
   ): Promise<Bench> {
     const place = await mkdtemp(join(tmpdir(), "millrace-conformance-"));
     const home = join(place, "home");
-    await parts.fixtures.copyTo(home);
-    return new Bench(place, await parts.harness.setup({ home, needs }), parts);
+    try {
+      await parts.fixtures.copyTo(home);
+      return new Bench(place, await parts.harness.setup({ home, needs }), parts);
+    } catch (error) {
+      await rm(place, { recursive: true, force: true });
+      throw error;
+    }
   }
 
   get capabilities(): Capabilities {

@@ -38,7 +38,16 @@ export interface Fixtures {
 /** Takes some seconds: every fixture is bundled and compiled. */
 export async function makeFixtures(flavor: Flavor): Promise<Fixtures> {
   const place = await mkdtemp(join(tmpdir(), "millrace-conformance-fixtures-"));
-  const home = join(place, "home");
+  const close = () => rm(place, { recursive: true, force: true });
+  try {
+    return { ...(await makeFixturesIn(join(place, "home"), flavor)), close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+async function makeFixturesIn(home: string, flavor: Flavor): Promise<Omit<Fixtures, "close">> {
   await withClient(home, [], async (client) => {
     await client.secrets.set(SECRET_NAME, new Secret("conformance-placeholder"));
     for (const name of FIXTURES) await client.snapshots.create(moduleOf(name), { name });
@@ -50,7 +59,6 @@ export async function makeFixtures(flavor: Flavor): Promise<Fixtures> {
   return {
     requestsFor: async (of, settings, copy) => bundles ?? capture(of, settings, copy),
     copyTo: (copy) => cp(home, copy, { recursive: true }),
-    close: () => rm(place, { recursive: true, force: true }),
   };
 }
 

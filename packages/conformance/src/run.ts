@@ -49,12 +49,13 @@ export async function runSuite(harness: Harness, options: RunOptions = {}): Prom
   const { flavor } = await loadFlavor(harness);
   const selected = selectChecks(options.only);
   const fixtures = options.fixtures ?? (await makeFixtures(flavor));
+  const parts: Parts = { harness, flavor, fixtures, late: [] };
   const results = new Map<string, CheckResult>();
   const queue = [...selected];
   const work = async (): Promise<void> => {
     for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
       if (options.signal?.aborted === true) return;
-      const result = await runCheck(next, { harness, flavor, fixtures }, options.signal);
+      const result = await runCheck(next, parts, options.signal);
       results.set(next.id, result);
       options.onResult?.(result);
     }
@@ -62,6 +63,7 @@ export async function runSuite(harness: Harness, options: RunOptions = {}): Prom
   try {
     await Promise.all(Array.from({ length: harness.parallel ?? 1 }, work));
   } finally {
+    await Promise.all(parts.late);
     if (options.fixtures === undefined) await fixtures.close();
     await harness.close?.();
   }
@@ -77,7 +79,10 @@ function notMade({ id, title, clause }: Check, signal: AbortSignal | undefined):
   return { id, title, clause, outcome: "not made", reason, seconds: 0 };
 }
 
-type Parts = Pick<Bench, "harness" | "flavor" | "fixtures">;
+interface Parts extends Pick<Bench, "harness" | "flavor" | "fixtures"> {
+  /** What closes the platforms that came too late for their checks. */
+  readonly late: Promise<void>[];
+}
 
 /** Runs one check on a platform of its own. Never rejects. */
 export async function runCheck(
@@ -98,10 +103,12 @@ export async function runCheck(
   if (!one.requires(parts.flavor.capabilities, parts.harness))
     return result("not applicable", "the clause does not bind this deployer");
   const seconds = parts.harness.setupTimeoutSeconds ?? 60;
+  const opening = Bench.open(parts, one.needs);
   let bench: Bench;
   try {
-    bench = await within(seconds * 1000, "the harness's setup", Bench.open(parts, one.needs));
+    bench = await within(seconds * 1000, "the harness's setup", opening);
   } catch (error) {
+    parts.late.push(closeLate(opening, seconds));
     return result("failed", `the harness's setup failed: ${explain(error)}`);
   }
   try {
@@ -132,6 +139,18 @@ async function closeQuietly(bench: Bench, seconds: number): Promise<void> {
   } catch (error) {
     process.emitWarning(`The harness could not be closed: ${messageOf(error)}`);
   }
+}
+
+/** Once more as long, for a setup that was given up and may still end. */
+async function closeLate(opening: Promise<Bench>, seconds: number): Promise<void> {
+  let bench: Bench;
+  try {
+    bench = await within(seconds * 1000, "the harness's setup", opening);
+  } catch {
+    // The check has said why there is no platform.
+    return;
+  }
+  await closeQuietly(bench, seconds);
 }
 
 async function within<T>(

@@ -24,10 +24,12 @@ export function conformanceTests(
 ): void {
   describe(`conformance of ${harness.name}`, () => {
     let fixtures: Fixtures | undefined;
+    const late: Promise<void>[] = [];
     beforeAll(async () => {
       fixtures = await makeFixtures((await loadFlavor(harness)).flavor);
     }, TIMEOUT_MS);
     afterAll(async () => {
+      await Promise.all(late);
       await fixtures?.close();
       await harness.close?.();
     });
@@ -37,7 +39,8 @@ export function conformanceTests(
         async (context) => {
           if (fixtures === undefined) throw new Error("the fixtures could not be made");
           const { flavor } = await loadFlavor(harness);
-          const { outcome, reason, clause } = await runCheck(check, { harness, flavor, fixtures });
+          const parts = { harness, flavor, fixtures, late };
+          const { outcome, reason, clause } = await runCheck(check, parts);
           if (outcome === "failed") throw new Error(`${clause}: ${reason}`);
           if (outcome !== "passed") context.skip(reason ?? outcome);
         },
