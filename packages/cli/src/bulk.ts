@@ -2,6 +2,7 @@ import type { CallOptions, Client } from "@millrace/control";
 import {
   type DeploymentRecord,
   ERROR_CLASSES,
+  isMillraceError,
   type MillraceError,
   summarizeError,
   toMillraceError,
@@ -49,7 +50,8 @@ interface BulkResult extends Result {
 
 /**
  * Does the same with one deployment after the other. One that fails does not keep the others from being done; the exit
- * code is then that of the first failure.
+ * code is then that of the first failure. An interruption does, and the exit code is its own; what was done until then is told
+ * all the same, because the records that knew it may be gone.
  */
 export async function bulk<T>(
   context: CommandContext,
@@ -66,10 +68,7 @@ export async function bulk<T>(
     await agree(context, `${action.question} ${what}?`, formatTargets(targets, context));
   }
   const outcomes: Outcome<T>[] = [...failures];
-  for (const target of targets) {
-    if (context.signal.aborted) throw context.signal.reason;
-    outcomes.push(await attempt(context, client, target, action));
-  }
+  for (const target of targets) outcomes.push(await attempt(context, client, target, action));
   return resultOf(outcomes, action, context);
 }
 
@@ -79,14 +78,17 @@ async function attempt<T>(
   target: Target,
   action: Action<T>,
 ): Promise<Outcome<T>> {
+  const { signal } = context;
   try {
+    signal.throwIfAborted();
     const value = await context.during(`${action.doing} ${target.name}`, (call) =>
       action.work(client, target.id, call),
     );
     return { deployment: target.name, ok: true, value };
   } catch (error) {
-    if (context.signal.aborted) throw error;
-    return { deployment: target.name, ok: false, error: toMillraceError(error) };
+    const stopped = signal.aborted && !isMillraceError(error);
+    const told = toMillraceError(stopped ? signal.reason : error);
+    return { deployment: target.name, ok: false, error: told };
   }
 }
 
@@ -136,9 +138,10 @@ function resultOf<T>(
   { terminal, sideStyle }: CommandContext,
 ): BulkResult {
   const failures = outcomes.flatMap((outcome) => (outcome.ok ? [] : [outcome]));
-  for (const { deployment, error } of failures) {
+  for (const [error, of] of Map.groupBy(failures, (failure) => failure.error)) {
+    const names = of.map(({ deployment }) => deployment).join(", ");
     const what = formatError(error, { style: sideStyle, debug: false });
-    terminal.stderr.write(`${sideStyle("red", "failed")} ${deployment}: ${what}`);
+    terminal.stderr.write(`${sideStyle("red", "failed")} ${names}: ${what}`);
   }
   const items = outcomes.map((outcome) =>
     outcome.ok ? outcome : { ...outcome, error: summarizeError(outcome.error) },
@@ -146,10 +149,10 @@ function resultOf<T>(
   const lines = outcomes.flatMap((outcome) =>
     outcome.ok ? [action.done(outcome.deployment, outcome.value)] : [],
   );
-  const [first] = failures;
+  const decisive = failures.find(({ error }) => error.class === "aborted") ?? failures[0];
   return {
     json: { items },
     text: () => (outcomes.length === 0 ? "No deployments." : lines.join("\n")),
-    exitCode: first === undefined ? 0 : ERROR_CLASSES[first.error.class].exitCode,
+    exitCode: decisive === undefined ? 0 : ERROR_CLASSES[decisive.error.class].exitCode,
   };
 }

@@ -908,22 +908,76 @@ describe("several deployments", () => {
     expect(stderr).toContain("error DECLINED");
   });
 
+  const leftBehind = [
+    {
+      deploymentId: "id-a",
+      kind: "process",
+      name: "millrace-a",
+      state: "present" as const,
+      platformId: "42",
+      updatedAt: 0,
+    },
+  ];
+
   test("a forced delete prints what it leaves behind", async () => {
-    const leftBehind = [
-      {
-        deploymentId: "id-a",
-        kind: "process",
-        name: "millrace-a",
-        state: "present" as const,
-        platformId: "42",
-        updatedAt: 0,
-      },
-    ];
     const calls = { deployments: { get, delete: async () => ({ leftBehind }) } };
     const { stdout } = await runCommand(["deployment", "delete", "a", "--force", "-y"], { calls });
     expect(stdout).toMatch(
       /a {2}deleted; left behind:\n {2}KIND .*\n {2}process +millrace-a +present +42/,
     );
+  });
+
+  test("an interruption tells what was done until then, and what was not", async () => {
+    let press = () => {};
+    const deleted: string[] = [];
+    const run = (...words: string[]) =>
+      runCommand(["deployment", "delete", "a", "b", "c", "--force", "-y", ...words], {
+        calls: {
+          deployments: {
+            get,
+            delete: async (id: string) => {
+              deleted.push(id);
+              if (id === "id-a") return { leftBehind };
+              press();
+              throw new DOMException("cut off", "AbortError");
+            },
+          },
+        },
+        onStart: (interrupt) => {
+          press = interrupt;
+        },
+      });
+    const people = await run();
+    expect(deleted).toEqual(["id-a", "id-b"]);
+    expect(people.code).toBe(130);
+    expect(people.stdout).toMatch(/a {2}deleted; left behind:\n.*\n {2}process +millrace-a /);
+    expect(people.stderr).toContain("failed b, c: error INTERRUPTED");
+    const programs = await run("-o", "json");
+    expect(programs.code).toBe(130);
+    expect(JSON.parse(programs.stdout).items).toEqual([
+      { deployment: "a", ok: true, value: { leftBehind } },
+      ...["b", "c"].map((deployment) => ({
+        deployment,
+        ok: false,
+        error: expect.objectContaining({ code: "INTERRUPTED" }),
+      })),
+    ]);
+  });
+
+  test("an interrupted refresh does not go on to the orphans", async () => {
+    let press = () => {};
+    const refresh = async () => {
+      press();
+      return deploymentRecord();
+    };
+    const { code, stdout } = await runCommand(["deployment", "refresh", "a"], {
+      calls: { deployments: { get, refresh } },
+      onStart: (interrupt) => {
+        press = interrupt;
+      },
+    });
+    expect(code).toBe(130);
+    expect(stdout).toBe("a  RUNNING\n");
   });
 });
 

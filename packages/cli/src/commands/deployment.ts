@@ -1,5 +1,5 @@
 import type { Client, Orphan } from "@millrace/control";
-import { DEPLOYMENT_STATUSES, type DeploymentRecord } from "@millrace/core";
+import { DEPLOYMENT_STATUSES, type DeploymentRecord, ERROR_CLASSES } from "@millrace/core";
 import { bulk, bulkInputs } from "../bulk.ts";
 import { type CommandContext, defineCommand } from "../command.ts";
 import { carryOut, deployInputs, deployOptions } from "../deploying.ts";
@@ -154,6 +154,7 @@ const refresh = defineCommand({
           ...(record.status === "ERROR" ? [bringBack(record)] : []),
         ].join("  "),
     });
+    if (context.signal.aborted) return { ...refreshed, exitCode: ERROR_CLASSES.aborted.exitCode };
     const client = await context.client();
     const orphans = await orphansOf(context, client, await deployersOf(client, selection));
     return {
