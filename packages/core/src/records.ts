@@ -140,7 +140,7 @@ export const RUN_STATUSES = [
   "timed_out",
   "interrupted",
 ] as const;
-/** `interrupted`: its process died before the run ended. */
+/** `interrupted`: its process seems to have died before the run ended. Its end replaces it, if that comes after all. */
 export type RunStatus = (typeof RUN_STATUSES)[number];
 
 export interface StepRun {

@@ -71,16 +71,30 @@ export function nullableJson(value: unknown): string | null {
   return value === null || value === undefined ? null : JSON.stringify(value);
 }
 
-/** One row per run, because a statement cannot write a row twice: the first that ended, else the last. */
+/**
+ * When a later record of a run takes the place of the one that the store has. `interrupted` is only a guess: a process that was
+ * cut off from the store, or slept, brings the run's end after it.
+ */
+export const REPLACES = `runs.status = 'running'
+  or (runs.status = 'interrupted' and excluded.status not in ('running', 'interrupted'))`;
+
+function replaces(before: unknown, after: unknown): boolean {
+  return (
+    before === "running" ||
+    (before === "interrupted" && after !== "running" && after !== "interrupted")
+  );
+}
+
+/** One row per run, because a statement cannot write a row twice: the one that would be left of them all. */
 export function oncePerRun<Row>(
   rows: readonly Row[],
   keyOf: (row: Row) => { readonly id: unknown; readonly status: unknown },
 ): Row[] {
   const kept = new Map<unknown, Row>();
   for (const row of rows) {
-    const { id } = keyOf(row);
+    const { id, status } = keyOf(row);
     const before = kept.get(id);
-    if (before === undefined || keyOf(before).status === "running") kept.set(id, row);
+    if (before === undefined || replaces(keyOf(before).status, status)) kept.set(id, row);
   }
   return [...kept.values()];
 }

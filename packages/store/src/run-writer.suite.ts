@@ -61,6 +61,35 @@ export function runWriterSuite(
       expect(await store.runs.find(projectId, old.id)).toEqual(old);
     });
 
+    test("the end of a run that was taken for interrupted replaces the mark, and nothing else does", async () => {
+      const run = runOf("d1");
+      const running = { ...run, status: "running", outputs: null, durationMs: null } as const;
+      const interrupted = { ...running, status: "interrupted" } as const;
+      const overdue = { deploymentId: "d1", beforeId: uuidV7Floor(now + 1) };
+      const found = () => store.runs.find(projectId, run.id);
+      await write(running);
+      expect(await writer.interrupt(overdue)).toBe(1);
+      await write(running);
+      expect(await store.runs.record([running, interrupted])).toBe(0);
+      expect(await found()).toMatchObject({ status: "interrupted" });
+      await write(run);
+      expect(await found()).toEqual(run);
+      await write(interrupted);
+      expect(await store.runs.record([{ ...run, status: "failed" }])).toBe(0);
+      expect(await found()).toEqual(run);
+    });
+
+    test("a run that was taken for interrupted gets its end by the store, too", async () => {
+      const run = runOf("d1");
+      const interrupted = { ...run, status: "interrupted", outputs: null } as const;
+      await write(interrupted);
+      expect(await store.runs.record([run])).toBe(1);
+      expect(await store.runs.find(projectId, run.id)).toEqual(run);
+      const other = { ...interrupted, id: newId() };
+      await write({ ...other, status: "running" }, other, { ...run, id: other.id }, other);
+      expect(await store.runs.find(projectId, other.id)).toEqual({ ...run, id: other.id });
+    });
+
     test("any text goes through", async () => {
       const text = fc.string({ unit: "binary" });
       const names = fc.oneof(

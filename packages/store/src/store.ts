@@ -218,8 +218,8 @@ export interface Store {
   };
   readonly runs: {
     /**
-     * Adds runs, or replaces ones that were recorded as `running`. Idempotent: the same run twice is one run. Returns how
-     * many of them were written.
+     * Adds runs, or replaces ones that were recorded as `running`, or taken for interrupted and yet ended. Idempotent: the same
+     * run twice is one run. Returns how many of them were written.
      */
     record(runs: readonly RunRecord[]): Promise<number>;
     /** By id, unique id prefix (4 or more) or name. @throws `RUN_AMBIGUOUS` */

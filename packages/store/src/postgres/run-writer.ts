@@ -6,7 +6,7 @@ import {
   type Retention,
   type RunWriter,
 } from "../recorder/run-writer.ts";
-import { oncePerRun } from "../run-codec.ts";
+import { oncePerRun, REPLACES } from "../run-codec.ts";
 import { translatePostgresError } from "./error.ts";
 import { placeOfPostgres } from "./url.ts";
 
@@ -37,7 +37,7 @@ const INSERT = `insert into runs (${RUN_COLUMNS.join(", ")})
   select * from unnest(${RUN_COLUMNS.map((column, i) => `$${i + 1}::${TYPES[column]}[]`).join(", ")})
   on conflict (id) do update set status = excluded.status, duration_ms = excluded.duration_ms,
     outputs = excluded.outputs, steps = excluded.steps, error = excluded.error
-  where runs.status = 'running'`;
+  where ${REPLACES}`;
 
 const FIND_ORIGIN = `select id from run_origins
   where project_id = $1 and pipeline_name = $2 and snapshot_id = $3 and deployment_id = $4`;

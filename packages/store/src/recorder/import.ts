@@ -14,7 +14,7 @@ export interface RunImport {
   readonly lines: number;
   /** Runs that were read. */
   readonly runs: number;
-  /** Those of them that the store did not have, or had as running. */
+  /** Those of them that the store did not have, or had as running or interrupted. */
   readonly recorded: number;
   /** Lines about something else. */
   readonly skipped: number;

@@ -4,8 +4,8 @@ import type { Origin, Value } from "./batch.ts";
 /** Writes runs into a store, for the writer thread alone. One for each kind of database. */
 export interface RunWriter {
   /**
-   * Commits runs in one transaction. The same run twice is one run, and one that was recorded as `running` is replaced.
-   * Values are as in a batch; `origins` are all that their numbers stand for. Throws when nothing was written, or nobody knows: writing again is safe.
+   * Commits runs in one transaction. The same run twice is one run; one that was recorded as `running` is replaced, and one that
+   * was taken for interrupted is by its end. Values are as in a batch; `origins` are all that their numbers stand for. Throws when nothing was written, or nobody knows: writing again is safe.
    */
   write(values: readonly Value[], origins: readonly Origin[]): void | Promise<void>;
   /** The same for runs of a spool, which nothing waits for. */

@@ -22,6 +22,7 @@ import {
   nameOf,
   oncePerRun,
   partsOfDefaultName,
+  REPLACES,
   roundMs,
   type StepTuple,
 } from "../run-codec.ts";
@@ -102,7 +103,7 @@ async function recordRuns(
             steps: eb.ref("excluded.steps"),
             error: eb.ref("excluded.error"),
           }))
-          .where("runs.status", "=", "running"),
+          .where(sql<boolean>`(${sql.raw(REPLACES)})`),
       )
       .executeTakeFirstOrThrow();
     written += Number(numInsertedOrUpdatedRows);

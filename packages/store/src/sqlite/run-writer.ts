@@ -7,6 +7,7 @@ import {
   type Retention,
   type RunWriter,
 } from "../recorder/run-writer.ts";
+import { REPLACES } from "../run-codec.ts";
 import { isBusy } from "./error.ts";
 import { DatabaseSync } from "./node-sqlite.ts";
 
@@ -191,5 +192,5 @@ function insertSql(rows: number): string {
   return `insert into runs (${RUN_COLUMNS.join(", ")}) values ${Array(rows).fill(row).join(", ")}
     on conflict (id) do update set status = excluded.status, duration_ms = excluded.duration_ms,
       outputs = excluded.outputs, steps = excluded.steps, error = excluded.error
-    where runs.status = 'running'`;
+    where ${REPLACES}`;
 }
