@@ -197,6 +197,49 @@ export function storeSuite(name: string, openFresh: OpenFresh): void {
         expect(await store.snapshots.delete(projectId, id)).toBe(true);
         expect(await store.snapshots.delete(projectId, id)).toBe(false);
       });
+
+      test("is not deleted while an operation may still bring it into service", async () => {
+        const deployment = await create("weather");
+        const lease = await leaseOf(deployment);
+        const wanted = await operation(deployment.id);
+        const end = (id: string, outcome: "timed_out" | "aborted" | "failed" | "succeeded") =>
+          store.operations.end(id, { outcome, error: null }, {}, lease);
+        const refused = () =>
+          expect(store.snapshots.delete(projectId, wanted.snapshotId)).rejects.toMatchObject({
+            code: "SNAPSHOT_IN_USE",
+            message: expect.stringContaining('"weather"'),
+          });
+        const refresh = { ...wanted, kind: "refresh", snapshotId: null, revision: null } as const;
+        const deprovision = { ...refresh, kind: "deprovision" } as const;
+        for (const outcome of ["timed_out", "aborted", "abandoned"] as const) {
+          const { id } = await store.operations.begin(wanted, {}, lease);
+          await refused();
+          if (outcome !== "abandoned") await end(id, outcome);
+          await refused();
+          await end((await store.operations.begin(refresh, {}, lease)).id, "succeeded");
+          await end((await store.operations.begin(deprovision, {}, lease)).id, "failed");
+          await refused();
+          await end((await store.operations.begin(deprovision, {}, lease)).id, "succeeded");
+          expect(await store.snapshots.delete(projectId, wanted.snapshotId)).toBe(true);
+          await snapshot(wanted.snapshotId);
+        }
+        await end((await store.operations.begin(wanted, {}, lease)).id, "failed");
+        expect(await store.snapshots.delete(projectId, wanted.snapshotId)).toBe(true);
+      });
+
+      test("one that was deleted is neither deployed nor recorded as serving, which is said at once", async () => {
+        const deployment = await create("weather");
+        const lease = await leaseOf(deployment);
+        const wanted = await operation(deployment.id);
+        await store.snapshots.delete(projectId, wanted.snapshotId);
+        const gone = { code: "SNAPSHOT_NOT_FOUND", class: "not_found" };
+        await expect(store.operations.begin(wanted, {}, lease)).rejects.toMatchObject(gone);
+        expect((await store.operations.list(deployment.id)).items).toEqual([]);
+        const { snapshotId } = wanted;
+        await expect(
+          store.deployments.update(deployment.id, { snapshotId }, lease),
+        ).rejects.toMatchObject(gone);
+      });
     });
 
     describe("deployments", () => {
@@ -285,7 +328,7 @@ export function storeSuite(name: string, openFresh: OpenFresh): void {
         const deployment = await create("weather");
         const lease = await leaseOf(deployment);
         await store.inventory.put(deployment.id, resource("a"), lease);
-        await store.operations.begin(operation(deployment.id), {}, lease);
+        await store.operations.begin(await operation(deployment.id), {}, lease);
         await store.runs.record([run({ deploymentId: deployment.id })]);
         expect(await store.deployments.delete(deployment.id, lease)).toBe(true);
         expect(await store.deployments.delete(deployment.id, lease)).toBe(false);
@@ -305,11 +348,11 @@ export function storeSuite(name: string, openFresh: OpenFresh): void {
       state,
       platformId: null,
     });
-    const operation = (deploymentId: string) => ({
+    const operation = async (deploymentId: string) => ({
       deploymentId,
       kind: "provision" as const,
       userName: "ada",
-      snapshotId: SNAPSHOTS[0] ?? "",
+      snapshotId: (await snapshot(SNAPSHOTS[0] ?? "")).id,
       revision: "r1",
       previousSnapshotId: null,
       overrides: { serving: { maxQueue: 2 } },
@@ -319,9 +362,9 @@ export function storeSuite(name: string, openFresh: OpenFresh): void {
       test("begin abandons the unfinished one and patches the deployment, end does the rest", async () => {
         const deployment = await create("weather");
         const lease = await leaseOf(deployment);
-        const dead = await store.operations.begin(operation(deployment.id), {}, lease);
+        const dead = await store.operations.begin(await operation(deployment.id), {}, lease);
         const alive = await store.operations.begin(
-          operation(deployment.id),
+          await operation(deployment.id),
           { status: "PENDING" },
           lease,
         );
@@ -358,7 +401,7 @@ export function storeSuite(name: string, openFresh: OpenFresh): void {
         const second = await create("second");
         const lease = await leaseOf(second);
         await expect(
-          store.operations.begin(operation(second.id), { name: "first" }, lease),
+          store.operations.begin(await operation(second.id), { name: "first" }, lease),
         ).rejects.toMatchObject({ code: "DEPLOYMENT_EXISTS" });
         expect((await store.operations.list(second.id)).items).toEqual([]);
       });
@@ -382,7 +425,7 @@ export function storeSuite(name: string, openFresh: OpenFresh): void {
       test("every guarded write is refused once another holds the lease, and writes nothing", async () => {
         const deployment = await create("weather");
         const old = await leaseOf(deployment);
-        const begun = await store.operations.begin(operation(deployment.id), {}, old);
+        const begun = await store.operations.begin(await operation(deployment.id), {}, old);
         await store.inventory.put(deployment.id, resource("a"), old);
         const before = await store.deployments.find(projectId, "weather");
         const attempt = await store.leases.takeOver(old, HOLDER, 1000);
@@ -392,7 +435,7 @@ export function storeSuite(name: string, openFresh: OpenFresh): void {
         for (const write of [
           () => store.deployments.update(id, { status: "ERROR" }, old),
           () => store.deployments.delete(id, old),
-          () => store.operations.begin(operation(id), { status: "ERROR" }, old),
+          async () => store.operations.begin(await operation(id), { status: "ERROR" }, old),
           () => store.operations.end(begun.id, { outcome: "failed", error: null }, {}, old),
           () => store.inventory.put(id, resource("b"), old),
           () => store.inventory.remove(id, { kind: "process", name: "a" }, old),

@@ -153,7 +153,7 @@ export interface Store {
       projectId: string,
       query?: PageQuery & { readonly pipeline?: string },
     ): Promise<Page<SnapshotRecord>>;
-    /** @throws MillraceError `SNAPSHOT_IN_USE` while a deployment or a run refers to it. */
+    /** @throws MillraceError `SNAPSHOT_IN_USE` while a deployment, an operation that may go on, or a run refers to it. */
     delete(projectId: string, id: string): Promise<boolean>;
   };
   readonly deployments: {
@@ -169,7 +169,10 @@ export interface Store {
     /** The deployment that a snapshot serves in, if any. */
     findBySnapshot(projectId: string, snapshotId: string): Promise<DeploymentRecord | null>;
     list(projectId: string, filter?: DeploymentFilter): Promise<Page<DeploymentSummary>>;
-    /** Writes under the lease. @throws MillraceError `LEASE_LOST` when the lease's token is not the newest. */
+    /**
+     * Writes under the lease. @throws MillraceError `LEASE_LOST` when the lease's token is not the newest;
+     * `SNAPSHOT_NOT_FOUND`, `SNAPSHOT_DEPLOYED`, `DEPLOYMENT_EXISTS`
+     */
     update(id: string, patch: DeploymentPatch, lease: Lease): Promise<DeploymentRecord>;
     /** Removes the record with its operations and inventory; its runs stay. @throws `LEASE_LOST` */
     delete(id: string, lease: Lease): Promise<boolean>;
@@ -177,7 +180,7 @@ export interface Store {
   readonly operations: {
     /**
      * Begins an operation and, in the same transaction, ends every unfinished one of the deployment as `abandoned` and
-     * applies the patch to the deployment. @throws `LEASE_LOST`
+     * applies the patch to the deployment. @throws `LEASE_LOST`, `SNAPSHOT_NOT_FOUND`
      */
     begin(
       operation: Pick<

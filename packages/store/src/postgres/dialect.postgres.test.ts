@@ -281,6 +281,40 @@ describe("errors", () => {
     expect((await (await store).projects.ensure("x")).name).toBe("x");
   });
 
+  test("a snapshot is not deleted when an operation for it began meanwhile", async () => {
+    const url = await freshUrl();
+    const store = await open(url);
+    const { id: projectId } = await store.projects.ensure("default");
+    const { id: userId } = await store.users.ensure("ada");
+    const { id: pipelineId } = await store.pipelines.ensure(projectId, "weather");
+    const snapshot = { id: `sha256:${"a".repeat(64)}`, projectId, pipelineId };
+    const unnamed = { pipelineName: "weather", name: null, description: null };
+    await store.snapshots.ensure({ ...snapshot, ...unnamed });
+    const on = { stack: "default", deployer: "local", flavor: "local", deployerSettings: {} };
+    const { id } = await store.deployments.create({ projectId, name: "weather", userId, ...on });
+    await asSuperuser(async (client) => {
+      await client.query("begin; update snapshots set created_at = created_at");
+      const refused = expect(store.snapshots.delete(projectId, snapshot.id)).rejects.toMatchObject({
+        code: "SNAPSHOT_IN_USE",
+      });
+      await expect
+        .poll(async () => {
+          const { rows } = await client.query(
+            "select count(*)::int from pg_locks where not granted",
+          );
+          return rows[0]?.count;
+        })
+        .toBeGreaterThan(0);
+      await client.query(
+        `insert into operations (id, deployment_id, kind, outcome, user_name, snapshot_id, overrides, started_at)
+          values ('o', $1, 'provision', 'running', 'ada', $2, '{}', 1)`,
+        [id, snapshot.id],
+      );
+      await client.query("commit");
+      await refused;
+    }, url);
+  });
+
   test("a null character is refused in words", async () => {
     const store = await open(await freshUrl());
     await expect(store.projects.ensure("a\0b")).rejects.toMatchObject({

@@ -6,6 +6,7 @@ import { fromJsonColumn, toJsonColumn } from "../json-column.ts";
 import { limitOf, pageOf, positionOf } from "../page.ts";
 import type { DeploymentFilter, DeploymentPatch, Store } from "../store.ts";
 import { onlyMatch } from "./id-prefix.ts";
+import { requireSnapshot } from "./snapshots.ts";
 
 export function deploymentRepository(access: Access): Store["deployments"] {
   const { now, newId, read, write, guarded } = access;
@@ -94,7 +95,10 @@ export async function patchDeployment(
   patch: DeploymentPatch,
   time: number,
 ): Promise<void> {
-  if (patch.snapshotId != null) await requireUndeployed(transaction, id, patch.snapshotId);
+  if (patch.snapshotId != null) {
+    await requireSnapshot(transaction, id, patch.snapshotId);
+    await requireUndeployed(transaction, id, patch.snapshotId);
+  }
   if (patch.name !== undefined) await requireFreeName(transaction, id, patch.name);
   const { numUpdatedRows } = await transaction
     .updateTable("deployments")

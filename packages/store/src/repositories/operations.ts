@@ -11,6 +11,7 @@ import {
 import { limitOf, pageOf, positionOf } from "../page.ts";
 import type { Store } from "../store.ts";
 import { patchDeployment } from "./deployments.ts";
+import { requireSnapshot } from "./snapshots.ts";
 
 export function operationRepository({ now, newId, read, guarded }: Access): Store["operations"] {
   return {
@@ -23,15 +24,17 @@ export function operationRepository({ now, newId, read, guarded }: Access): Stor
           .where("deploymentId", "=", operation.deploymentId)
           .where("outcome", "=", "running")
           .execute();
-        await patchDeployment(transaction, operation.deploymentId, patch, time);
+        const { deploymentId, snapshotId } = operation;
+        await patchDeployment(transaction, deploymentId, patch, time);
+        if (snapshotId !== null) await requireSnapshot(transaction, deploymentId, snapshotId);
         const row = await transaction
           .insertInto("operations")
           .values({
             id: newId(),
-            deploymentId: operation.deploymentId,
+            deploymentId,
             kind: operation.kind,
             userName: operation.userName,
-            snapshotId: operation.snapshotId,
+            snapshotId,
             revision: operation.revision,
             previousSnapshotId: operation.previousSnapshotId,
             overrides: toJsonColumn(operation.overrides),

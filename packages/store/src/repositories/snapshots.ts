@@ -81,13 +81,14 @@ export function snapshotRepository({ now, read, write }: Access): Store["snapsho
       }),
     delete: (projectId, id) =>
       write(async (transaction) => {
+        if (!(await holdSnapshot(transaction, projectId, id))) return false;
         await requireUnused(transaction, projectId, id);
-        const { numDeletedRows } = await transaction
+        await transaction
           .deleteFrom("snapshots")
           .where("projectId", "=", projectId)
           .where("id", "=", id)
-          .executeTakeFirst();
-        return numDeletedRows > 0n;
+          .execute();
+        return true;
       }),
   };
 }
@@ -98,6 +99,47 @@ function selectSnapshots(db: Kysely<Database>) {
     .innerJoin("pipelines", "pipelines.id", "snapshots.pipelineId")
     .selectAll("snapshots")
     .select("pipelines.name as pipelineName");
+}
+
+/**
+ * Sees that the snapshot of a deployment is there, and that it stays until the transaction ends.
+ * @throws MillraceError `SNAPSHOT_NOT_FOUND`
+ */
+export async function requireSnapshot(
+  transaction: Transaction<Database>,
+  deploymentId: string,
+  id: string,
+): Promise<void> {
+  const deployment = await transaction
+    .selectFrom("deployments")
+    .select("projectId")
+    .where("id", "=", deploymentId)
+    .executeTakeFirst();
+  // That a deployment is gone is told by what changes it.
+  if (deployment === undefined || (await holdSnapshot(transaction, deployment.projectId, id)))
+    return;
+  throw new MillraceError({
+    class: "not_found",
+    code: "SNAPSHOT_NOT_FOUND",
+    message: `The snapshot ${id.slice(0, 19)} was deleted meanwhile.`,
+    action: "Deploy the pipeline again, which makes it anew.",
+    details: { snapshotId: id },
+  });
+}
+
+/** An update that changes nothing: it locks the row until the transaction ends. False when there is none. */
+async function holdSnapshot(
+  transaction: Transaction<Database>,
+  projectId: string,
+  id: string,
+): Promise<boolean> {
+  const { numUpdatedRows } = await transaction
+    .updateTable("snapshots")
+    .set((eb) => ({ createdAt: eb.ref("createdAt") }))
+    .where("projectId", "=", projectId)
+    .where("id", "=", id)
+    .executeTakeFirst();
+  return numUpdatedRows > 0n;
 }
 
 interface NamedSnapshot extends Pick<SnapshotRecord, "id" | "projectId"> {
@@ -137,6 +179,34 @@ async function requireUnused(transaction: Transaction<Database>, projectId: stri
     .executeTakeFirst();
   if (deployment !== undefined)
     throw inUse(id, `the deployment "${deployment.name}"`, "Delete the deployment first.");
+  const unfinished = await transaction
+    .selectFrom("operations as operation")
+    .innerJoin("deployments", "deployments.id", "operation.deploymentId")
+    .select("deployments.name")
+    .where("deployments.projectId", "=", projectId)
+    .where("operation.snapshotId", "=", id)
+    .where("operation.outcome", "not in", ["succeeded", "failed"])
+    // A refresh changes nothing on the platform.
+    .where(({ not, exists, selectFrom }) =>
+      not(
+        exists(
+          selectFrom("operations as later")
+            .select("later.id")
+            .whereRef("later.deploymentId", "=", "operation.deploymentId")
+            .whereRef("later.id", ">", "operation.id")
+            .where("later.outcome", "=", "succeeded")
+            .where("later.kind", "<>", "refresh"),
+        ),
+      ),
+    )
+    .limit(1)
+    .executeTakeFirst();
+  if (unfinished !== undefined)
+    throw inUse(
+      id,
+      `an operation of the deployment "${unfinished.name}", which may bring it into service yet`,
+      "Wait for its end, or bring another snapshot into service there, or delete the deployment.",
+    );
   const run = await transaction
     .selectFrom("runOrigins")
     .innerJoin("runs", "runs.originId", "runOrigins.id")
