@@ -546,6 +546,40 @@ describe("the step cache", () => {
     expect((await once(engine)).status).toBe("completed");
   });
 
+  it("that does not take an output costs no run", async () => {
+    const cache = {
+      get: () => undefined,
+      set: () => {
+        throw new Error("full");
+      },
+    };
+    const run = await once(
+      oneStep((n) => n, { cache: true }, { cache }),
+      1,
+      1000,
+    );
+    expect(run).toMatchObject({ status: "completed", outputs: { out: 1 } });
+  });
+
+  it("is given no output that cannot be looked at, which fails the run at once", async () => {
+    const odd = defineStep({
+      name: "odd",
+      input: number,
+      output: z.any(),
+      cache: true,
+      run: async () => ({
+        get x(): number {
+          throw new Error("not now");
+        },
+      }),
+    });
+    const engine = testEngine(
+      definePipeline({ name: "p", input: number, build: ({ n }) => ({ out: odd({ n }) }) }),
+    );
+    made.push(engine);
+    expect((await once(engine, 1, 1000)).error?.code).toBe("OUTPUT_NOT_JSON");
+  });
+
   it("that cannot be read fails the step that asked, and says so", async () => {
     const cache = { get: () => Promise.reject(new Error("disk")), set: () => undefined };
     const run = await once(oneStep((n) => n, { cache: true }, { cache }));

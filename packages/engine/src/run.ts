@@ -298,21 +298,25 @@ export class Run {
       return;
     }
     attempt.stop();
-    if (key !== undefined) this.#keep(state.step, key, output.data);
+    if (key !== undefined) void this.#keep(state.step, key, output.data);
     this.#stepDone(state, "completed", output.data);
   }
 
-  #keep(step: ScheduledStep, key: string, value: unknown): void {
+  /** Never rejects: a cache that fails only costs time. */
+  async #keep(step: ScheduledStep, key: string, value: unknown): Promise<void> {
     const log = (message: string, fields = {}): void =>
       this.#environment.logger(this, step.id).warn(message, fields);
-    if (!isJson(value)) {
-      log("The output is not cached: it is no plain JSON value.");
-      return;
+    try {
+      // A value of the user's may throw when it is looked at.
+      if (!isJson(value)) {
+        log("The output is not cached: it is no plain JSON value.");
+        return;
+      }
+      const ttlSeconds = step.cache?.ttlSeconds ?? 0;
+      await this.#environment.cache.set(key, JSON.stringify(value), ttlSeconds);
+    } catch (error) {
+      log("The output could not be cached.", { error });
     }
-    const ttlSeconds = step.cache?.ttlSeconds ?? 0;
-    Promise.resolve(this.#environment.cache.set(key, JSON.stringify(value), ttlSeconds)).catch(
-      (error: unknown) => log("The output could not be cached.", { error }),
-    );
   }
 
   #stepDone(state: StepState, status: "completed" | "cached", value: unknown): void {
