@@ -533,6 +533,19 @@ describe("the step cache", () => {
     ]);
   });
 
+  it("keeps the output of an attempt that was repeated", async () => {
+    let calls = 0;
+    const engine = oneStep(
+      (n) => {
+        if (calls++ === 0) throw new Error("first");
+        return n;
+      },
+      { cache: true, retries: { limit: 1, delayMs: 1 } },
+    );
+    const runs = [await once(engine), await once(engine)];
+    expect(runs.map((run) => run.stepRuns()[0]?.status)).toEqual(["completed", "cached"]);
+  });
+
   it("keeps no failures", async () => {
     let calls = 0;
     const engine = oneStep(

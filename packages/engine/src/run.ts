@@ -60,6 +60,8 @@ interface StepState {
   attempt: Attempt | undefined;
   /** Runs until the next attempt. */
   retryTimer: NodeJS.Timeout | undefined;
+  /** Where the output of any attempt is kept; undefined for an output that is not. */
+  cacheKey: string | undefined;
   /** The parsed output, once the status is `completed` or `cached`. */
   value: unknown;
 }
@@ -219,21 +221,22 @@ export class Run {
         this.#stepFailed(state, stepFailed(state.step, state.attempts, error)),
       );
     } else {
-      this.#call(state, input.data, undefined);
+      this.#call(state, input.data);
     }
   }
 
   async #lookUp(state: StepState, input: unknown): Promise<void> {
     const { step } = state;
     const key = cacheKey(this.#environment.snapshotId, step.id, input);
+    state.cacheKey = key;
     const found = key === undefined ? undefined : await this.#environment.cache.get(key);
     if (this.status !== "running") return;
-    if (found === undefined) return this.#call(state, input, key);
+    if (found === undefined) return this.#call(state, input);
     state.attempts = 0;
     this.#stepDone(state, "cached", JSON.parse(found));
   }
 
-  #call(state: StepState, input: unknown, key: string | undefined): void {
+  #call(state: StepState, input: unknown): void {
     const { step } = state;
     const attempt = new Attempt(this, this.#environment, step, state.attempts);
     state.attempt = attempt;
@@ -259,7 +262,7 @@ export class Run {
       Promise.resolve(result).then(
         (value) => {
           attempt.settled();
-          this.#returned(state, attempt, value, key);
+          this.#returned(state, attempt, value);
         },
         (error) => {
           attempt.settled();
@@ -267,11 +270,11 @@ export class Run {
         },
       );
     } else {
-      this.#returned(state, attempt, result, key);
+      this.#returned(state, attempt, result);
     }
   }
 
-  #returned(state: StepState, attempt: Attempt, value: unknown, key: string | undefined): void {
+  #returned(state: StepState, attempt: Attempt, value: unknown): void {
     if (state.attempt !== attempt || this.status !== "running") return;
     const { step } = state;
     let parsed: Parsed | Promise<Parsed>;
@@ -283,22 +286,22 @@ export class Run {
     }
     if (parsed instanceof Promise) {
       parsed.then(
-        (result) => this.#judged(state, attempt, result, key),
+        (result) => this.#judged(state, attempt, result),
         (error) => this.#attemptFailed(state, attempt, stepFailed(step, attempt.number, error)),
       );
     } else {
-      this.#judged(state, attempt, parsed, key);
+      this.#judged(state, attempt, parsed);
     }
   }
 
-  #judged(state: StepState, attempt: Attempt, output: Parsed, key: string | undefined): void {
+  #judged(state: StepState, attempt: Attempt, output: Parsed): void {
     if (state.attempt !== attempt || this.status !== "running") return;
     if (!output.success) {
       this.#attemptFailed(state, attempt, stepOutputInvalid(state.step, output.error));
       return;
     }
     attempt.stop();
-    if (key !== undefined) void this.#keep(state.step, key, output.data);
+    if (state.cacheKey !== undefined) void this.#keep(state.step, state.cacheKey, output.data);
     this.#stepDone(state, "completed", output.data);
   }
 
@@ -427,6 +430,7 @@ function newStepState(step: ScheduledStep): StepState {
     attempts: 0,
     attempt: undefined,
     retryTimer: undefined,
+    cacheKey: undefined,
     value: undefined,
   };
 }
