@@ -217,23 +217,30 @@ export class Run {
     if (!input.success) {
       this.#stepFailed(state, stepInputInvalid(state.step, input.error));
     } else if (state.step.cache !== null && state.attempts === 1) {
-      this.#lookUp(state, input.data).catch((error: unknown) =>
-        this.#stepFailed(state, stepFailed(state.step, state.attempts, error)),
-      );
+      void this.#lookUp(state, input.data);
     } else {
       this.#call(state, input.data);
     }
   }
 
+  /** A cache that cannot be read only costs time: the step then runs. */
   async #lookUp(state: StepState, input: unknown): Promise<void> {
     const { step } = state;
-    const key = cacheKey(this.#environment.snapshotId, step.id, input);
-    state.cacheKey = key;
-    const found = key === undefined ? undefined : await this.#environment.cache.get(key);
+    let found: unknown;
+    try {
+      state.cacheKey = cacheKey(this.#environment.snapshotId, step.id, input);
+      const text =
+        state.cacheKey === undefined
+          ? undefined
+          : await this.#environment.cache.get(state.cacheKey);
+      if (text !== undefined) found = JSON.parse(text);
+    } catch (error) {
+      this.#environment.logger(this, step.id).warn("The cache could not be read.", { error });
+    }
     if (this.status !== "running") return;
     if (found === undefined) return this.#call(state, input);
     state.attempts = 0;
-    this.#stepDone(state, "cached", JSON.parse(found));
+    this.#stepDone(state, "cached", found);
   }
 
   #call(state: StepState, input: unknown): void {

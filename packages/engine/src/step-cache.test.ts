@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, writeFile } from "node:fs/promises";
+import { mkdtemp, open, readdir, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
@@ -89,4 +89,16 @@ describe("the cache in a folder", () => {
     await other.set(key(4), "4", 60);
     expect((await readdir(directory)).sort()).toEqual([key(1), key(3), key(4)]);
   });
+
+  // What a process has open can be read there and not deleted, by root neither.
+  it.runIf(process.platform === "linux")(
+    "misses what is too old where it may not delete",
+    async () => {
+      const file = join(await folder(), "entry");
+      await writeFile(file, JSON.stringify({ text: "1", expiresAt: 0 }));
+      await using opened = await open(file);
+      const { get } = folderStepCache("/proc/self/fd");
+      await expect(get(String(opened.fd))).resolves.toBeUndefined();
+    },
+  );
 });

@@ -3,7 +3,7 @@ import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promise
 import { join } from "node:path";
 import { canonicalJson } from "@millrace/core";
 
-/** Keeps outputs of steps as JSON text. A cache that fails only costs time: `get` of what cannot be read is a miss. */
+/** Keeps outputs of steps as JSON text. A cache that fails only costs time. */
 export interface StepCache {
   /** The text, or undefined when there is none or it is too old. */
   get(key: string): string | undefined | Promise<string | undefined>;
@@ -97,7 +97,8 @@ export function folderStepCache(directory: string): StepCache {
       const entry = await readEntry(join(directory, key));
       if (entry === undefined) return undefined;
       if (entry.expiresAt > Date.now()) return entry.text;
-      await rm(join(directory, key), { force: true });
+      // In a folder that may only be read it stays, and is too old the next time as well.
+      await rm(join(directory, key), { force: true }).catch(() => undefined);
       return undefined;
     },
     async set(key, text, ttlSeconds) {
