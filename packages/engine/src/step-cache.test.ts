@@ -60,13 +60,13 @@ describe.each([
 
 describe("the cache in memory", () => {
   it("drops what was used longest ago when it is full", () => {
-    const cache = memoryStepCache(6);
+    const cache = memoryStepCache(500);
     cache.set("a", "aa", 60);
     cache.set("b", "bb", 60);
     cache.set("c", "cc", 60);
     cache.get("a");
     cache.set("d", "dd", 60);
-    cache.set("huge", "x".repeat(7), 60);
+    cache.set("huge", "x".repeat(400), 60);
     expect(["a", "b", "c", "d", "huge"].map((name) => cache.get(name))).toEqual([
       "aa",
       undefined,
@@ -74,6 +74,14 @@ describe("the cache in memory", () => {
       "dd",
       undefined,
     ]);
+  });
+
+  it("counts what small outputs take beside their text", () => {
+    const cache = memoryStepCache(100_000);
+    const keys = Array.from({ length: 1000 }, (_, n) => key(n));
+    for (const each of keys) cache.set(each, "1", 60);
+    // 64 characters of the key, one of the text, and what an entry takes by itself.
+    expect(keys.filter((each) => cache.get(each) !== undefined)).toHaveLength(465);
   });
 });
 

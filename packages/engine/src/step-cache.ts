@@ -51,33 +51,38 @@ interface Entry {
   readonly expiresAt: number;
 }
 
-/** Keeps the outputs that were used last, up to a number of characters. Default 64 Mi. */
+/** What an entry takes beside its two texts, in characters: without it many small outputs would fill the memory. */
+const ENTRY_CHARACTERS = 150;
+
+/** Keeps the outputs that were used last, as many as take a number of characters with all that belongs to them. Default 64 Mi. */
 export function memoryStepCache(maxCharacters = 64 * 1024 * 1024): StepCache {
   // A Map keeps its order of insertion: the first entry is the one used longest ago.
   const entries = new Map<string, Entry>();
   let characters = 0;
-  const remove = (key: string, entry: Entry): void => {
+  const sizeOf = (key: string, text: string): number => key.length + text.length + ENTRY_CHARACTERS;
+  const remove = (key: string, { text }: Entry): void => {
     entries.delete(key);
-    characters -= entry.text.length;
+    characters -= sizeOf(key, text);
   };
   return {
     get(key) {
       const entry = entries.get(key);
       if (entry === undefined) return undefined;
-      entries.delete(key);
       if (entry.expiresAt <= Date.now()) {
-        characters -= entry.text.length;
+        remove(key, entry);
         return undefined;
       }
+      entries.delete(key);
       entries.set(key, entry);
       return entry.text;
     },
     set(key, text, ttlSeconds) {
-      if (text.length > maxCharacters) return;
+      const size = sizeOf(key, text);
+      if (size > maxCharacters) return;
       const old = entries.get(key);
       if (old !== undefined) remove(key, old);
       entries.set(key, { text, expiresAt: Date.now() + ttlSeconds * 1000 });
-      characters += text.length;
+      characters += size;
       for (const [oldest, entry] of entries) {
         if (characters <= maxCharacters) break;
         remove(oldest, entry);
