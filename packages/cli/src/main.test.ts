@@ -101,6 +101,13 @@ describe("the command line", () => {
     expect(stdout).toContain("--output <format>");
   });
 
+  test("a subcommand's help is without the options of the command that it belongs to", async () => {
+    expect((await runCommand(["run", "list", "--help"])).stdout).not.toContain("--snapshot");
+    const { stdout } = await runCommand(["run", "--help"]);
+    expect(stdout).toContain("--snapshot");
+    expect(stdout).toMatch(/^ {2}list /m);
+  });
+
   test("the README has the same exit codes", async () => {
     const readme = await readFile(join(import.meta.dirname, "../README.md"), "utf8");
     for (const { exitCode, meaning } of Object.values(ERROR_CLASSES)) {
@@ -163,6 +170,8 @@ describe("the command line", () => {
       "Use --generate-auth-key",
     ],
     [["run", "lst"], "SOURCE_UNKNOWN", 'Did you mean "run list"?'],
+    [["run", "list", "--snapshot", "x"], "OPTION_UNKNOWN", "See npx millrace run list --help."],
+    [["run", "--snapshot", "x", "list"], "OPTION_UNKNOWN", "See npx millrace run list --help."],
     [["invoke", "--city", "Lisbon"], "ARGUMENT_MISSING", "See npx millrace invoke --help."],
     [["deployer", "register", "x"], "OPTION_MISSING", "Add -f, --flavor <name>."],
     [["deployment", "delete"], "TARGET_MISSING", "Name deployments, or use --all."],

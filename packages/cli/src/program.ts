@@ -81,7 +81,7 @@ export function buildProgram(options: ProgramOptions): CommanderCommand {
     entries.set(addCommand(program, entry.name, entry.summary), entry);
   return program.hook("preSubcommand", async (_program, chosen) => {
     const entry = entries.get(chosen);
-    if (entry !== undefined) fill(chosen, await entry.load(), options.execute);
+    if (entry !== undefined) fill(chosen, await entry.load(), program.args[1], options.execute);
   });
 }
 
@@ -94,13 +94,25 @@ function subcommandTerm(command: CommanderCommand): string {
   return [command.name(), ...names].join(" ");
 }
 
+/** `next`: the word that follows. Where it is a subcommand, the options of the command itself are none of it. */
 function fill(
   target: CommanderCommand,
   module: CommandModule,
+  next: string | undefined,
   execute: ProgramOptions["execute"],
 ): void {
-  if (module.command !== undefined) define(target, module.command, execute);
-  for (const command of module.subcommands ?? []) {
+  const { command: own, subcommands = [] } = module;
+  if (own !== undefined && !subcommands.some(({ name }) => name === next)) {
+    define(target, own, execute);
+    target.hook("preSubcommand", (_target, chosen) => {
+      throw usage(
+        "OPTION_UNKNOWN",
+        `${pathOf(chosen)} takes no options of ${pathOf(target)}.`,
+        `See ${pathOf(chosen)} --help.`,
+      );
+    });
+  }
+  for (const command of subcommands) {
     define(addCommand(target, command.name, command.summary), command, execute);
   }
 }
