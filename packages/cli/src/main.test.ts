@@ -1069,6 +1069,25 @@ describe("secret set", () => {
   });
 });
 
+describe("stack delete", () => {
+  const stack = { name: "second", deployer: "here", managedBy: "store" } as const;
+  const built = { ...stack, name: "default", managedBy: "built in" } as const;
+
+  test.each([
+    [true, [{ ...built, active: true }], "second  deleted; the active stack is default now\n"],
+    [true, [{ ...built, active: false }], "second  deleted; no stack is active now\n"],
+    [false, [{ ...built, active: true }], "second  deleted\n"],
+  ])("says which stack takes its place where it was active: %s", async (active, left, text) => {
+    const stacks = {
+      get: async () => ({ ...stack, active }),
+      delete: async () => {},
+      list: async () => left,
+    };
+    const argv = ["stack", "delete", "second", "--yes"];
+    expect((await runCommand(argv, { calls: { stacks } })).stdout).toBe(text);
+  });
+});
+
 test("config show names what does not exist", async () => {
   const calls = {
     config: {

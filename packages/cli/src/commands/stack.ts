@@ -98,7 +98,14 @@ const remove = defineCommand({
       `${entry.name}  with deployer ${entry.deployer}`,
     );
     await client.stacks.delete(entry.name);
-    return { json: { deleted: entry.name }, text: () => `${entry.name}  deleted` };
+    const active = (await client.stacks.list()).find((stack) => stack.active)?.name ?? null;
+    const now = entry.active
+      ? `; ${active === null ? "no stack is active now" : `the active stack is ${active} now`}`
+      : "";
+    return {
+      json: { deleted: entry.name, active },
+      text: () => `${entry.name}  deleted${now}`,
+    };
   },
 });
 
