@@ -335,7 +335,7 @@ export interface Client {
   };
   readonly config: {
     show(): Promise<readonly ConfigEntry[]>;
-    /** What the configuration, or a deployment, names and does not exist: one sentence for each. */
+    /** What the configuration, or a deployment, names and does not exist, and deployers' settings that are wrong: one sentence for each. */
     problems(): Promise<readonly string[]>;
   };
   /** Releases the store. Running deployments go on. */

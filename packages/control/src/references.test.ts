@@ -70,6 +70,17 @@ it.each([
     { ...whole, deployers: { cloud: { flavor: "other" } } },
     'deployer "cloud" of flavor "cloud", which is of flavor "other" now.',
   ],
-])("names what does not exist: %s", async (_what, config, words) => {
+  [
+    "settings of a deployer",
+    {
+      ...whole,
+      deployers: {
+        ...whole.deployers,
+        odd: { flavor: "other", settings: { cpu: "abc", worker: 2 } },
+      },
+    },
+    'deployer "odd" cannot be used: The settings for flavor "other" have faults: cpu: ',
+  ],
+])("names what does not exist or is wrong: %s", async (_what, config, words) => {
   expect(await problemsOf(config)).toEqual([expect.stringContaining(words)]);
 });

@@ -1,9 +1,10 @@
 import { type DeploymentRecord, messageOf } from "@millrace/core";
 import type { DeployerEntry, StackEntry } from "./client.ts";
-import { activeStack, listDeployers, listStacks } from "./stacks.ts";
+import { deployerSettings, servingSettings } from "./settings/layers.ts";
+import { activeStack, listDeployers, listStacks, servingLayer, settingsLayer } from "./stacks.ts";
 import type { Workspace } from "./workspace.ts";
 
-/** What the configuration names and does not have, and what deployments were made with and it has no more. */
+/** What the configuration names and does not have or gets wrong, and what deployments were made with and it has no more. */
 export async function brokenReferences(workspace: Workspace): Promise<string[]> {
   const deployers = await listDeployers(workspace);
   const stacks = await listStacks(workspace);
@@ -31,9 +32,13 @@ async function ofTheConfiguration(
           `The stack "${name}" names the deployer "${deployer}", which does not exist.`,
       ),
   ];
-  for (const { name, flavor } of deployers) {
-    const fault = await flavorFault(workspace, flavor);
-    if (fault !== null) found.push(`The deployer "${name}" cannot be used: ${fault}`);
+  for (const deployer of deployers) {
+    const fault = await faultOf(async () => {
+      const flavor = await workspace.plugins.flavor(deployer.flavor);
+      deployerSettings(flavor, [settingsLayer(deployer)]);
+      servingSettings([servingLayer(deployer)]);
+    });
+    if (fault !== null) found.push(`The deployer "${deployer.name}" cannot be used: ${fault}`);
   }
   return found;
 }
@@ -43,7 +48,7 @@ async function ofDeployments(
   deployers: readonly DeployerEntry[],
   stacks: readonly StackEntry[],
 ): Promise<string[]> {
-  const { store, project } = workspace;
+  const { store, project, plugins } = workspace;
   const found: string[] = [];
   let cursor: string | null = null;
   do {
@@ -52,7 +57,7 @@ async function ofDeployments(
       ...(cursor === null ? {} : { cursor }),
     });
     for (const record of page.items) {
-      const flavor = await flavorFault(workspace, record.flavor);
+      const flavor = await faultOf(() => plugins.flavor(record.flavor));
       found.push(
         ...staleReferences(record, deployers, stacks),
         ...(flavor === null ? [] : [`Deployment "${record.name}" cannot be reached: ${flavor}`]),
@@ -63,9 +68,9 @@ async function ofDeployments(
   return found;
 }
 
-async function flavorFault({ plugins }: Workspace, flavor: string): Promise<string | null> {
+async function faultOf(check: () => Promise<unknown>): Promise<string | null> {
   try {
-    await plugins.flavor(flavor);
+    await check();
     return null;
   } catch (error) {
     return messageOf(error);
