@@ -12,6 +12,7 @@ import {
 
 import { formatValue, shortId } from "./plan-text.ts";
 import { describeType, exampleParameters, properties } from "./schema.ts";
+import { settingFields } from "./settings-text.ts";
 import { paintStatus, type Style } from "./style.ts";
 import { formatFields, formatSection, formatTable, indent } from "./table.ts";
 import { formatAgo, formatDuration } from "./time.ts";
@@ -46,6 +47,7 @@ export function formatDetails(
       : [["Reason", deployment.statusReason] as [string, string]]),
     ...address(details),
     ...origin(details),
+    ...secretsField(details),
     ["Stack", deployment.stack],
     ["Deployer", `${deployment.deployer} (${deployment.flavor})`],
     ["Owner", deployment.userName],
@@ -63,7 +65,8 @@ export function formatDetails(
     ...(details.inventory.length === 0
       ? []
       : [formatSection("Inventory", formatInventory(details.inventory, style), style)]),
-    ...metadataSection(deployment.metadata, style),
+    ...overrideSections(details, style),
+    ...metadataSection(deployment, view),
     manageSection(
       deployment,
       MANAGE[deployment.status].filter((command) => command !== "describe"),
@@ -231,11 +234,43 @@ function schemaRows(
   });
 }
 
-function metadataSection(metadata: JsonObject, style: Style): string[] {
+function secretsField({ manifest }: DeploymentDetails): [string, string][] {
+  const secrets = manifest?.pipeline.secrets ?? [];
+  return secrets.length === 0 ? [] : [["Secrets", secrets.join(", ")]];
+}
+
+/** What the deploy was given; `snapshot show` and `deployer describe` have the rest. */
+function overrideSections({ overrides }: DeploymentDetails, style: Style): string[] {
+  const settings = [
+    ...settingFields("deployer", overrides.settings),
+    ...settingFields("serving", overrides.serving),
+  ];
+  const environment = Object.entries(overrides.environment).map(
+    ([name, value]) => [name, formatValue(value)] as const,
+  );
+  return [
+    ...fieldSection("Settings", settings, style),
+    ...fieldSection("Environment", environment, style),
+  ];
+}
+
+function metadataSection(
+  { metadata, observedAt }: DeploymentRecord,
+  { style, now }: View,
+): string[] {
   const fields = Object.entries(metadata).map(
     ([name, value]) => [name, formatMember(value)] as const,
   );
-  return fields.length === 0 ? [] : [formatSection("Platform", formatFields(fields, style), style)];
+  const age = observedAt === null ? "" : ` (as of ${formatAgo(observedAt, now)})`;
+  return fieldSection(`Platform${age}`, fields, style);
+}
+
+function fieldSection(
+  title: string,
+  fields: readonly (readonly [string, string])[],
+  style: Style,
+): string[] {
+  return fields.length === 0 ? [] : [formatSection(title, formatFields(fields, style), style)];
 }
 
 /** A list has a line for each item, and the members of an item stand side by side. */
@@ -257,7 +292,7 @@ const MANAGE: Readonly<Record<DeploymentStatus, readonly (keyof typeof WHAT)[]>>
 };
 
 const WHAT = {
-  describe: "state, schemas, inventory",
+  describe: "state, schemas, inventory, settings",
   wait: "until it is RUNNING",
   refresh: "asks the platform again",
   provision: "brings it back into service",

@@ -189,6 +189,7 @@ export function details(changes: Partial<DeploymentDetails> = {}): DeploymentDet
     manifest,
     inventory: [],
     lastOperation: null,
+    overrides: { settings: {}, serving: {}, environment: {} },
     hasAuthKey: false,
     authKey: null,
     ...changes,

@@ -570,6 +570,39 @@ describe("describe", () => {
     );
   });
 
+  test("shows the secrets that the pipeline declares, and what the deploy was given", async () => {
+    const pipeline = { ...manifest.pipeline, secrets: ["API_TOKEN", "OTHER"] };
+    const get = async () =>
+      details({
+        manifest: { ...manifest, pipeline },
+        overrides: {
+          settings: { port: 8080 },
+          serving: { logLevel: "debug", tracking: { mode: "sync" } },
+          environment: { FOO: "1" },
+        },
+        deployment: deploymentRecord({ metadata: { pid: 7 }, observedAt: Date.now() - 61_000 }),
+      });
+    const { stdout } = await runCommand(["deployment", "describe", "weather"], {
+      calls: { deployments: { get } },
+    });
+    expect(stdout).toMatch(/^ {2}Secrets +API_TOKEN, OTHER$/m);
+    expect(stdout).toContain(
+      [
+        "Settings",
+        "  deployer.port     8080",
+        "  serving.logLevel  debug",
+        '  serving.tracking  {"mode":"sync"}',
+        "",
+        "Environment",
+        "  FOO  1",
+        "",
+        "Platform (as of 1 min ago)",
+        "  pid  7",
+        "",
+      ].join("\n"),
+    );
+  });
+
   test("masks the key unless it is asked for", async () => {
     const get = async (_name: string, options?: { showSecret?: boolean }) =>
       details({

@@ -14,3 +14,8 @@ export function formatSettings(settings: readonly Setting[], style: Style): stri
   const rows = settings.map(({ name, value, origin }) => [name, formatValue(value), origin]);
   return formatTable(["NAME", "VALUE", "FROM"], rows, style);
 }
+
+/** Settings as somebody gave them, each with the name that it has in lists of settings. */
+export function settingFields(prefix: string, settings: object): [name: string, value: string][] {
+  return Object.entries(settings).map(([name, value]) => [`${prefix}.${name}`, formatValue(value)]);
+}

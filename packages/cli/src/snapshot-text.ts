@@ -1,6 +1,7 @@
 import type { SnapshotManifest, SnapshotRecord } from "@millrace/core";
 import { formatSchema } from "./deployment-text.ts";
-import { formatValue, shortId } from "./plan-text.ts";
+import { shortId } from "./plan-text.ts";
+import { settingFields } from "./settings-text.ts";
 import type { Style } from "./style.ts";
 import { formatFields, formatSection, formatTable, indent } from "./table.ts";
 import { formatAgo } from "./time.ts";
@@ -54,14 +55,11 @@ function formatGraph({ pipeline }: SnapshotManifest, style: Style): string {
 }
 
 function settingsSection({ settings }: SnapshotManifest, style: Style): string[] {
-  const serving = Object.entries(settings.serving).map(
-    ([name, value]) => [`serving.${name}`, JSON.stringify(value) ?? ""] as const,
-  );
-  const deployer = Object.entries(settings.deployer).flatMap(([flavor, values]) =>
-    Object.entries(values).map(
-      ([name, value]) => [`${flavor}.${name}`, formatValue(value)] as const,
+  const fields = [
+    ...settingFields("serving", settings.serving),
+    ...Object.entries(settings.deployer).flatMap(([flavor, values]) =>
+      settingFields(flavor, values),
     ),
-  );
-  const fields = [...serving, ...deployer];
+  ];
   return fields.length === 0 ? [] : [formatSection("Settings", formatFields(fields, style), style)];
 }

@@ -2,8 +2,8 @@ import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type DeploymentRecord, Secret } from "@millrace/core";
-import { openStore } from "@millrace/store";
+import { type DeploymentRecord, type JsonObject, Secret } from "@millrace/core";
+import { openStore, type Store } from "@millrace/store";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { capturingFlavor } from "./capturing-flavor.fixture.ts";
 import type { Client } from "./client.ts";
@@ -16,6 +16,7 @@ async function open(): Promise<{
   readonly client: Client;
   readonly home: string;
   readonly record: DeploymentRecord;
+  readonly store: Store;
 }> {
   const root = await mkdtemp(join(tmpdir(), "millrace-deployments-"));
   onTestFinished(() => rm(root, { recursive: true }));
@@ -40,7 +41,7 @@ async function open(): Promise<{
     flavor: "local",
     deployerSettings: {},
   });
-  return { client, home, record };
+  return { client, home, record, store };
 }
 
 describe("deployments", () => {
@@ -91,6 +92,49 @@ describe("deployments", () => {
       manifest: null,
       authKey: null,
       hasAuthKey: false,
+    });
+  });
+
+  it("tell what the deploy of their snapshot was given, without its secrets", async () => {
+    const { client, record, store } = await open();
+    const { id: pipelineId } = await store.pipelines.ensure(record.projectId, "weather");
+    const { id: snapshotId } = await store.snapshots.ensure(
+      {
+        id: `sha256:${"a".repeat(64)}`,
+        projectId: record.projectId,
+        pipelineId,
+        pipelineName: "weather",
+        name: null,
+        description: null,
+      },
+      { replaceName: false },
+    );
+    const holder = { pid: 1, host: "h", processStart: "0", purpose: "test", since: 0 };
+    const attempt = await store.leases.acquire(`deployment:${record.id}`, holder, 60_000);
+    if (!attempt.acquired) throw new Error("it is held");
+    const begin = async (environment: JsonObject) =>
+      store.operations.begin(
+        {
+          deploymentId: record.id,
+          kind: "provision",
+          userName: "ann",
+          snapshotId,
+          revision: "r",
+          previousSnapshotId: null,
+          overrides: { settings: { port: 8080 }, serving: { logLevel: "debug" }, environment },
+        },
+        {},
+        attempt.lease,
+      );
+    const { id } = await begin({ FOO: "1", API_TOKEN: "hunter2" });
+    const patch = { snapshotId, revision: "r" };
+    await store.operations.end(id, { outcome: "succeeded", error: null }, patch, attempt.lease);
+    const failed = await begin({ FOO: "2" });
+    await store.operations.end(failed.id, { outcome: "failed", error: null }, {}, attempt.lease);
+    expect((await client.deployments.get("weather")).overrides).toEqual({
+      settings: { port: 8080 },
+      serving: { logLevel: "debug" },
+      environment: { FOO: "1", API_TOKEN: "[secret]" },
     });
   });
 });

@@ -8,6 +8,7 @@ import {
   type ReadContext,
   suggest,
   validName,
+  withoutSecretSettings,
 } from "@millrace/core";
 import type {
   CallOptions,
@@ -305,6 +306,8 @@ export class Deployments {
             ? null
             : await store.snapshots.find(project.id, deployment.snapshotId);
         const { items } = await store.operations.list(deployment.id, { limit: 1 });
+        const made =
+          snapshot === null ? null : await lastProvision(store, deployment.id, snapshot.id);
         return {
           deployment,
           snapshot,
@@ -314,6 +317,7 @@ export class Deployments {
               : await artifacts.manifest(snapshot.id),
           inventory: await store.inventory.list(deployment.id),
           lastOperation: items[0] ?? null,
+          overrides: overridesOfRecord(withoutSecretSettings(made?.overrides ?? {})),
           hasAuthKey: deployment.authKeyHash !== null,
           authKey:
             showSecret && deployment.authKeyHash !== null

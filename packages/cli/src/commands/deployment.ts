@@ -71,7 +71,7 @@ const list = defineCommand({
 
 const describe = defineCommand({
   name: "describe",
-  summary: "Show a deployment: state, address, how to call it, schemas, inventory",
+  summary: "Show a deployment: state, address, how to call it, schemas, inventory, settings",
   inputs: {
     deployment,
     showSecret: flag("--show-secret", "Prints the key that callers must carry."),
