@@ -23,7 +23,7 @@ import { desire, type Overrides } from "./desired.ts";
 import { systemClock } from "./lifecycle/clock.ts";
 import { type Call, type ProvisionInput, targetOf } from "./lifecycle/dependencies.ts";
 import { createDriver, type Driver } from "./lifecycle/driver.ts";
-import { lastProvision, previousSnapshot } from "./lifecycle/history.ts";
+import { lastProvision, previousSnapshot, unfinished } from "./lifecycle/history.ts";
 import type { Platform } from "./lifecycle/platform.ts";
 import { mustBeFree, mustKeepStack, mustOwn } from "./lifecycle/rules.ts";
 import { waitForStatus } from "./lifecycle/wait.ts";
@@ -306,8 +306,7 @@ export class Deployments {
             ? null
             : await store.snapshots.find(project.id, deployment.snapshotId);
         const { items } = await store.operations.list(deployment.id, { limit: 1 });
-        const made =
-          snapshot === null ? null : await lastProvision(store, deployment.id, snapshot.id);
+        const made = snapshot === null ? null : await lastProvision(store, deployment, snapshot.id);
         return {
           deployment,
           snapshot,
@@ -350,7 +349,7 @@ export class Deployments {
         return this.#driver.delete(record, force, callOf(options, timeoutSeconds));
       },
       rollback: async (idOrName, options = {}) => {
-        const record = await owned(idOrName, options.overtake);
+        const record = await this.#settled(await owned(idOrName, options.overtake), options);
         const to =
           options.to === undefined
             ? await previousSnapshot(store, record)
@@ -369,6 +368,14 @@ export class Deployments {
         store.operations.list((await this.find(idOrName)).id, query),
       logs: (idOrName, query = {}) => this.#logs(idOrName, query),
     };
+  }
+
+  /** An operation that did not come to its end may have changed what serves; what was before follows from that. */
+  async #settled(record: DeploymentRecord, options: CallOptions): Promise<DeploymentRecord> {
+    const { crashed, wanted } = await unfinished(this.#workspace.store, record.id);
+    return crashed || wanted !== null
+      ? this.#driver.refresh(record, callOf(options, PROMPT_SECONDS))
+      : record;
   }
 
   async #provisionAgain(

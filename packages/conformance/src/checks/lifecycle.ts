@@ -237,6 +237,29 @@ export const lifecycleChecks = [
     await expectServed(bench, deployment, 1);
   }),
   check(
+    "LIFE-12",
+    "rollback-unfinished",
+    "rollback goes back from a deploy that nobody saw come to its end",
+    async (bench) => {
+      const operator = await bench.operator();
+      const before = await deploy(operator, "v1");
+      const timeoutSeconds = 3 * (bench.harness.patience ?? 1);
+      const environment = { CONFORMANCE_SLOW_MS: String(timeoutSeconds * 1500) };
+      await typedRejection("a deploy past its deadline", () =>
+        operator.deploy({ snapshot: "slow" }, { name: NAME, timeoutSeconds, environment }),
+      );
+      await bench.until(
+        "the platform has rolled it out",
+        () => bench.servedRevision(before.url),
+        (revision) => revision !== null && revision !== before.revision,
+      );
+      const { deployment } = await operator.deployments.rollback(NAME);
+      assert.equal(deployment.snapshotId, before.snapshotId, "it did not go back");
+      await expectServed(bench, deployment, 1);
+    },
+    { requires: ({ stableUrl, zeroDowntime }) => stableUrl && zeroDowntime },
+  ),
+  check(
     "LIFE-13",
     "throttled-deploy",
     "a deploy waits out throttling",
