@@ -8,6 +8,7 @@ export {
 export { type BaseRequest, resolveBase } from "./base.ts";
 export { type BuildContext, buildContext } from "./build-context.ts";
 export { type DependenciesRequest, installDependencies } from "./dependencies/install.ts";
+export { layOut, type Needing, type Place } from "./dependencies/layout.ts";
 export { type EngineBaseRequest, engineBase } from "./engine-base.ts";
 export { filesIn, type LayerFile } from "./files.ts";
 export type { BaseImage, Blob, Context, Document, Image, Layer } from "./image.ts";

@@ -1,6 +1,17 @@
-import { chmod, mkdir, mkdtemp, readdir, readFile, rm, utimes, writeFile } from "node:fs/promises";
+import {
+  chmod,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rm,
+  symlink,
+  utimes,
+  writeFile,
+} from "node:fs/promises";
+import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { SnapshotManifest } from "@millrace/core";
 import { beforeEach, describe, expect, it, onTestFinished } from "vitest";
 import { ArtifactStore, digestOf, snapshotId } from "./artifact-store.ts";
@@ -220,5 +231,45 @@ describe("ArtifactStore", () => {
       () => top,
     );
     expect({ seenByOne, seenByNative }).toEqual({ seenByOne: "2.0.0", seenByNative: "1.0.0" });
+  });
+
+  it("has the packages that the pipeline itself imports where it finds them, whatever versions others need", async () => {
+    const { root: project } = await makeProject({
+      ...packageFiles("early", { dependencies: { later: "1" } }, {}),
+      ...packageFiles("also", { dependencies: { later: "1" } }, {}),
+      ...packageFiles("later", { version: "2.0.0" }, { "two.js": "" }),
+      "node_modules/early/node_modules/later/package.json":
+        '{ "name": "later", "version": "1.0.0" }',
+      "node_modules/early/node_modules/later/one.js": "",
+    });
+    await mkdir(join(project, "node_modules/also/node_modules"));
+    await symlink(
+      "../../early/node_modules/later",
+      join(project, "node_modules/also/node_modules/later"),
+    );
+    const versions = { also: "1.0.0", early: "1.0.0", later: "2.0.0" };
+    const withPackages = manifestOf("sample", versions);
+    const packagesId = await store.put(
+      withPackages,
+      files,
+      Object.entries(versions).map(([name, version]) => ({
+        name,
+        version,
+        directory: join(project, "node_modules", name),
+      })),
+    );
+    const run = store.runDirectory(packagesId, withPackages);
+    const foundFrom = async (path: string): Promise<unknown> => {
+      const folder = dirname(createRequire(join(run, path)).resolve("later/package.json"));
+      const { version } = JSON.parse(await readFile(join(folder, "package.json"), "utf8"));
+      return { version, files: (await readdir(folder)).sort() };
+    };
+    const one = { version: "1.0.0", files: ["one.js", "package.json"] };
+    expect(await foundFrom("pipeline.mjs")).toEqual({
+      version: "2.0.0",
+      files: ["package.json", "two.js"],
+    });
+    expect(await foundFrom("node_modules/early/index.js")).toEqual(one);
+    expect(await foundFrom("node_modules/also/index.js")).toEqual(one);
   });
 });

@@ -1,6 +1,6 @@
 import { existsSync, readdirSync, readFileSync, realpathSync } from "node:fs";
-import { cp, mkdir } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { cp, mkdir, symlink } from "node:fs/promises";
+import { dirname, join, relative } from "node:path";
 
 interface PackageManifest {
   readonly name?: string;
@@ -85,27 +85,43 @@ export async function copyPackages(
   packages: readonly ExternalPackage[],
   directory: string,
 ): Promise<void> {
-  const placed = new Map<string, string>();
-  const copy = async (one: ExternalPackage, into: string): Promise<void> => {
-    const top = join(directory, "node_modules", one.name);
-    const taken = placed.get(top);
-    if (taken === one.version) return;
-    // Another version holds the shared place: this one goes below the package that needs it.
-    const target = taken === undefined ? top : join(into, "node_modules", one.name);
-    if (placed.get(target) === one.version) return;
-    placed.set(target, one.version);
+  // Loaded when there are such packages: most pipelines have none.
+  const { layOut } = await import("@millrace/image");
+  for (const { path, real, source } of layOut(withNeeds(packages))) {
+    const target = join(directory, path);
     await mkdir(dirname(target), { recursive: true });
-    await cp(one.directory, target, {
-      recursive: true,
-      dereference: true,
-      filter: (file) => !file.slice(one.directory.length).includes("node_modules"),
-    });
+    if (path !== real) await symlink(relative(dirname(path), real), target, "dir");
+    else
+      await cp(source.directory, target, {
+        recursive: true,
+        dereference: true,
+        filter: (file) => !file.slice(source.directory.length).includes("node_modules"),
+      });
+  }
+}
+
+interface NeedingPackage extends InstalledPackage {
+  readonly needs: readonly NeedingPackage[];
+}
+
+/** The packages, each with those that it finds from where it is installed. */
+function withNeeds(packages: readonly InstalledPackage[]): NeedingPackage[] {
+  const known = new Map<string, NeedingPackage>();
+  const read = (one: InstalledPackage): NeedingPackage => {
+    const key = `${one.name} ${one.directory}`;
+    const before = known.get(key);
+    if (before !== undefined) return before;
+    const needs: NeedingPackage[] = [];
+    const needing = { ...one, needs };
+    // Known before its needs are read: packages may need each other.
+    known.set(key, needing);
     for (const name of neededBy(readManifest(one.directory))) {
-      const needed = findInstalled(name, one.directory);
-      if (needed !== undefined) await copy(needed, target);
+      const found = findInstalled(name, one.directory);
+      if (found !== undefined && found.directory !== one.directory) needs.push(read(found));
     }
+    return needing;
   };
-  for (const one of packages) await copy(one, directory);
+  return packages.map(read);
 }
 
 /** Names of the packages that a package may import when it runs. */

@@ -1,9 +1,12 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import type { InstalledPackage } from "./installed.ts";
 import { layOut } from "./layout.ts";
 
-type Node = InstalledPackage & { needs: InstalledPackage[] };
+interface Node {
+  readonly name: string;
+  readonly version: string;
+  readonly needs: Node[];
+}
 
 const NAMES = ["a", "b", "@s/c", "d", "e"];
 const VERSIONS = ["1.0.0", "2.0.0", "3.0.0"];
@@ -23,14 +26,7 @@ const graph = fc
   })
   .map(({ each, roots }) => {
     const nodes = NAMES.flatMap((name) =>
-      VERSIONS.map(
-        (version): Node => ({
-          name,
-          manifest: { name, version },
-          directory: `/store/${name}@${version}`,
-          needs: [],
-        }),
-      ),
+      VERSIONS.map((version): Node => ({ name, version, needs: [] })),
     );
     const pick = (chosen: readonly (number | null)[]) =>
       chosen.flatMap((version, name) =>
@@ -43,7 +39,7 @@ const graph = fc
   });
 
 /** As Node looks: in the node_modules of each folder outwards. */
-function findFrom(path: string, name: string, placed: ReadonlyMap<string, InstalledPackage>) {
+function findFrom(path: string, name: string, placed: ReadonlyMap<string, Node>) {
   for (let at = path; ; at = at.slice(0, Math.max(0, at.lastIndexOf("/node_modules/")))) {
     const found = placed.get(`${at === "" ? "" : `${at}/`}node_modules/${name}`);
     if (found !== undefined || at === "") return found;

@@ -1,9 +1,15 @@
-import type { InstalledPackage } from "./installed.ts";
+/** What there has to be of a package to lay it out. */
+export interface Needing<Package> {
+  /** What imports call it. */
+  readonly name: string;
+  /** The packages that it finds from where it is installed. */
+  readonly needs: readonly Package[];
+}
 
 /** A place in a `node_modules`, relative to the folder that holds the outermost one. */
-export interface Place {
+export interface Place<Package> {
   readonly path: string;
-  readonly source: InstalledPackage;
+  readonly source: Package;
   /** Where the package lies; differs from `path` where that is a link to it. */
   readonly real: string;
 }
@@ -28,12 +34,14 @@ function below(folder: string, name: string): string {
  * Lays packages out so that Node finds from each of them what it finds where they are installed now. Each lies as far
  * outwards as it goes, and once: where another version is in its way there is a link to it.
  */
-export function layOut(packages: readonly InstalledPackage[]): Place[] {
-  const places = new Map<string, Place>();
-  const lying = new Map<InstalledPackage, string>();
-  const waiting: InstalledPackage[] = [];
+export function layOut<Package extends Needing<Package>>(
+  packages: readonly Package[],
+): Place<Package>[] {
+  const places = new Map<string, Place<Package>>();
+  const lying = new Map<Package, string>();
+  const waiting: Package[] = [];
 
-  function place(source: InstalledPackage, by: string): void {
+  function place(source: Package, by: string): void {
     const paths = outwards(by).map((folder) => below(folder, source.name));
     const seen = paths.map((path) => places.get(path)).find((found) => found !== undefined);
     if (seen?.source === source) return;
