@@ -250,6 +250,112 @@ describe("what the engine refuses", () => {
   });
 });
 
+describe("a change of port or address", () => {
+  async function freePort(): Promise<number> {
+    const server = createServer().listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const { port } = server.address() as AddressInfo;
+    server.close();
+    await once(server, "close");
+    return port;
+  }
+
+  async function servedAt(url: string | null): Promise<string | undefined> {
+    const answer = await fetch(url ?? "", { headers: { connection: "close" } });
+    return /"revision":"(\w+)"/.exec(await answer.text())?.[1];
+  }
+
+  const moveTo = (deployment: Request["deployment"], settings: object, revision = "b") =>
+    requestFor({ deployment, settings, revision: revision.repeat(64) });
+
+  test("leaves all as it is where the new place cannot be had", async () => {
+    const other = createServer().listen(0, "127.0.0.1");
+    await once(other, "listening");
+    onTestFinished(() => void other.close());
+    const { port } = other.address() as AddressInfo;
+    const request = requestFor();
+    const { url } = await provision(request);
+    const before = await leftOf(request);
+    const gone = {
+      kind: "image",
+      reference: "millrace-test/gone:latest",
+      credentials: null,
+    } as const;
+    const moved = moveTo(request.deployment, { port });
+    for (const [wanted, code] of [
+      [moved, "PORT_IN_USE"],
+      [moveTo(request.deployment, { bind: "203.0.113.7" }), "BIND_NOT_AVAILABLE"],
+      [{ ...moved, artefact: gone }, "IMAGE_MISSING"],
+    ] as const) {
+      await expect(deployer.provision(wanted, context())).rejects.toMatchObject({ code });
+      const seen = await deployer.inspect(request.deployment, readContext());
+      expect(seen).toMatchObject({ state: "running", url });
+      // A door that had to make way starts again.
+      await expect.poll(() => servedAt(url).catch(() => null)).toBe(request.revision);
+      expect((await leftOf(request)).toSorted()).toEqual(before.toSorted());
+    }
+  });
+
+  test("keeps the old container serving, there too, until the new one does", async () => {
+    const request = requestFor();
+    await provision(request);
+    const port = await freePort();
+    const url = `http://127.0.0.1:${port}`;
+    const failed = {
+      ...moveTo(request.deployment, { port, startTimeoutSeconds: 2 }),
+      environment: requestFor({}, "is silent").environment,
+    };
+    const { rollout } = await deployer.provision(failed, context());
+    expect(rollout).toMatchObject({ phase: "failed", error: { code: "CONTAINER_NOT_LISTENING" } });
+    expect(await servedAt(url)).toBe(request.revision);
+    const good = moveTo(request.deployment, { port }, "c");
+    expect(await deployer.provision(good, context())).toMatchObject({ state: "running", url });
+    expect(await servedAt(url)).toBe(good.revision);
+  });
+
+  test("goes to another address with the same port", async () => {
+    const request = requestFor();
+    const { url } = await provision(request);
+    const there = url?.replace("127.0.0.1", "127.0.0.2");
+    const moved = moveTo(request.deployment, { bind: "127.0.0.2" }, "a");
+    expect(await deployer.provision(moved, context())).toMatchObject({ url: there });
+    expect(await servedAt(there ?? null)).toBe(request.revision);
+  });
+
+  test("goes on wherever the deployer was killed, and nothing of it is left", async () => {
+    const request = requestFor();
+    await provision(request);
+    const before = await leftOf(request);
+    const ports = [await freePort(), await freePort()];
+    for (let written = 0; ; written++) {
+      const moved = moveTo(request.deployment, { port: ports[written % 2] }, "a");
+      let left = written;
+      const write = async () => {
+        if (left-- === 0) throw new Error("killed");
+      };
+      const journal = { intend: write, present: write, gone: write };
+      const ended = await deployer.provision(moved, { ...context(), journal }).then(
+        () => true,
+        () => false,
+      );
+      const killed = await deployer.inspect(request.deployment, readContext());
+      expect(killed.state).toBe("running");
+      expect(await servedAt(killed.url)).toBe(request.revision);
+      const healed = await deployer.provision(moved, context());
+      expect(healed).toMatchObject({ url: `http://127.0.0.1:${ports[written % 2]}` });
+      expect(await servedAt(healed.url)).toBe(request.revision);
+      expect((await leftOf(request)).toSorted()).toEqual(before.toSorted());
+      if (ended) break;
+    }
+    // Also where nobody goes on.
+    const journal = { ...context().journal, gone: async () => Promise.reject(new Error("killed")) };
+    const moved = moveTo(request.deployment, { port: await freePort() }, "a");
+    await expect(deployer.provision(moved, { ...context(), journal })).rejects.toThrow("killed");
+    await deployer.deprovision(request.deployment, context());
+    expect(await leftOf(request)).toEqual([]);
+  });
+});
+
 describe("what the engine is asked for", () => {
   async function hostConfigOf(settings: object): Promise<HostConfig> {
     const request = requestFor({ settings });

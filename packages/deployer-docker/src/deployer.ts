@@ -107,10 +107,11 @@ export class DockerDeployer implements Deployer<DockerSettings> {
     const names = namesOf(target);
     const sight = await look(engine, target, names);
     await removeServices(engine, sight, context);
-    if (sight.door !== null) await engine.removeContainer(names.door);
+    for (const door of [sight.door, sight.nextDoor])
+      if (door !== null) await engine.removeContainer(door.name);
     await removeVolumes(engine, target);
     for (const { Id } of await listNetworks(engine, names)) await removeNetwork(engine, Id);
-    for (const name of [names.service, names.next, names.door])
+    for (const name of [names.service, names.next, names.door, names.nextDoor])
       await context.journal.gone(containerResource(name));
     await context.journal.gone(networkResource(names));
     return observe(engine, engine.host, names, target, await look(engine, target, names));

@@ -97,9 +97,10 @@ export class Engine {
     return id;
   }
 
+  /** Starts a container. One that runs is fine. */
   startContainer(name: string): Promise<unknown> {
     return this.ask(`start the container ${name}`, (options) =>
-      this.#container(name).start(options),
+      this.#container(name).start(options).catch(unlessDone),
     );
   }
 
@@ -114,10 +115,7 @@ export class Engine {
     return this.find(`stop the container ${name}`, (options) =>
       this.#container(name)
         .stop({ ...options, t: Math.ceil(seconds) })
-        .catch((thrown: { statusCode?: number }) => {
-          // 304: it had ended.
-          if (thrown.statusCode !== 304) throw thrown;
-        }),
+        .catch(unlessDone),
     );
   }
 
@@ -226,6 +224,11 @@ export class Engine {
       throw engineError(thrown, what);
     }
   }
+}
+
+/** 304: it was so already. */
+function unlessDone(thrown: { readonly statusCode?: number }): void {
+  if (thrown.statusCode !== 304) throw thrown;
 }
 
 export interface ContainerLogQuery {

@@ -7,6 +7,8 @@ const MAX_LENGTH = 63;
 export interface Names {
   readonly network: string;
   readonly door: string;
+  /** The door that takes its place at another address, until the old one is gone. */
+  readonly nextDoor: string;
   /** The container that serves. */
   readonly service: string;
   /** The container that takes its place in an update, until it serves. */
@@ -16,10 +18,11 @@ export interface Names {
 }
 
 export function namesOf({ id }: Pick<DeploymentTarget, "id">): Names {
-  const base = resourceName({ id, name: "" }, { maxLength: MAX_LENGTH - "-service".length });
+  const base = resourceName({ id, name: "" }, { maxLength: MAX_LENGTH - "-door-next".length });
   return {
     network: base,
     door: `${base}-door`,
+    nextDoor: `${base}-door-next`,
     service: `${base}-service`,
     next: `${base}-next`,
     spool: `${base}-spool`,

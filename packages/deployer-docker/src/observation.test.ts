@@ -46,13 +46,14 @@ function withFailure(there: Door, revision: string): Door {
 const serving: Sight = {
   network: NETWORK,
   door: door(WANTED),
+  nextDoor: null,
   service: service("service", WANTED),
   next: null,
 };
 
 describe("what is seen", () => {
   it("of nothing is absent", async () => {
-    const sight = { network: null, door: null, service: null, next: null };
+    const sight = { network: null, door: null, nextDoor: null, service: null, next: null };
     expect(await see(sight)).toEqual({
       ...{ state: "absent", url: null, serving: null, rollout: null, error: null },
       ...{ resources: [], metadata: {} },
@@ -164,6 +165,24 @@ describe("the URL", () => {
     expect((await see({ ...serving, door: door(WANTED, { endpoint }) }, host)).url).toBe(url);
   });
 });
+
+test.each([
+  ["runs", {}, 9000],
+  ["has ended", { status: "exited" }, 9001],
+])(
+  "the URL is the old door's when another one takes its place and it %s",
+  async (_what, parts, port) => {
+    const nextDoor = door(WANTED, {
+      name: "next door",
+      endpoint: { bind: "127.0.0.1", port: 9001 },
+    });
+    expect(await see({ ...serving, door: door(WANTED, parts), nextDoor })).toMatchObject({
+      state: "running",
+      url: `http://127.0.0.1:${port}`,
+      metadata: { port },
+    });
+  },
+);
 
 test("where a deployment was published is remembered, unless it is no address", () => {
   const of = (metadata: object) => rememberedEndpoint({ metadata: { ...metadata } });

@@ -11,7 +11,15 @@ import type { Engine } from "./engine.ts";
 import { errorOf, exitError } from "./failure.ts";
 import { lastEnd } from "./last-end.ts";
 import { containerResource, hostOf, type Names, networkResource } from "./names.ts";
-import { type Door, hasEnded, type Service, type Sight, servingOf, targetOf } from "./sight.ts";
+import {
+  type Door,
+  doorInUse,
+  hasEnded,
+  type Service,
+  type Sight,
+  servingOf,
+  targetOf,
+} from "./sight.ts";
 
 /** From so many restarts in a row on, a container that dies again and again counts as failed. */
 const RESTARTS = 4;
@@ -24,11 +32,11 @@ export async function observe(
   target: DeploymentTarget,
   sight: Sight,
 ): Promise<Observation> {
-  const { door, network, next, service } = sight;
+  const { network, next, service } = sight;
+  const door = doorInUse(sight);
   const resources = [
     ...(network === null ? [] : [{ ...networkResource(names), platformId: network.id }]),
-    ...(door === null ? [] : [{ ...containerResource(names.door), platformId: door.id }]),
-    ...[service, next].flatMap((one) =>
+    ...[sight.door, sight.nextDoor, service, next].flatMap((one) =>
       one === null ? [] : [{ ...containerResource(one.name), platformId: one.id }],
     ),
   ];
@@ -71,8 +79,10 @@ async function shown(engine: Engine, service: Service): Promise<JsonObject> {
 async function whyNothingServes(
   engine: Engine,
   names: Names,
-  { door, network, service, next }: Sight,
+  sight: Sight,
 ): Promise<{ readonly state: "progressing" | "failed"; readonly error: MillraceError | null }> {
+  const { network, service, next } = sight;
+  const door = doorInUse(sight);
   const failed = (error: MillraceError) => ({ state: "failed" as const, error });
   const newest = next ?? service;
   const failure = door?.state?.failure ?? null;
@@ -116,7 +126,8 @@ async function rolloutOf(
   sight: Sight,
   error: MillraceError | null,
 ): Promise<Observation["rollout"]> {
-  const { door, next, service } = sight;
+  const { next, service } = sight;
+  const door = doorInUse(sight);
   const failure = door?.state?.failure ?? null;
   if (failure !== null)
     return { revision: failure.revision, phase: "failed", error: errorOf(failure) };

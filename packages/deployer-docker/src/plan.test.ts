@@ -19,8 +19,13 @@ import { nextStep } from "./step.ts";
 const deployment = newTarget();
 const request = requestOf({ deployment, revision: WANTED });
 const spec = specOf(request);
-// The containers of a sight are called "service" and "next".
-const names: Names = { ...namesOf(deployment), service: "service", next: "next" };
+// What the containers of a sight are called.
+const names: Names = {
+  ...namesOf(deployment),
+  ...{ door: "door", nextDoor: "next door", service: "service", next: "next" },
+};
+
+const NOTHING: Sight = { network: null, door: null, nextDoor: null, service: null, next: null };
 
 interface Walk {
   readonly end: Sight;
@@ -49,6 +54,7 @@ function actionOn(made: Plan, name: string): string | undefined {
 const serving: Sight = {
   network: { id: "network" },
   door: door(WANTED),
+  nextDoor: null,
   service: service("service", WANTED, { restart: RESTART, spec }),
   next: null,
 };
@@ -88,16 +94,24 @@ describe("a plan", () => {
   });
 
   it("of a first deploy creates network, door and container", () => {
-    const made = plan({ network: null, door: null, service: null, next: null });
+    const made = plan(NOTHING);
     expect(made).toMatchObject({ action: "create", interrupts: false });
     expect(made.changes.map(({ action }) => action)).toEqual(["create", "create", "create"]);
   });
 
   it("updates what exists, also where a part of it is made anew", () => {
-    const { door: itsDoor, network } = serving;
     expect(plan({ ...serving, door: null }).action).toBe("update");
     expect(plan({ ...serving, service: null }).action).toBe("update");
-    expect(plan({ network, door: itsDoor, service: null, next: null }).action).toBe("update");
+    const nextDoor = door(WANTED, { name: "next door" });
+    const leftover = plan({ ...serving, nextDoor, next: service("next", WANTED) });
+    expect(leftover.action).toBe("update");
+    expect(leftover.changes.map(({ name, action }) => `${action} ${name}`)).toEqual([
+      `no-op ${names.network}`,
+      "no-op door",
+      "delete next door",
+      "no-op service",
+      "delete next",
+    ]);
   });
 
   it("interrupts just when the door has to move", () => {

@@ -9,8 +9,8 @@ import {
 import { DOOR_PROTOCOL } from "./door-contract.ts";
 import { containerResource, type Names, networkResource } from "./names.ts";
 import { type Request, specOf } from "./service-container.ts";
-import { type Door, type Service, type Sight, servingOf } from "./sight.ts";
-import { mustReplaceDoor } from "./step.ts";
+import { type Door, doorInUse, type Service, type Sight, servingOf } from "./sight.ts";
+import { mustReplaceDoor, wantedEndpoint } from "./step.ts";
 
 /** What provision would do with what exists. */
 export function planOf(
@@ -19,15 +19,16 @@ export function planOf(
   request: Request,
   secrets: SecretDigests | null,
 ): Plan {
+  const door = doorInUse(sight);
   const changes = [
     networkChange(names, sight),
-    doorChange(names, sight, request),
+    ...doorChanges(names, sight, request),
     ...serviceChanges(names, sight, request, secrets),
   ];
   return {
     action: strongest(changes),
     changes,
-    interrupts: mustReplaceDoor(sight, request.settings),
+    interrupts: door !== null && mustReplaceDoor(door, request.settings),
   };
 }
 
@@ -45,14 +46,21 @@ function networkChange(names: Names, { network }: Sight): ResourceChange {
   return { ...networkResource(names), action: network === null ? "create" : "no-op", fields: [] };
 }
 
-function doorChange(names: Names, sight: Sight, { settings }: Request): ResourceChange {
+/** One that an operation before this one left, under a name that is not there in the end. */
+function leftover(one: Door | Service | null): ResourceChange[] {
+  return one === null ? [] : [{ ...containerResource(one.name), action: "delete", fields: [] }];
+}
+
+function doorChanges(names: Names, { door, nextDoor }: Sight, request: Request): ResourceChange[] {
+  return [doorChange(names, door, request), ...leftover(nextDoor)];
+}
+
+function doorChange(names: Names, door: Door | null, { settings }: Request): ResourceChange {
   const resource = containerResource(names.door);
-  const { door } = sight;
   if (door === null) return { ...resource, action: "create", fields: [] };
-  if (mustReplaceDoor(sight, settings)) {
+  if (mustReplaceDoor(door, settings)) {
     const { endpoint, protocol } = door;
-    const { bind, port = endpoint.port } = settings;
-    const wanted = { bind, port, protocol: DOOR_PROTOCOL };
+    const wanted = { ...wantedEndpoint(door, settings), protocol: DOOR_PROTOCOL };
     const fields = fieldChanges({ ...endpoint, protocol }, wanted);
     return { ...resource, action: "replace", fields };
   }
@@ -74,16 +82,17 @@ function serviceChanges(
 ): ResourceChange[] {
   const resource = containerResource(names.service);
   const { next, service } = sight;
-  const leftover: ResourceChange[] =
-    next === null ? [] : [{ ...containerResource(next.name), action: "delete", fields: [] }];
-  if (service === null) return [{ ...resource, action: "create", fields: [] }, ...leftover];
+  if (service === null) return [{ ...resource, action: "create", fields: [] }, ...leftover(next)];
   if (servingOf(sight) === service && service.revision === request.revision) {
     const { restart } = request.settings;
     const fields = fieldChanges({ restart: service.restart }, { restart });
-    return [{ ...resource, action: fields.length === 0 ? "no-op" : "update", fields }, ...leftover];
+    return [
+      { ...resource, action: fields.length === 0 ? "no-op" : "update", fields },
+      ...leftover(next),
+    ];
   }
   const fields = fieldsOf(service, request, secrets);
-  return [{ ...resource, action: "update", fields }, ...leftover];
+  return [{ ...resource, action: "update", fields }, ...leftover(next)];
 }
 
 /** The engine's word, unless it runs and cannot be reached. */

@@ -13,6 +13,7 @@ import {
   doorOptions,
   doorProgram,
   type Endpoint,
+  type Place,
   PORT,
 } from "./door-container.ts";
 import { type Backend, type DoorState, ROUTE_FILE, type Route } from "./door-contract.ts";
@@ -33,8 +34,16 @@ import {
   spoolOf,
   startTimeoutMs,
 } from "./service-container.ts";
-import { hasEnded, listNetworks, look, readDoorState, type Service, type Sight } from "./sight.ts";
-import { nextStep, type Step } from "./step.ts";
+import {
+  type Door,
+  hasEnded,
+  listNetworks,
+  look,
+  readDoorState,
+  type Service,
+  type Sight,
+} from "./sight.ts";
+import { nextStep, type Step, type StepTo } from "./step.ts";
 import { removeVolumes } from "./volumes.ts";
 
 const POLL_MS = 100;
@@ -45,6 +54,8 @@ const ROUTE_MS = 10_000;
 const ASK_AGAIN_MS = 2_000;
 /** On top of what requests in flight may take: for the process to end. */
 const STOP_ALLOWANCE_SECONDS = 5;
+/** How long a door may take to end, which has nothing to finish. */
+const DOOR_STOP_SECONDS = 1;
 /** How often somebody else may be quicker with the same thing. */
 const CONFLICTS = 20;
 
@@ -101,9 +112,9 @@ export class Provision {
   /** A first deploy that was refused before it came to a container of the service has nothing worth keeping. */
   async #leaveNothing(): Promise<void> {
     try {
-      const { door, next, service } = await this.#look();
+      const { door, next, nextDoor, service } = await this.#look();
       if (next !== null || service !== null) return;
-      if (door !== null) await this.#remove(this.#names.door);
+      for (const one of [door, nextDoor]) if (one !== null) await this.#remove(one.name);
       await removeVolumes(this.#engine, this.#target);
       for (const { Id } of await listNetworks(this.#engine, this.#names))
         await removeNetwork(this.#engine, Id);
@@ -123,11 +134,15 @@ export class Provision {
   }
 
   /** What an operation before this one was about to make, and did not. */
-  async #forgetAbsent({ next }: Sight): Promise<void> {
-    const { name, kind } = containerResource(this.#names.next);
+  async #forgetAbsent({ next, nextDoor }: Sight): Promise<void> {
     const { inventory } = this.#target;
-    if (next === null && inventory.some((one) => one.kind === kind && one.name === name))
-      await this.#context.journal.gone({ kind, name });
+    const absent = [
+      ...(next === null ? [this.#names.next] : []),
+      ...(nextDoor === null ? [this.#names.nextDoor] : []),
+    ];
+    for (const { kind, name } of absent.map(containerResource))
+      if (inventory.some((one) => one.kind === kind && one.name === name))
+        await this.#context.journal.gone({ kind, name });
   }
 
   async #take(step: Step, sight: Sight): Promise<"done" | "failed"> {
@@ -139,6 +154,13 @@ export class Provision {
         await this.#pull();
         await this.#createDoor(step.network);
         break;
+      case "replace door":
+        await this.#pull();
+        await this.#replaceDoor(step);
+        break;
+      case "rename door":
+        await this.#rename(step.door, this.#names.door);
+        break;
       case "start door":
         await this.#engine.startContainer(this.#names.door);
         break;
@@ -146,7 +168,7 @@ export class Provision {
         await this.#engine.resumeContainer(this.#names.door);
         break;
       case "remove door":
-        await this.#remove(this.#names.door);
+        await this.#remove(step.door.name);
         break;
       case "remove":
         this.#mustBeMine(step.service);
@@ -156,7 +178,7 @@ export class Provision {
         await this.#drain(step.service);
         break;
       case "rename":
-        await this.#rename(step.service);
+        await this.#rename(step.service, this.#names.service);
         break;
       case "create":
         await this.#pull();
@@ -207,33 +229,59 @@ export class Provision {
   /** Tries ports until one is free; a wanted one has to be. */
   async #createDoor(network: string): Promise<void> {
     const { settings } = this.#request;
+    const place = { name: this.#names.door, network };
+    const route = { target: null, candidate: this.#candidate, failure: null };
     const ports = portsToTry(this.#target.id, settings, rememberedEndpoint(this.#target));
     for (const [index, port] of ports.entries()) {
+      const id = await this.#makeDoor(place, { bind: settings.bind, port });
       try {
-        return await this.#openDoor({ bind: settings.bind, port }, network);
+        await this.#giveRoute(place.name, route);
+        await this.#engine.startContainer(place.name);
+        return await this.#context.journal.present(containerResource(place.name), id);
       } catch (error) {
         const isLast = index === ports.length - 1;
         if (!isMillraceError(error) || error.code !== "PORT_IN_USE") throw error;
-        await this.#remove(this.#names.door);
+        await this.#remove(place.name);
         if (isLast) throw portTaken(settings.bind, ports, error);
       }
     }
   }
 
-  async #openDoor(endpoint: Endpoint, network: string): Promise<void> {
+  /** The old one goes, in a step of its own, when this one is known to work. */
+  async #replaceDoor({ door, endpoint, network }: StepTo<"replace door">): Promise<void> {
+    const { nextDoor: name } = this.#names;
+    const { target = null, failure = null } = door.state ?? {};
+    // Two cannot have one port, also of two addresses where one means all.
+    const makesWay = endpoint.port === door.endpoint.port;
+    const id = await this.#makeDoor({ name, network }, endpoint);
+    try {
+      await this.#giveRoute(name, { target, candidate: null, failure });
+      if (makesWay) await this.#engine.stopContainer(door.name, DOOR_STOP_SECONDS);
+      await this.#engine.startContainer(name);
+      await this.#hear(name, () => true);
+    } catch (error) {
+      if (!isMillraceError(error) || LATER.has(error.class)) throw error;
+      await this.#remove(name);
+      if (makesWay) await this.#engine.startContainer(door.name);
+      throw error.code === "PORT_IN_USE" ? portTaken(endpoint.bind, [endpoint.port], error) : error;
+    }
+    await this.#context.journal.present(containerResource(name), id);
+  }
+
+  async #makeDoor(place: Place, endpoint: Endpoint): Promise<string> {
     const { artefact } = this.#request;
     if (artefact.kind !== "image") throw new TypeError("the flavor declares that it runs images");
-    const resource = containerResource(this.#names.door);
-    const code = await doorProgram();
     this.#context.progress(`Opening port ${endpoint.port}`);
-    await this.#context.journal.intend(resource);
-    const id = await this.#engine.createContainer(
-      doorOptions(this.#target, { name: resource.name, network }, endpoint, artefact.reference),
+    await this.#context.journal.intend(containerResource(place.name));
+    return this.#engine.createContainer(
+      doorOptions(this.#target, place, endpoint, artefact.reference),
     );
-    const route = { sequence: 0, target: null, candidate: this.#candidate, failure: null };
-    await this.#engine.putFiles(resource.name, "/", doorFiles(code, route));
-    await this.#engine.startContainer(resource.name);
-    await this.#context.journal.present(resource, id);
+  }
+
+  /** What a door does from its start on. */
+  async #giveRoute(name: string, route: Omit<Route, "sequence">): Promise<void> {
+    const files = doorFiles(await doorProgram(), { sequence: 0, ...route });
+    await this.#engine.putFiles(name, "/", files);
   }
 
   async #createService(name: string, network: string): Promise<void> {
@@ -275,7 +323,7 @@ export class Provision {
 
   async #bringIntoService(service: Service): Promise<"done" | "failed"> {
     const { host } = this.#candidate;
-    const { target, candidate } = await this.#hear(() => true);
+    const { target, candidate } = await this.#hear(this.#names.door, () => true);
     // A new door was given its candidate with its first route.
     if (target?.host !== host && candidate?.host !== host)
       await this.#route({ target, candidate: this.#candidate, failure: null });
@@ -334,13 +382,12 @@ export class Provision {
     await this.#remove(name);
   }
 
-  async #rename(service: Service): Promise<void> {
-    const [from, to] = [service.name, this.#names.service].map(containerResource);
-    if (from === undefined || to === undefined) return;
+  async #rename({ id, name }: Service | Door, wanted: string): Promise<void> {
+    const to = containerResource(wanted);
     await this.#context.journal.intend(to);
-    await this.#engine.renameContainer(from.name, to.name);
-    await this.#context.journal.present(to, service.id);
-    await this.#context.journal.gone(from);
+    await this.#engine.renameContainer(name, wanted);
+    await this.#context.journal.present(to, id);
+    await this.#context.journal.gone(containerResource(name));
   }
 
   async #remove(name: string): Promise<void> {
@@ -361,13 +408,12 @@ export class Provision {
       { path: ROUTE_FILE, content, mode: 0o644 },
     ]);
     await this.#engine.signalContainer(this.#names.door, "SIGHUP");
-    await this.#hear((state) => state.sequence === sequence);
+    await this.#hear(this.#names.door, (state) => state.sequence === sequence);
   }
 
-  /** Waits until the door says what is wanted; asks it again when it is silent. */
-  async #hear(isWanted: (state: DoorState) => boolean): Promise<DoorState> {
+  /** Waits until a door says what is wanted; asks it again when it is silent. */
+  async #hear(door: string, isWanted: (state: DoorState) => boolean): Promise<DoorState> {
     const { clock, signal } = this.#context;
-    const { door } = this.#names;
     const deadline = clock.now() + ROUTE_MS;
     for (let asks = clock.now() + ASK_AGAIN_MS; ; ) {
       const state = await readDoorState(this.#engine, door);

@@ -36,6 +36,7 @@ export function service(name: string, revision: string, parts: Partial<Service> 
 export function door(target: string | null, parts: Partial<Door> = {}): Door {
   const backend = target === null ? null : { host: hostOf(target), port: 8080 };
   return {
+    name: "door",
     id: "door",
     endpoint: { bind: "127.0.0.1", port: 9000 },
     protocol: DOOR_PROTOCOL,
@@ -62,8 +63,17 @@ export function after(sight: Sight, step: Step, wanted: Partial<Service> = {}): 
       return { ...sight, network: { id: "network" } };
     case "create door":
       return { ...sight, door: door(null) };
+    case "replace door": {
+      const { endpoint, door: old } = step;
+      const stopped = endpoint.port === old.endpoint.port ? { status: "exited" } : {};
+      const nextDoor = door(null, { name: "next door", endpoint, state: old.state });
+      return { ...sight, door: { ...old, ...stopped }, nextDoor };
+    }
     case "remove door":
-      return { ...sight, door: null };
+      return step.door === there ? { ...sight, door: null } : { ...sight, nextDoor: null };
+    case "rename door":
+      expect(there).toBeNull();
+      return { ...sight, door: { ...step.door, name: "door" }, nextDoor: null };
     case "resume door":
       expect(there?.status).toBe("paused");
       return { ...sight, door: there && { ...there, status: "running" } };
@@ -117,19 +127,39 @@ function services(name: string, joined: fc.Arbitrary<boolean>): fc.Arbitrary<Ser
   );
 }
 
+function doors(
+  joined: fc.Arbitrary<boolean>,
+  status: fc.Arbitrary<string>,
+): fc.Arbitrary<Pick<Sight, "door" | "nextDoor">> {
+  const parts = fc.record({
+    status,
+    joined,
+    protocol: fc.constantFrom(0, DOOR_PROTOCOL),
+    endpoint: fc.record({
+      bind: fc.constantFrom("127.0.0.1", "0.0.0.0"),
+      port: fc.constantFrom(9000, 9001),
+    }),
+  });
+  // Both send everybody to the same container.
+  return fc
+    .record({ target: fc.option(anyRevision), old: fc.option(parts), young: fc.option(parts) })
+    .map(({ target, old, young }) => ({
+      door: old && door(target, old),
+      nextDoor: young && door(target, { ...young, name: "next door" }),
+    }));
+}
+
 /** Whatever may be found of a deployment. */
 export function sights(
   joined: fc.Arbitrary<boolean> = fc.boolean(),
-  doors: fc.Arbitrary<string> = anyStatus,
+  doorStatus: fc.Arbitrary<string> = anyStatus,
 ): fc.Arbitrary<Sight> {
-  return fc.record({
-    network: fc.option(fc.constant({ id: "network" })),
-    door: fc.option(
-      fc
-        .record({ target: fc.option(anyRevision), status: doors, joined })
-        .map(({ target, ...parts }) => door(target, parts)),
-    ),
-    service: services("service", joined),
-    next: services("next", joined),
-  });
+  return fc
+    .record({
+      network: fc.option(fc.constant({ id: "network" })),
+      doors: doors(joined, doorStatus),
+      service: services("service", joined),
+      next: services("next", joined),
+    })
+    .map(({ doors: both, ...others }) => ({ ...both, ...others }));
 }

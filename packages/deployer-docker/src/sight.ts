@@ -40,6 +40,7 @@ export interface Service {
 }
 
 export interface Door {
+  readonly name: string;
   readonly id: string;
   readonly endpoint: Endpoint;
   /** Which form of the door contract it knows. */
@@ -54,24 +55,28 @@ export interface Door {
 export interface Sight {
   readonly network: { readonly id: string } | null;
   readonly door: Door | null;
+  /** The door that takes its place, until it has its name. */
+  readonly nextDoor: Door | null;
   readonly service: Service | null;
   readonly next: Service | null;
 }
 
 export async function look(engine: Engine, target: DeploymentTarget, names: Names): Promise<Sight> {
-  const [network, door, service, next] = await Promise.all([
+  const [network, door, nextDoor, service, next] = await Promise.all([
     findNetwork(engine, names),
     engine.inspectContainer(names.door),
+    engine.inspectContainer(names.nextDoor),
     engine.inspectContainer(names.service),
     engine.inspectContainer(names.next),
   ]);
   if (network !== null) mustBeOurs(target, `network ${names.network}`, network.Labels ?? {});
-  for (const container of [door, service, next])
+  for (const container of [door, nextDoor, service, next])
     if (container !== null)
       mustBeOurs(target, `container ${container.Name.slice(1)}`, container.Config.Labels);
   return {
     network: network === null ? null : { id: network.Id },
     door: door === null ? null : await readDoor(engine, door, network),
+    nextDoor: nextDoor === null ? null : await readDoor(engine, nextDoor, network),
     service: service === null ? null : readService(service, network, names),
     next: next === null ? null : readService(next, network, names),
   };
@@ -118,13 +123,15 @@ async function readDoor(
   const { Config, Id, Name, State } = container;
   const spec = doorSpecSchema.parse(JSON.parse(Config.Labels[LABELS.spec] ?? "null"));
   const { protocol, ...endpoint } = spec;
+  const name = Name.slice(1);
   return {
+    name,
     id: Id,
     endpoint,
     protocol,
     status: State.Status,
     joined: hasJoined(container, network),
-    state: State.Status === "created" ? null : await readDoorState(engine, Name.slice(1)),
+    state: State.Status === "created" ? null : await readDoorState(engine, name),
   };
 }
 
@@ -169,8 +176,15 @@ function hasJoined(
   return Object.values(NetworkSettings.Networks).some(({ NetworkID }) => NetworkID === network.Id);
 }
 
+/** The door that clients reach; of two, the one that is about to go. */
+export function doorInUse({ door, nextDoor }: Pick<Sight, "door" | "nextDoor">): Door | null {
+  return [door, nextDoor].find((one) => one?.status === "running") ?? door ?? nextDoor;
+}
+
 /** The container that the door hands connections to, if it runs. */
-export function servingOf({ door, service, next }: Sight): Service | null {
+export function servingOf(sight: Sight): Service | null {
+  const { service, next } = sight;
+  const door = doorInUse(sight);
   if (door === null || door.status !== "running" || !door.joined) return null;
   const target = targetOf(door.state, service, next);
   return target?.status === "running" && target.joined ? target : null;

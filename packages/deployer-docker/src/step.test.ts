@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { after, door, RESTART, service, sights, WANTED } from "./sight.fixture.ts";
-import { type Sight, servingOf } from "./sight.ts";
+import { type Door, type Sight, servingOf } from "./sight.ts";
 import { nextStep } from "./step.ts";
 
 const SETTINGS = { bind: "127.0.0.1", port: undefined, restart: RESTART } as const;
@@ -14,6 +14,7 @@ describe("the steps to a revision", () => {
         for (let count = 0; count < 20; count++) {
           const step = nextStep(sight, WANTED, SETTINGS);
           if (step.do === "nothing") {
+            expect(sight.nextDoor).toBeNull();
             expect(sight.next).toBeNull();
             expect(servingOf(sight)).toBe(sight.service);
             expect(sight.service?.revision).toBe(WANTED);
@@ -49,20 +50,57 @@ describe("the steps to a revision", () => {
     const sight: Sight = {
       network: { id: "network" },
       door: door(WANTED),
+      nextDoor: null,
       service: service("service", WANTED, { restart: SETTINGS.restart }),
       next: null,
     };
     expect(nextStep(sight, WANTED, SETTINGS)).toEqual({ do: "nothing" });
   });
 
-  it("replace the door only for another address, or where it speaks another protocol", () => {
-    const sight = { network: { id: "network" }, door: door(null), service: null, next: null };
-    const step = (settings: Partial<Parameters<typeof nextStep>[2]>) =>
-      nextStep(sight, WANTED, { ...SETTINGS, ...settings }).do;
-    expect(step({ port: 9000 })).toBe("create");
-    expect(step({ port: 9001 })).toBe("remove door");
-    expect(step({ bind: "0.0.0.0" })).toBe("remove door");
-    const old = { ...sight, door: door(null, { protocol: 0 }) };
-    expect(nextStep(old, WANTED, SETTINGS).do).toBe("remove door");
+  describe("to another door", () => {
+    const others = { network: { id: "network" }, service: null, next: null };
+    const old = door(WANTED);
+    const young = door(WANTED, { name: "next door", endpoint: { bind: "127.0.0.1", port: 9001 } });
+    const moved = { ...SETTINGS, port: 9001 };
+    const step = (doors: Pick<Sight, "door" | "nextDoor">, settings: Partial<typeof moved> = {}) =>
+      nextStep({ ...others, ...doors }, WANTED, { ...SETTINGS, ...settings });
+
+    it("are taken only for another address, or where it speaks another protocol", () => {
+      const replaces = (settings: object, there = old) =>
+        step({ door: there, nextDoor: null }, settings);
+      expect(replaces({ port: 9000 }).do).toBe("create");
+      const place = { door: old, network: "network" };
+      expect(replaces({ port: 9001 })).toEqual({
+        ...{ do: "replace door", endpoint: { bind: "127.0.0.1", port: 9001 }, ...place },
+      });
+      expect(replaces({ bind: "0.0.0.0" })).toEqual({
+        ...{ do: "replace door", endpoint: { bind: "0.0.0.0", port: 9000 }, ...place },
+      });
+      expect(replaces({}, door(null, { protocol: 0 })).do).toBe("replace door");
+    });
+
+    it("remove the old one only once the new one is open where it is wanted", () => {
+      const removed = (nextDoor: Door, settings: object = moved) => {
+        const taken = step({ door: old, nextDoor }, settings);
+        return taken.do === "remove door" ? taken.door : taken.do;
+      };
+      expect(removed(young)).toBe(old);
+      for (const parts of [{ status: "created" }, { joined: false }, { state: null }]) {
+        const unusable = { ...young, ...parts };
+        expect(removed(unusable)).toBe(unusable);
+      }
+      expect(removed(young, { port: 9002 })).toBe(young);
+      // Somebody has changed his mind.
+      expect(removed(young, SETTINGS)).toBe(young);
+    });
+
+    it("give the new one its name when the old one is gone, also where another one is wanted", () => {
+      expect(step({ door: null, nextDoor: young }, moved)).toEqual({
+        ...{ do: "rename door", door: young },
+      });
+      expect(step({ door: null, nextDoor: young })).toMatchObject({ do: "rename door" });
+      const lost = { ...young, status: "created" };
+      expect(step({ door: null, nextDoor: lost })).toEqual({ do: "remove door", door: lost });
+    });
   });
 });

@@ -1,12 +1,23 @@
+import type { Endpoint } from "./door-container.ts";
 import { DOOR_PROTOCOL } from "./door-contract.ts";
 import type { DockerSettings } from "./settings.ts";
 import { type Door, hasEnded, type Service, type Sight, servingOf, targetOf } from "./sight.ts";
 
 /** One step on the way to a revision. */
 export type Step =
-  | { readonly do: "create network" | "remove door" | "resume door" | "start door" }
+  | { readonly do: "create network" | "resume door" | "start door" }
   /** Networks go by their id, since two may have one name. */
   | { readonly do: "create door"; readonly network: string }
+  /** Opens one at another address beside it, which knows what it knows. */
+  | {
+      readonly do: "replace door";
+      readonly door: Door;
+      readonly endpoint: Endpoint;
+      readonly network: string;
+    }
+  | { readonly do: "remove door"; readonly door: Door }
+  /** The one whose place it takes is gone. */
+  | { readonly do: "rename door"; readonly door: Door }
   /** A container that nobody is sent to. */
   | { readonly do: "remove"; readonly service: Service }
   /** Nobody is sent to it any more; what it has begun it may finish. */
@@ -24,6 +35,8 @@ export type Step =
   | { readonly do: "forget failure" }
   | { readonly do: "nothing" };
 
+export type StepTo<What extends Step["do"]> = Extract<Step, { readonly do: What }>;
+
 /**
  * What has to be done next so that a revision serves. It follows from what exists alone, so that a deploy goes on wherever
  * another one was killed.
@@ -33,10 +46,22 @@ export function nextStep(
   revision: string,
   settings: Pick<DockerSettings, "bind" | "port" | "restart">,
 ): Step {
-  const { door, network, next, service } = sight;
+  const { door, network, next, nextDoor, service } = sight;
   if (network === null) return { do: "create network" };
-  if (door === null) return { do: "create door", network: network.id };
-  if (isLost(door) || mustReplaceDoor(sight, settings)) return { do: "remove door" };
+  if (door === null) {
+    if (nextDoor === null) return { do: "create door", network: network.id };
+    return { do: isLost(nextDoor) ? "remove door" : "rename door", door: nextDoor };
+  }
+  const mustGo = isLost(door) || mustReplaceDoor(door, settings);
+  if (nextDoor !== null) {
+    const takesOver = mustGo && isOpen(nextDoor) && isAt(nextDoor, wantedEndpoint(door, settings));
+    return { do: "remove door", door: takesOver ? door : nextDoor };
+  }
+  if (isLost(door)) return { do: "remove door", door };
+  if (mustGo) {
+    const endpoint = wantedEndpoint(door, settings);
+    return { do: "replace door", door, endpoint, network: network.id };
+  }
   if (door.status === "paused") return { do: "resume door" };
   if (door.status !== "running") return { do: "start door" };
   const target = targetOf(door.state, service, next);
@@ -63,18 +88,33 @@ function isLost({ joined, status }: Door): boolean {
   return !joined || status === "created" || status === "dead" || status === "removing";
 }
 
+/** It has its port, and has said that it follows its route. */
+function isOpen({ joined, state, status }: Door): boolean {
+  return joined && status === "running" && state !== null;
+}
+
 function goOn(service: Service): Step {
   return service.status === "created" ? { do: "start", service } : { do: "await", service };
 }
 
 /** The door cannot be given another address, and one of another protocol would not understand what it is told. */
 export function mustReplaceDoor(
-  { door }: Pick<Sight, "door">,
-  { bind, port }: Pick<DockerSettings, "bind" | "port">,
+  door: Door,
+  settings: Pick<DockerSettings, "bind" | "port">,
 ): boolean {
-  if (door === null) return false;
-  if (door.protocol !== DOOR_PROTOCOL) return true;
-  return bind !== door.endpoint.bind || (port !== undefined && port !== door.endpoint.port);
+  return !isAt(door, wantedEndpoint(door, settings));
+}
+
+function isAt({ endpoint, protocol }: Door, { bind, port }: Endpoint): boolean {
+  return protocol === DOOR_PROTOCOL && bind === endpoint.bind && port === endpoint.port;
+}
+
+/** Where a door shall be; it keeps its port unless another one is configured. */
+export function wantedEndpoint(
+  { endpoint }: Door,
+  { bind, port = endpoint.port }: Pick<DockerSettings, "bind" | "port">,
+): Endpoint {
+  return { bind, port };
 }
 
 function mayServe(service: Service, revision: string): boolean {
