@@ -44,6 +44,27 @@ test("a platform that cannot be asked keeps refresh from nothing", async () => {
   expect(stderr).toContain("It is away.");
 });
 
+test.each([
+  ["deployment", "refresh", "--all"],
+  ["deployer", "orphans", "docker"],
+])("%s %s hands the deadline on to the search for orphans", async (...words) => {
+  const limits: (number | undefined)[] = [];
+  const { code } = await runCommand([...words, "--timeout", "2s"], {
+    calls: {
+      deployments: { list: async () => page },
+      deployers: {
+        list: async () => [entry("docker")],
+        orphans: async (_name, { timeoutSeconds } = {}) => {
+          limits.push(timeoutSeconds);
+          return [];
+        },
+      },
+    },
+  });
+  expect(code).toBe(0);
+  expect(limits).toEqual([2]);
+});
+
 test("orphans are removed only when that is asked for and confirmed, and only those that are named", async () => {
   const removed: string[] = [];
   const other = { ...orphan, id: "aaaa0000-0000-7000-8000-000000000000", name: "other" };

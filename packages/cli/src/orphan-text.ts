@@ -10,11 +10,15 @@ export async function orphansOf(
   context: CommandContext,
   client: Client,
   deployers: Iterable<string>,
+  limit: { readonly timeoutSeconds?: number },
 ): Promise<readonly Orphan[]> {
   const found: Orphan[] = [];
   for (const name of new Set(deployers)) {
     try {
-      found.push(...(await client.deployers.orphans(name, { signal: context.signal })));
+      const theirs = await context.during(`Looking for orphans of ${name}`, (call) =>
+        client.deployers.orphans(name, { ...call, ...limit }),
+      );
+      found.push(...theirs);
     } catch (error) {
       if (context.signal.aborted) throw error;
       context.tell(

@@ -160,6 +160,11 @@ export interface Orphan extends FoundDeployment {
   readonly deployer: string;
 }
 
+export interface OrphanOptions extends CallOptions {
+  /** How long listing may take, and then the removal of one, in seconds. Default 60, and 120. */
+  readonly timeoutSeconds?: number;
+}
+
 /** A deployer or stack as lists show it. `managedBy` says where it is edited. */
 export interface DeployerEntry {
   readonly name: string;
@@ -319,9 +324,9 @@ export interface Client {
     /** @throws `DEPLOYER_IN_USE` while it has deployments that are not ABSENT. */
     delete(name: string): Promise<void>;
     /** What its platform has of deployments of this project that the store does not know; none where it cannot tell. */
-    orphans(name: string, options?: CallOptions): Promise<readonly Orphan[]>;
+    orphans(name: string, options?: OrphanOptions): Promise<readonly Orphan[]>;
     /** Removes all of one. @throws `ORPHAN_NOT_FOUND` */
-    removeOrphan(name: string, deploymentId: string, options?: CallOptions): Promise<Orphan>;
+    removeOrphan(name: string, deploymentId: string, options?: OrphanOptions): Promise<Orphan>;
   };
   readonly stacks: {
     register(name: string, deployer: string): Promise<StackEntry>;

@@ -3,7 +3,7 @@ import { type Flavor, MillraceError } from "@millrace/core";
 import { agree } from "../agree.ts";
 import { defineCommand } from "../command.ts";
 import { servingSettings } from "../deploying.ts";
-import { argument, argumentList, assignments, flag, requiredText } from "../inputs.ts";
+import { argument, argumentList, assignments, flag, requiredText, seconds } from "../inputs.ts";
 import { formatOrphans } from "../orphan-text.ts";
 import { formatSettings } from "../settings-text.ts";
 import type { Style } from "../style.ts";
@@ -159,11 +159,17 @@ const orphans = defineCommand({
     deployer,
     deployments: argumentList("[deployments...]", "Only these: names, ids or beginnings of ids."),
     remove: flag("--delete", "Removes them from the platform."),
+    timeoutSeconds: seconds(
+      "--timeout <time>",
+      "How long listing may take, and removing one: seconds, or 90s, 10m. Default 1m, and 2m.",
+    ),
   },
   examples: ["deployer orphans docker", "deployer orphans docker 3f2a9c81 --delete --yes"],
-  run: async (context, { deployer: name, deployments, remove: removes }) => {
+  run: async (context, { deployer: name, deployments, remove: removes, ...limit }) => {
     const client = await context.client();
-    const all = await client.deployers.orphans(name, { signal: context.signal });
+    const all = await context.during(`Looking for orphans of ${name}`, (call) =>
+      client.deployers.orphans(name, { ...call, ...limit }),
+    );
     const items = deployments.length === 0 ? all : deployments.flatMap((one) => chosen(all, one));
     if (items.length === 0) return { json: { items }, text: () => "No orphans." };
     if (!removes) return { json: { items }, text: () => formatOrphans(items, context.style) };
@@ -174,7 +180,7 @@ const orphans = defineCommand({
     );
     for (const { id, name: called } of items)
       await context.during(`Removing ${called}`, (call) =>
-        client.deployers.removeOrphan(name, id, call),
+        client.deployers.removeOrphan(name, id, { ...call, ...limit }),
       );
     return {
       json: { items },

@@ -138,15 +138,12 @@ const refresh = defineCommand({
   summary: "Ask the platform about deployments and bring their records in line",
   inputs: { ...bulkInputs, timeoutSeconds },
   examples: ["deployment refresh weather", "deployment refresh --all"],
-  run: async (context, { timeoutSeconds: limit, ...selection }) => {
+  run: async (context, { timeoutSeconds, ...selection }) => {
+    const limit = timeoutSeconds === undefined ? {} : { timeoutSeconds };
     const refreshed = await bulk(context, selection, {
       question: null,
       doing: "Refreshing",
-      work: (client, id, call) =>
-        client.deployments.refresh(id, {
-          ...call,
-          ...(limit === undefined ? {} : { timeoutSeconds: limit }),
-        }),
+      work: (client, id, call) => client.deployments.refresh(id, { ...call, ...limit }),
       done: (name, record) =>
         [
           `${name}  ${paintStatus(record.status, context.style)}`,
@@ -156,7 +153,7 @@ const refresh = defineCommand({
     });
     if (context.signal.aborted) return { ...refreshed, exitCode: ERROR_CLASSES.aborted.exitCode };
     const client = await context.client();
-    const orphans = await orphansOf(context, client, await deployersOf(client, selection));
+    const orphans = await orphansOf(context, client, await deployersOf(client, selection), limit);
     return {
       ...refreshed,
       json: { ...refreshed.json, orphans },

@@ -8,7 +8,7 @@ import {
 import type { Call } from "./dependencies.ts";
 
 /** The longest time that a timer takes, in milliseconds: 24.8 days. */
-const LONGEST_MS = 2 ** 31 - 1;
+export const LONGEST_MS = 2 ** 31 - 1;
 
 /** What can end a call early: its deadline, its caller, and the loss of the lease. */
 export class Bounds {

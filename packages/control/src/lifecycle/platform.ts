@@ -158,7 +158,7 @@ const AT_ONCE: ReadonlySet<Finding["event"]> = new Set([
  * Runs a deployer's call, and gives it up soon after the signal has aborted. What it does later does no harm: the lease
  * is gone then, and with it the journal.
  */
-async function boundedBy<T>(signal: AbortSignal, call: () => Promise<T>): Promise<T> {
+export async function boundedBy<T>(signal: AbortSignal, call: () => Promise<T>): Promise<T> {
   signal.throwIfAborted();
   const { promise: givenUp, reject } = Promise.withResolvers<never>();
   let grace: NodeJS.Timeout | undefined;
