@@ -136,7 +136,7 @@ export function runWriterSuite(
       await write(...[kept.id, "own", "own", "own", "gone", null].map(runOf));
       now += 60_000;
       await write(runOf("own"), runOf("gone"));
-      const retention = { projectId, deploymentIds: ["own"], beforeId: uuidV7Floor(now) };
+      const retention = { projectId, deploymentId: "own", beforeId: uuidV7Floor(now) };
       const pruned: number[] = [];
       for (let i = 0; i < 3; i++) pruned.push(await writer.prune(retention, 2));
       expect(pruned).toEqual([2, 2, 0]);

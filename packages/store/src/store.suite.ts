@@ -183,19 +183,20 @@ export function storeSuite(name: string, openFresh: OpenFresh): void {
       });
 
       test("is not deleted while a deployment or a run refers to it", async () => {
-        const [id = ""] = SNAPSHOTS;
+        const [id = "", other = ""] = SNAPSHOTS;
         await snapshot(id);
+        await snapshot(other);
         const deployment = await create("weather");
         const lease = await leaseOf(deployment);
         await store.deployments.update(deployment.id, { snapshotId: id }, lease);
         const inUse = { code: "SNAPSHOT_IN_USE", class: "conflict" };
         await expect(store.snapshots.delete(projectId, id)).rejects.toMatchObject(inUse);
-        await store.deployments.update(deployment.id, { snapshotId: null }, lease);
-        await store.runs.record([run({ snapshotId: id })]);
-        await expect(store.snapshots.delete(projectId, id)).rejects.toMatchObject(inUse);
-        await store.runs.prune(projectId, now + 1000, 10);
+        await store.deployments.update(deployment.id, { snapshotId: other }, lease);
         expect(await store.snapshots.delete(projectId, id)).toBe(true);
         expect(await store.snapshots.delete(projectId, id)).toBe(false);
+        await snapshot(id);
+        await store.runs.record([run({ snapshotId: id })]);
+        await expect(store.snapshots.delete(projectId, id)).rejects.toMatchObject(inUse);
       });
 
       test("is not deleted while an operation may still bring it into service", async () => {
@@ -565,7 +566,7 @@ export function storeSuite(name: string, openFresh: OpenFresh): void {
         expect(await ids({ status: "completed" })).toEqual([rare[2]?.id, rare[0]?.id]);
       });
 
-      test("since a time, and prune before a time, cut by when the run was made", async () => {
+      test("since a time are those that were made since", async () => {
         const old = [run(), run(), run()];
         now += 60_000;
         const cut = now;
@@ -573,10 +574,6 @@ export function storeSuite(name: string, openFresh: OpenFresh): void {
         await store.runs.record([...old, young]);
         const { items } = await store.runs.list(projectId, { since: cut });
         expect(items.map(({ id }) => id)).toEqual([young.id]);
-        expect(await store.runs.prune(projectId, cut, 2)).toBe(2);
-        expect(await store.runs.prune(projectId, cut, 2)).toBe(1);
-        expect(await store.runs.prune(projectId, cut, 2)).toBe(0);
-        expect((await store.runs.list(projectId)).items).toHaveLength(1);
       });
 
       test("is found by a prefix when it is the only one", async () => {

@@ -228,8 +228,6 @@ export interface Store {
     /** By id, unique id prefix (4 or more) or name. @throws `RUN_AMBIGUOUS` */
     find(projectId: string, idOrName: string): Promise<RunRecord | null>;
     list(projectId: string, filter?: RunFilter): Promise<Page<RunSummary>>;
-    /** Deletes runs that started before the time; at most `limit` of them. Returns how many. */
-    prune(projectId: string, before: number, limit: number): Promise<number>;
   };
   readonly leases: LeaseStore;
   close(): Promise<void>;

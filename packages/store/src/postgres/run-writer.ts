@@ -47,7 +47,7 @@ const MAKE_ORIGIN = `insert into run_origins (project_id, pipeline_name, snapsho
 const PRUNE = `delete from runs where id in (
   select old.id from run_origins as origin cross join lateral (
     select id from runs where origin_id = origin.id and id < $3 order by id limit $4) as old
-  where origin.project_id = $1 and (origin.deployment_id = any ($2)
+  where origin.project_id = $1 and (origin.deployment_id = $2
     or (origin.deployment_id <> '' and origin.deployment_id not in (select id from deployments)))
   limit $4)`;
 
@@ -82,9 +82,9 @@ export class PostgresRunWriter implements RunWriter {
     );
   }
 
-  async prune({ projectId, deploymentIds, beforeId }: Retention, limit: number): Promise<number> {
+  async prune({ projectId, deploymentId, beforeId }: Retention, limit: number): Promise<number> {
     const { rowCount } = await this.#patient.transaction((client) =>
-      client.query(PRUNE, [projectId, deploymentIds, beforeId, limit]),
+      client.query(PRUNE, [projectId, deploymentId, beforeId, limit]),
     );
     return rowCount ?? 0;
   }

@@ -45,7 +45,10 @@ export interface RecorderOptions {
   readonly tracking: ServingSettings["tracking"];
   /** Project whose old runs are deleted. */
   readonly projectId: string;
-  /** The deployment that is served: runs that its processes did not end are marked as interrupted. Default none. */
+  /**
+   * The deployment that is served: its old runs are deleted, and those that its processes did not end are marked as interrupted.
+   * Default none: old batch runs are deleted, when this process ends at the latest.
+   */
   readonly deployment?: DeploymentRuns;
   /** Takes one line of JSON: the recorder's own messages, and the runs when there is no store. */
   log(line: string): void;

@@ -36,8 +36,8 @@ export const INTERRUPTED: ErrorSummary = {
 
 export interface Retention {
   readonly projectId: string;
-  /** Deployments whose runs are ours to delete; those of deployments that are no more come with them. */
-  readonly deploymentIds: readonly string[];
+  /** The deployment whose runs are ours to delete, empty for batch runs; those of deployments that are no more come with them. */
+  readonly deploymentId: string;
   /** Runs with a lower id are old. */
   readonly beforeId: string;
 }

@@ -1,8 +1,9 @@
 import { appendFileSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, expect, onTestFinished, test, vi } from "vitest";
+import { afterEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import { openStore } from "../index.ts";
+import { uuidV7Source } from "../uuid.ts";
 import { appendRun, OriginNumbers, type Value } from "./batch.ts";
 import { RunWriting } from "./run-writing.ts";
 import { sampleRun } from "./sample-run.fixture.ts";
@@ -46,6 +47,58 @@ test("runs that a process leaves while another one lives are taken over by that 
 
 afterEach(() => {
   vi.useRealTimers();
+});
+
+describe("old runs", () => {
+  const DAY_MS = 86_400_000;
+
+  /** Begins with an old run of each of two deployments and of none, and says whose are left. */
+  async function left(
+    ofService: boolean,
+    work: () => unknown = () => undefined,
+  ): Promise<readonly string[]> {
+    const folder = mkdtempSync(join(tmpdir(), "millrace-writing-"));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    const file = join(folder, "millrace.db");
+    const store = await openStore({ url: file });
+    onTestFinished(() => store.close());
+    const { id: projectId } = await store.projects.ensure("p");
+    const { id: userId } = await store.users.ensure("ada");
+    const on = { stack: "default", deployer: "local", flavor: "local", deployerSettings: {} };
+    const create = (name: string) => store.deployments.create({ projectId, name, userId, ...on });
+    const [own, other] = [await create("own"), await create("other")];
+    const newId = uuidV7Source(() => Date.now() - 31 * DAY_MS);
+    const runs = [own.id, other.id, null].map((deploymentId) =>
+      sampleRun({ id: newId(), projectId, deploymentId }),
+    );
+    await store.runs.record(runs);
+    const writing = new RunWriting(
+      {
+        store: { kind: "sqlite", file, spoolDirectory: join(folder, "spool") },
+        projectId,
+        durable: false,
+        spoolBytes: 1 << 20,
+        retentionDays: 30,
+        deployment: ofService ? { id: own.id, longestRunMs: 1000 } : null,
+      },
+      () => undefined,
+    );
+    writing.start();
+    await work();
+    await writing.close(1000);
+    const names = new Map([own, other].map(({ id, name }) => [id, name]));
+    const { items } = await store.runs.list(projectId);
+    return items.map(({ deploymentId }) => names.get(deploymentId ?? "") ?? "batch");
+  }
+
+  test("of a service are deleted although it records none", async () => {
+    vi.useFakeTimers({ toFake: ["performance", "setTimeout", "clearTimeout"] });
+    expect(await left(true, () => vi.advanceTimersByTimeAsync(90_000))).toEqual(["batch", "other"]);
+  });
+
+  test("of batch runs are deleted at the end of one, however short it is", async () => {
+    expect(await left(false)).toEqual(["other", "own"]);
+  });
 });
 
 test("runs that are lost are counted at once, and told of once a minute", async () => {

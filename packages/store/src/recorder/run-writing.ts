@@ -100,6 +100,8 @@ export class RunWriting {
     await this.#draining;
     try {
       await this.#drain();
+      // A batch run seldom lives until it would be done by itself.
+      if (this.#options.deployment === null) await this.#deleteOld();
     } catch (thrown) {
       this.#say("warn", "Runs stay in the spool for the next process.", {
         error: text(thrown),
@@ -227,23 +229,23 @@ export class RunWriting {
   async #prune(): Promise<void> {
     // Not while files are drained.
     this.#draining = this.#draining.then(() => this.#claim());
-    const { projectId, retentionDays } = this.#options;
-    let pruned = 0;
-    try {
-      if (this.#retryMs === 0)
-        pruned = await this.#writer.prune(
-          {
-            projectId,
-            deploymentIds: [...new Set(this.#origins.map(([, , , deploymentId]) => deploymentId))],
-            beforeId: uuidV7Floor(Date.now() - retentionDays * DAY_MS),
-          },
-          PRUNE.chunk,
-        );
-    } catch (thrown) {
-      this.#sayUnlessPassing("Old runs could not be deleted; this is tried again.", thrown);
-    }
+    const pruned = await this.#deleteOld();
     if (pruned < PRUNE.chunk) await this.#interrupt();
     this.#pruneIn(pruned < PRUNE.chunk ? PRUNE.everyMs : PRUNE.nextChunkMs);
+  }
+
+  /** Deletes some old runs; returns how many. */
+  async #deleteOld(): Promise<number> {
+    if (this.#retryMs > 0) return 0;
+    const { projectId, retentionDays, deployment } = this.#options;
+    const beforeId = uuidV7Floor(Date.now() - retentionDays * DAY_MS);
+    try {
+      const deploymentId = deployment?.id ?? "";
+      return await this.#writer.prune({ projectId, deploymentId, beforeId }, PRUNE.chunk);
+    } catch (thrown) {
+      this.#sayUnlessPassing("Old runs could not be deleted; this is tried again.", thrown);
+      return 0;
+    }
   }
 
   /** A run that is recorded as running after its deadline belonged to a process that was killed. */

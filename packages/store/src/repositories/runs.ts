@@ -58,21 +58,6 @@ export function runRepository({ lateral, read, write }: Access): Store["runs"] {
           toSummary,
         );
       }),
-    prune: (projectId, before, limit) =>
-      write(async (transaction) => {
-        const old = transaction
-          .selectFrom("runs")
-          .select("id")
-          .where("id", "<", uuidV7Floor(before))
-          .where((eb) => eb(withoutIndex("originId"), "in", originIds(transaction, projectId, {})))
-          .orderBy("id")
-          .limit(limit);
-        const { numDeletedRows } = await transaction
-          .deleteFrom("runs")
-          .where("id", "in", old)
-          .executeTakeFirst();
-        return Number(numDeletedRows);
-      }),
   };
 }
 

@@ -138,14 +138,14 @@ class Connection {
       this.#insertRow.run(...bound.slice(start, start + VALUES_PER_RUN));
   }
 
-  prune({ projectId, deploymentIds, beforeId }: Retention, limit: number): number {
+  prune({ projectId, deploymentId, beforeId }: Retention, limit: number): number {
     const origins = this.database
       .prepare(
         `select id from run_origins where project_id = ? and (
-          deployment_id in (select value from json_each(?))
+          deployment_id = ?
           or (deployment_id <> '' and deployment_id not in (select id from deployments)))`,
       )
-      .all(projectId, JSON.stringify(deploymentIds));
+      .all(projectId, deploymentId);
     const remove = this.database.prepare(
       `delete from runs where id in
         (select id from runs where origin_id = ? and id < ? order by id limit ?)`,
