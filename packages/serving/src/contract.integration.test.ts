@@ -7,7 +7,7 @@ import { gzipSync } from "node:zlib";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { z } from "zod";
-import { accepting, obedient, surprising, weather } from "./fixture-pipelines.ts";
+import { accepting, checking, obedient, surprising, weather } from "./fixture-pipelines.ts";
 import { invoke, makeFixture, startService, type TestService } from "./fixtures.ts";
 import { PROBLEMS } from "./problem.ts";
 
@@ -763,6 +763,53 @@ describe("runs", () => {
         expect.objectContaining({ level: "error", msg: expect.stringContaining("nobody handled") }),
       ),
     );
+  });
+});
+
+describe("a check of parameters that waits for something", () => {
+  let service: TestService;
+  beforeAll(async () => {
+    const serving = { maxConcurrency: 1, maxQueue: 0, requestTimeoutSeconds: 10 };
+    service = await startService(await makeFixture(checking, module, "checking", { serving }));
+  });
+  afterAll(() => service.stop());
+
+  const inFlight = (count: number) =>
+    vi.waitFor(async () =>
+      expect((await metricsOf(service.url)).get("millrace_runs_in_flight")).toBe(count),
+    );
+
+  it("is followed by the run, or by what is wrong", async () => {
+    expect(await (await service.invoke({ city: "Rome" })).json()).toMatchObject({
+      outputs: { city: "Rome" },
+    });
+    const refused = await service.invoke({ city: "Nowhere" });
+    expect(await problemOf(refused)).toMatchObject({
+      code: "REQUEST_INVALID",
+      issues: [{ path: ["parameters", "city"] }],
+    });
+    await inFlight(0);
+  });
+
+  it("takes a place, and has the deadline of the run", async () => {
+    const endless = invoke(service.url, { parameters: { city: "Atlantis" }, timeout: 0.5 });
+    await inFlight(1);
+    expect((await service.invoke({ city: "Rome" })).status).toBe(429);
+    expect(await problemOf(await endless)).toMatchObject({
+      status: 504,
+      code: "RUN_TIMEOUT",
+      metadata: { run_id: null },
+    });
+    expect((await service.invoke({ city: "Rome" })).status).toBe(200);
+  });
+
+  it("gives its place back when the client hangs up", async () => {
+    const hangUp = new AbortController();
+    const call = service.invoke({ city: "Atlantis" }, { signal: hangUp.signal });
+    await inFlight(1);
+    hangUp.abort();
+    await expect(call).rejects.toThrow();
+    await inFlight(0);
   });
 });
 

@@ -65,6 +65,7 @@ export async function drain(
   }
   service.phase = "stopped";
   service.admission.clear();
+  for (const refuse of service.checks) refuse();
   for (const run of service.engine?.active ?? []) run.abort(drained());
   const end = performance.now() + LAST_ANSWERS_MS;
   while (connections.count > 0 && performance.now() < end) {

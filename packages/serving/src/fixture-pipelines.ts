@@ -212,6 +212,18 @@ export const accepting = definePipeline({
   build: ({ value, record }) => ({ value: repeat({ value }), record: repeat({ value: record }) }),
 });
 
+/** Looks its city up before it takes it, and finds no end with one of them. */
+export const checking = definePipeline({
+  name: "checking",
+  input: z.object({
+    city: z.string().refine(async (city) => {
+      if (city === "Atlantis") await new Promise(() => undefined);
+      return city !== "Nowhere";
+    }),
+  }),
+  build: ({ city }) => ({ city: celsius({ city }).city }),
+});
+
 /** All of its texts are markup. */
 export const hostile = definePipeline({
   name: "hostile",

@@ -24,6 +24,11 @@ const DRAINING: Problem = {
   retryAfterSeconds: 1,
 };
 
+const CHECK_TIMEOUT: Problem = {
+  code: "RUN_TIMEOUT",
+  detail: "The check of the parameters did not finish before the deadline of the run.",
+};
+
 /** The handler of `POST /invoke`. */
 export function makeInvoke(
   service: Service,
@@ -106,7 +111,27 @@ class Call {
     if (response.socket === null) request.raw.socket.once("close", () => this.#closed());
   }
 
+  /** The parameters are checked with a place, for a check may take its time. */
   begin(asked: InvokeRequest): void {
+    const { admission, config } = this.#service;
+    const timeoutMs = asked.timeoutMs ?? config.serving.requestTimeoutSeconds * 1000;
+    if (admission.tryEnter()) {
+      this.#check(asked, timeoutMs);
+      return;
+    }
+    const since = performance.now();
+    this.#giveUp = admission.wait(
+      timeoutMs,
+      () => {
+        this.#giveUp = undefined;
+        if (this.#over) admission.leave();
+        else this.#check(asked, timeoutMs - (performance.now() - since));
+      },
+      (why) => this.#refuse(queueProblem(why, admission.waiting)),
+    );
+  }
+
+  #check(asked: InvokeRequest, timeoutMs: number): void {
     let input: unknown;
     try {
       input = this.#engine.parse(asked.parameters);
@@ -114,17 +139,40 @@ class Call {
       this.#invalid(error);
       return;
     }
-    if (!(input instanceof Promise)) {
-      this.#enter(asked, input);
-      return;
-    }
-    input.then(
-      (parsed) => this.#enter(asked, parsed),
-      (error) => this.#invalid(error),
+    if (input instanceof Promise) this.#awaitCheck(asked, input, timeoutMs);
+    else this.#start(asked, input, timeoutMs);
+  }
+
+  /** A check that waits for something has the deadline of the run that it comes before. It cannot be stopped, only left alone. */
+  #awaitCheck(asked: InvokeRequest, check: Promise<unknown>, timeoutMs: number): void {
+    const { admission, checks } = this.#service;
+    const since = performance.now();
+    const drained = (): void => stop(DRAINING);
+    const isFirst = (): boolean => {
+      clearTimeout(timer);
+      this.#giveUp = undefined;
+      return checks.delete(drained);
+    };
+    const stop = (problem: Problem | undefined): void => {
+      if (!isFirst()) return;
+      admission.leave();
+      if (problem !== undefined) this.#refuse(problem);
+    };
+    const timer = setTimeout(stop, timeoutMs, CHECK_TIMEOUT);
+    this.#giveUp = () => stop(undefined);
+    checks.add(drained);
+    check.then(
+      (input) => {
+        if (isFirst()) this.#start(asked, input, timeoutMs - (performance.now() - since));
+      },
+      (error) => {
+        if (isFirst()) this.#invalid(error);
+      },
     );
   }
 
   #invalid(error: unknown): void {
+    this.#service.admission.leave();
     if (!isMillraceError(error) || error.code !== "PARAMETERS_INVALID") {
       this.#log().error("The parameters could not be checked.", { error });
       this.#refuse({ code: "INTERNAL", detail: "The parameters could not be checked." });
@@ -134,26 +182,6 @@ class Call {
       error.issues.map((issue) => ({ ...issue, path: ["parameters", ...issue.path] })),
     );
     this.#refuse({ code: "REQUEST_INVALID", detail: message, issues });
-  }
-
-  #enter(asked: InvokeRequest, input: unknown): void {
-    const { admission, config } = this.#service;
-    const timeoutMs = asked.timeoutMs ?? config.serving.requestTimeoutSeconds * 1000;
-    if (this.#over) return;
-    if (admission.tryEnter()) {
-      this.#start(asked, input, timeoutMs);
-      return;
-    }
-    const since = performance.now();
-    this.#giveUp = admission.wait(
-      timeoutMs,
-      () => {
-        this.#giveUp = undefined;
-        if (this.#over) admission.leave();
-        else this.#start(asked, input, timeoutMs - (performance.now() - since));
-      },
-      (why) => this.#refuse(queueProblem(why, admission.waiting)),
-    );
   }
 
   #start(asked: InvokeRequest, input: unknown, timeoutMs: number): void {

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { z } from "zod";
-import { obedient, reluctant, weather } from "./fixture-pipelines.ts";
+import { checking, obedient, reluctant, weather } from "./fixture-pipelines.ts";
 import {
   type Fixture,
   type FixtureOptions,
@@ -21,7 +21,7 @@ import {
 import type { WorkerMessage } from "./worker-protocol.ts";
 
 const module = new URL("../dist/fixture-pipelines.js", import.meta.url).href;
-const pipelines = { obedient, reluctant, weather };
+const pipelines = { checking, obedient, reluctant, weather };
 const fixtureOf = (name: keyof typeof pipelines, options: FixtureOptions = {}): Promise<Fixture> =>
   makeFixture(pipelines[name], module, name, options);
 
@@ -236,6 +236,15 @@ describe("at SIGTERM", () => {
       run_id: expect.any(String),
     });
     expect(answer.headers.get("retry-after")).toBe("1");
+    expect(await service.exited).toBe(0);
+  });
+
+  it("refuses at the deadline whose parameters are still being checked", async () => {
+    const service = await start("checking", { serving: { drainSeconds: 0.3 } });
+    const inFlight = service.invoke({ city: "Atlantis" });
+    await vi.waitFor(async () => expect(await inFlightOf(service.url)).toBe(1));
+    service.process.kill("SIGTERM");
+    expect(await (await inFlight).json()).toMatchObject({ status: 503, code: "DRAINING" });
     expect(await service.exited).toBe(0);
   });
 

@@ -176,6 +176,7 @@ function makeService(environment: Environment, { pipeline }: LoadedSnapshot, log
     }),
     answers: makeInvocationAnswers({ ...config, pipeline: pipeline.name }),
     streams: new Map(),
+    checks: new Set(),
     phase: "starting",
     engine: undefined,
     invocations: 0,

@@ -25,6 +25,8 @@ export interface Service {
   readonly answers: InvocationAnswers;
   /** Of the runs whose client wants to hear what their steps emit, by the run's id. */
   readonly streams: Map<string, EventStream>;
+  /** Each refuses a request whose parameters are still being checked, because the service shuts down. */
+  readonly checks: Set<() => void>;
   phase: Phase;
   /** Set once `onInit` is done. */
   engine: Engine | undefined;
