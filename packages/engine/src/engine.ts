@@ -37,6 +37,8 @@ export interface Invocation {
   readonly input: unknown;
   /** Deadline in milliseconds from now. */
   readonly timeoutMs: number;
+  /** The deadline as its caller asked for it, of which a part may have passed. Default: `timeoutMs`. */
+  readonly askedMs?: number;
   /** Default: a new UUIDv7. */
   readonly id?: string;
   /** Default: the pipeline's name and the last 12 digits of the id. */

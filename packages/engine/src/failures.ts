@@ -81,11 +81,11 @@ export function stepTimedOut(step: ScheduledStep, attempts: number): MillraceErr
   });
 }
 
-export function runTimedOut(timeoutMs: number): MillraceError {
+export function runTimedOut(askedMs: number): MillraceError {
   return new MillraceError({
     class: "timeout",
     code: "RUN_TIMEOUT",
-    message: `The run did not finish within ${timeoutMs / 1000} s.`,
+    message: `The run did not finish within ${askedMs / 1000} s.`,
     action: "Ask for a longer deadline, or make the steps faster.",
   });
 }

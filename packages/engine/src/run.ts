@@ -93,6 +93,7 @@ export class Run {
   readonly #onEnd: (run: Run) => void;
   readonly #start = performance.now();
   readonly #timeoutMs: number;
+  readonly #askedMs: number;
   #deadline: NodeJS.Timeout | undefined = undefined;
   #announced = false;
   readonly #steps: StepState[];
@@ -102,7 +103,12 @@ export class Run {
     environment: RunEnvironment,
     id: string,
     name: string,
-    { input, timeoutMs, trace }: Pick<Invocation, "input" | "timeoutMs" | "trace">,
+    {
+      input,
+      timeoutMs,
+      askedMs,
+      trace,
+    }: Pick<Invocation, "input" | "timeoutMs" | "askedMs" | "trace">,
     onEnd: (run: Run) => void,
   ) {
     this.#environment = environment;
@@ -111,6 +117,7 @@ export class Run {
     this.input = input;
     this.trace = trace;
     this.#timeoutMs = timeoutMs;
+    this.#askedMs = askedMs ?? timeoutMs;
     this.#onEnd = onEnd;
     this.#steps = environment.schedule.steps.map(newStepState);
     this.#unfinished = this.#steps.length;
@@ -141,7 +148,7 @@ export class Run {
 
   #armDeadline(): void {
     this.#deadline ??= setTimeout(
-      () => this.abort(runTimedOut(this.#timeoutMs)),
+      () => this.abort(runTimedOut(this.#askedMs)),
       Math.max(0, this.#timeoutMs - this.elapsedMs()),
     );
   }

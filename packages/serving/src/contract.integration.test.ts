@@ -8,7 +8,7 @@ import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { z } from "zod";
 import { accepting, checking, obedient, surprising, weather } from "./fixture-pipelines.ts";
-import { invoke, makeFixture, startService, type TestService } from "./fixtures.ts";
+import { invoke, makeFixture, requestText, startService, type TestService } from "./fixtures.ts";
 import { PROBLEMS } from "./problem.ts";
 
 const module = new URL("../dist/fixture-pipelines.js", import.meta.url).href;
@@ -670,10 +670,7 @@ describe("runs", () => {
   ])("are aborted when a client with several in flight %s", async (_how, leave) => {
     const before = await counts();
     const { hostname, port } = new URL(service.url);
-    const body = '{"parameters":{"what":"wait","ms":30000}}';
-    const text =
-      "POST /invoke HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n" +
-      `Content-Length: ${body.length}\r\n\r\n${body}`;
+    const text = requestText({ parameters: { what: "wait", ms: 30_000 } });
     const socket = connect(Number(port), hostname, () => socket.write(text + text));
     await vi.waitFor(async () =>
       expect((await metricsOf(service.url)).get("millrace_runs_in_flight")).toBe(2),
@@ -722,6 +719,14 @@ describe("runs", () => {
       [100, 100, 1].map((ms) => service.invoke({ what: "wait", ms })),
     );
     expect(answers.map(({ status }) => status)).toEqual([200, 200, 200]);
+  });
+
+  it("that waited in the queue have less of their deadline left, and are told the whole one", async () => {
+    const slow = requestText({ parameters: { what: "wait", ms: 100 } });
+    const late = { parameters: { what: "wait", ms: 5000 }, timeout: 0.4 };
+    // On one connection the third certainly comes when both places are taken.
+    const answers = await raw(service.url, slow + slow + requestText(late, "Connection: close"));
+    expect(answers).toContain("The run did not finish within 0.4 s.");
   });
 
   it("write log lines with their run's id, and no secret in clear", async () => {

@@ -139,6 +139,20 @@ export async function startService(
   };
 }
 
+/** A request of `/invoke` as it is written to a connection. */
+export function requestText(body: unknown, ...headers: readonly string[]): string {
+  const text = JSON.stringify(body);
+  return [
+    "POST /invoke HTTP/1.1",
+    "Host: a",
+    "Content-Type: application/json",
+    `Content-Length: ${Buffer.byteLength(text)}`,
+    ...headers,
+    "",
+    text,
+  ].join("\r\n");
+}
+
 /** Posts a body to a service's `/invoke`. */
 export function invoke(url: string, body: unknown, init: RequestInit = {}): Promise<Response> {
   return fetch(`${url}/invoke`, {

@@ -113,8 +113,8 @@ class Call {
 
   /** The parameters are checked with a place, for a check may take its time. */
   begin(asked: InvokeRequest): void {
-    const { admission, config } = this.#service;
-    const timeoutMs = asked.timeoutMs ?? config.serving.requestTimeoutSeconds * 1000;
+    const { admission } = this.#service;
+    const timeoutMs = this.#askedMs(asked);
     if (admission.tryEnter()) {
       this.#check(asked, timeoutMs);
       return;
@@ -184,13 +184,24 @@ class Call {
     this.#refuse({ code: "REQUEST_INVALID", detail: message, issues });
   }
 
+  #askedMs({ timeoutMs }: InvokeRequest): number {
+    return timeoutMs ?? this.#service.config.serving.requestTimeoutSeconds * 1000;
+  }
+
   #start(asked: InvokeRequest, input: unknown, timeoutMs: number): void {
     const { id, raw } = this.#request;
     // A request id that we made is the run's id as well; one that the client chose may have been used before.
     const runId = raw.headers["x-request-id"] === undefined ? id : uuidv7();
     if (wantsEvents(raw.headers.accept)) this.#openStream(runId);
     this.#run = this.#engine.start(
-      { input, timeoutMs, id: runId, name: asked.runName, trace: this.#trace },
+      {
+        input,
+        timeoutMs,
+        askedMs: this.#askedMs(asked),
+        id: runId,
+        name: asked.runName,
+        trace: this.#trace,
+      },
       (run) => this.#ended(run),
     );
   }
