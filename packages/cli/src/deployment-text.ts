@@ -11,7 +11,7 @@ import {
 } from "@millrace/core";
 
 import { formatValue, shortId } from "./plan-text.ts";
-import { describeType, exampleParameters, properties } from "./schema.ts";
+import { describeType, exampleParameters, properties, resolve, typesOf } from "./schema.ts";
 import { settingFields } from "./settings-text.ts";
 import { paintStatus, type Style } from "./style.ts";
 import { formatFields, formatSection, formatTable, indent } from "./table.ts";
@@ -192,7 +192,7 @@ function schemaSections(
   ];
 }
 
-/** The members of an object schema as a table. */
+/** The members of an object schema, and those of what is in its lists, as a table. */
 export function formatSchema(schema: JsonSchema, style: Style): string {
   const rows = schemaRows(schema, schema, "", 0);
   if (rows.length === 0) return "nothing";
@@ -227,10 +227,10 @@ function schemaRows(
       fallback,
       typeof description === "string" ? description : "",
     ];
-    return [
-      row,
-      ...(depth < 3 ? schemaRows(property.schema, document, `${name}.`, depth + 1) : []),
-    ];
+    const isList = typesOf(property.schema).includes("array");
+    const inner = isList ? resolve(property.schema["items"], document) : property.schema;
+    const path = `${name}${isList ? "[]" : ""}.`;
+    return [row, ...(depth < 3 ? schemaRows(inner, document, path, depth + 1) : [])];
   });
 }
 

@@ -64,6 +64,7 @@ describe("the command line", () => {
     }
     for (const { exitCode, meaning } of Object.values(ERROR_CLASSES))
       expect(stdout).toContain(`${exitCode}  ${meaning}`);
+    expect(stdout).toMatch(/\n +8 .*\n +10 {2}plan --detailed-exit-code: .*\n +130 /);
   });
 
   test.each([
@@ -139,6 +140,11 @@ describe("the command line", () => {
       ["deployment", "describe", "a", "b"],
       "ARGUMENT_EXCESS",
       "See npx millrace deployment describe --help.",
+    ],
+    [
+      ["deployer", "register", "mine", "local"],
+      "ARGUMENT_EXCESS",
+      "Write for example: npx millrace deployer register second --flavor local. See",
     ],
     [
       ["deployment", "logs", "a", "--tail", "-1"],
@@ -603,6 +609,29 @@ describe("describe", () => {
     );
   });
 
+  test("shows the fields of what is in a list", async () => {
+    const outputSchema = {
+      type: "object",
+      properties: {
+        flights: {
+          type: "array",
+          items: {
+            type: "object",
+            properties: { legs: { type: "array", items: { $ref: "#/$defs/leg" } } },
+          },
+        },
+      },
+      $defs: { leg: { type: "object", properties: { seat: { type: "string" } } } },
+    };
+    const pipeline = { ...manifest.pipeline, outputSchema };
+    const get = async () => details({ manifest: { ...manifest, pipeline } });
+    const { stdout } = await runCommand(["deployment", "describe", "weather"], {
+      calls: { deployments: { get } },
+    });
+    expect(stdout).toMatch(/^ {2}flights\[\]\.legs +object\[\] /m);
+    expect(stdout).toMatch(/^ {2}flights\[\]\.legs\[\]\.seat +string /m);
+  });
+
   test("masks the key unless it is asked for", async () => {
     const get = async (_name: string, options?: { showSecret?: boolean }) =>
       details({
@@ -759,6 +788,16 @@ describe("invoke", () => {
     } finally {
       await rm(folder, { recursive: true });
     }
+  });
+
+  test("says where --parameters stops being JSON", async () => {
+    const argv = ["invoke", "weather", "--parameters"];
+    const bad = await runCommand([...argv, "{bad"], deployed());
+    expect(bad.stderr).toContain(
+      'What --parameters says is no JSON: "b" is not expected at line 1, column 2.\n',
+    );
+    const list = await runCommand([...argv, "[1]"], deployed());
+    expect(list.stderr).toContain("What --parameters says is no JSON object.\n");
   });
 
   test("a parameter named like an option goes after -- or by --param", async () => {

@@ -1,8 +1,15 @@
 import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
-import { isJsonObject, type JsonObject, type JsonSchema, messageOf } from "@millrace/core";
+import {
+  describeJsonFault,
+  isJsonObject,
+  type JsonObject,
+  type JsonSchema,
+  type MillraceError,
+  messageOf,
+} from "@millrace/core";
 import type { CommandContext } from "./command.ts";
-import { jsonOrText, pairs, text, usage } from "./inputs.ts";
+import { pairs, text, usage } from "./inputs.ts";
 import { readParameters } from "./parameters.ts";
 
 /** The options by which the parameters of a pipeline are given beside `--name value`. */
@@ -43,11 +50,23 @@ async function read({ terminal }: CommandContext, given: string): Promise<string
 }
 
 function objectOf(source: string): JsonObject {
-  const value = jsonOrText(source);
+  const value = jsonOf(source);
   if (isJsonObject(value)) return value;
-  throw usage(
+  throw parametersInvalid("is no JSON object.");
+}
+
+function jsonOf(source: string): unknown {
+  try {
+    return JSON.parse(source);
+  } catch {
+    throw parametersInvalid(`is no JSON: ${describeJsonFault(source)}.`);
+  }
+}
+
+function parametersInvalid(fault: string): MillraceError {
+  return usage(
     "PARAMETERS_INVALID",
-    "What --parameters says is no JSON object.",
+    `What --parameters says ${fault}`,
     'Write for example --parameters \'{"city": "Lisbon"}\'.',
   );
 }

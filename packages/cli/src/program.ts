@@ -34,6 +34,9 @@ interface ProgramOptions {
   readonly execute: (command: Command, raw: ReadonlyMap<string, Raw>) => Promise<void>;
 }
 
+/** What `plan --detailed-exit-code` ends with when there are changes. */
+export const EXIT_WITH_CHANGES = 10;
+
 /** Thrown to end parsing after help or the version was printed. */
 export class Printed extends Error {
   readonly exitCode: number;
@@ -140,6 +143,7 @@ function define(
     else target.argument(input.flags, input.description);
     if (input.kind === "rest") target.allowUnknownOption().allowExcessArguments();
   }
+  endByThrowing(target, command.examples[0]);
   const examples = command.examples.map((example) => `  $ npx millrace ${example}`).join("\n");
   target.addHelpText("after", `\nExamples:\n${examples}`);
   target.action(() => {
@@ -182,9 +186,9 @@ function positional(target: CommanderCommand, command: Command): [string, Raw][]
   });
 }
 
-function endByThrowing(command: CommanderCommand): void {
+function endByThrowing(command: CommanderCommand, example?: string): void {
   command.exitOverride((error) => {
-    throw commandLineError(error, pathOf(command));
+    throw commandLineError(error, pathOf(command), example);
   });
 }
 
@@ -201,19 +205,23 @@ const CODES: Readonly<Record<string, string>> = {
   "commander.optionMissingArgument": "OPTION_INVALID",
 };
 
-function commandLineError(error: CommanderError, path: string): Error {
+function commandLineError(error: CommanderError, path: string, example?: string): Error {
   if (error.exitCode === 0) return new Printed(0);
   // A group without a subcommand: its help was printed.
   if (error.code === "commander.help") return new Printed(ERROR_CLASSES.usage.exitCode);
   if (error.code === "commander.excessArguments" && path.endsWith("secret set"))
     return valueGiven();
   const [what = "", hint] = error.message.replace(/^error: /, "").split("\n");
+  const form =
+    error.code === "commander.excessArguments" && example !== undefined
+      ? `Write for example: npx millrace ${example}. `
+      : "";
   const message = `${what.charAt(0).toUpperCase()}${what.slice(1).replace(/\.$/, "")}.`;
   return new MillraceError({
     class: "usage",
     code: CODES[error.code] ?? "COMMAND_LINE",
     message,
-    action: `${hint === undefined ? "" : `${hint.replace(/^\(|\)$/g, "")} `}See ${path} --help.`,
+    action: `${hint === undefined ? "" : `${hint.replace(/^\(|\)$/g, "")} `}${form}See ${path} --help.`,
     cause: error,
   });
 }
@@ -230,7 +238,11 @@ function valueGiven(): MillraceError {
 }
 
 function rootHelp(): string {
-  const codes = [{ exitCode: 0, meaning: "done" }, ...Object.values(ERROR_CLASSES)];
+  const codes = [
+    { exitCode: 0, meaning: "done" },
+    { exitCode: EXIT_WITH_CHANGES, meaning: "plan --detailed-exit-code: there are changes" },
+    ...Object.values(ERROR_CLASSES),
+  ].sort((a, b) => a.exitCode - b.exitCode);
   return [
     "",
     "Examples:",

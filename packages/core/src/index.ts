@@ -11,6 +11,7 @@ export * from "./exposure.ts";
 export * from "./field-changes.ts";
 export * from "./image-settings.ts";
 export * from "./json.ts";
+export { describeJsonFault } from "./json-fault.ts";
 export * from "./lifecycle.ts";
 export * from "./parse.ts";
 export * from "./records.ts";

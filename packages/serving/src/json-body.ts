@@ -1,7 +1,6 @@
 import { isUtf8 } from "node:buffer";
 import type { IncomingHttpHeaders } from "node:http";
-import { type Issue, MillraceError } from "@millrace/core";
-import { jsonFault } from "./json-fault.ts";
+import { describeJsonFault, type Issue, MillraceError } from "@millrace/core";
 import { requestInvalid } from "./request-body.ts";
 
 /** What reads a body further on may call itself for each level: JSON.stringify does, and SQLite stops at 1000. */
@@ -53,13 +52,7 @@ function faultOf(text: string): string {
   if (text.length === 0) {
     return 'it is empty. Send {"parameters": {…}}, or leave out the header Content-Type';
   }
-  const at = jsonFault(text) ?? text.length;
-  const before = text.slice(0, at).split("\n");
-  const place = `line ${before.length}, column ${(before.at(-1)?.length ?? 0) + 1}`;
-  const found = text.codePointAt(at);
-  return found === undefined
-    ? `it ends too early, at ${place}`
-    : `${JSON.stringify(String.fromCodePoint(found))} is not expected at ${place}`;
+  return describeJsonFault(text);
 }
 
 /** What no step should be handed, although it is JSON: the first such thing that is found. */

@@ -3,6 +3,7 @@ import { defineCommand } from "../command.ts";
 import { carryOut, deployInputs, deployOptions } from "../deploying.ts";
 import { flag, optionalArgument, text, usage } from "../inputs.ts";
 import { formatPlan } from "../plan-text.ts";
+import { EXIT_WITH_CHANGES } from "../program.ts";
 
 const target = {
   source: optionalArgument(
@@ -75,8 +76,6 @@ export const plan = defineCommand({
     };
   },
 });
-
-const EXIT_WITH_CHANGES = 10;
 
 function namesOf(values: { readonly name?: string; readonly stack?: string }) {
   return {

@@ -58,7 +58,10 @@ const register = defineCommand({
       "How its deployments serve, such as tracking.mode=sync; repeatable.",
     ),
   },
-  examples: ["deployer register second --flavor local --set portRange.first=9000"],
+  examples: [
+    "deployer register second --flavor local",
+    "deployer register second --flavor local --set portRange.first=9000",
+  ],
   run: async (context, { deployer: name, flavor, settings, serving }) => {
     const client = await context.client();
     const entry = await client.deployers.register(name, flavor, {

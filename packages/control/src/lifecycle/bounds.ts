@@ -109,7 +109,7 @@ function timedOut(deployment: string, seconds: number): MillraceError {
   return new MillraceError({
     class: "timeout",
     code: "OPERATION_TIMED_OUT",
-    message: `The operation on deployment "${deployment}" was not done after ${seconds} seconds; the platform may go on with it.`,
+    message: `The operation on deployment "${deployment}" was not done after ${seconds} s; the platform may go on with it.`,
     action: `Run the same command, or \`npx millrace deployment refresh ${deployment}\`, to pick it up where it stands. --timeout allows more time.`,
     retryable: true,
   });

@@ -62,6 +62,7 @@ test("it ends at its deadline", async () => {
   await expect(waiting("ABSENT", bed.call({ timeoutSeconds: 0.05 }))).rejects.toMatchObject({
     class: "timeout",
     code: "WAIT_TIMEOUT",
+    message: expect.stringContaining("is RUNNING and was not ABSENT within 0.05 s."),
   });
   expect((await bed.record()).status).toBe("RUNNING");
 });

@@ -88,7 +88,7 @@ function waitTimedOut(
   return new MillraceError({
     class: "timeout",
     code: "WAIT_TIMEOUT",
-    message: `Deployment "${name}" is ${status} and was not ${wanted} within ${seconds} seconds.`,
+    message: `Deployment "${name}" is ${status} and was not ${wanted} within ${seconds} s.`,
     action: `Wait longer with --timeout, or look at \`npx millrace deployment describe ${name}\`.`,
     retryable: true,
   });

@@ -46,6 +46,17 @@ export function jsonFault(text: string): number | undefined {
   return state === "end" ? undefined : text.length;
 }
 
+/** The same in words: `"b" is not expected at line 1, column 2`. */
+export function describeJsonFault(text: string): string {
+  const at = jsonFault(text) ?? text.length;
+  const before = text.slice(0, at).split("\n");
+  const place = `line ${before.length}, column ${(before.at(-1)?.length ?? 0) + 1}`;
+  const found = text.codePointAt(at);
+  return found === undefined
+    ? `it ends too early, at ${place}`
+    : `${JSON.stringify(String.fromCodePoint(found))} is not expected at ${place}`;
+}
+
 function kindAt(text: string, at: number): Kind | undefined {
   const character = text[at];
   switch (character) {
