@@ -113,4 +113,23 @@ describe("parameters of the command line", () => {
     expect(() => read(["--city"], schema)).toThrow("city: has no value");
     expect(() => read(["Lisbon"], schema)).toThrow('"Lisbon" belongs to no parameter');
   });
+
+  test("with a fault of the words, what the schema says of the others is told as well, each once", () => {
+    const city = { type: "string", minLength: 3 };
+    const days = { type: "integer", maximum: 14 };
+    const when = { type: "string", format: "date" };
+    const schema = object({ city, days, when, place: object({ lat: days }), no: days });
+    const words = ["--city", "L", "--days", "99", "--when", "x", "--place.lat", "a", "--nope", "3"];
+    expect(() => read([...words, "--no", "15"], schema)).toThrow(
+      'not valid: place.lat: expected integer ..14, got "a"; nope: unknown parameter; known are city, days, when, place, no; ' +
+        "city: must have at least 3 characters; days: must be at most 14; when: Invalid ISO date; no: must be at most 14.",
+    );
+  });
+
+  test("a schema that zod cannot read is left to the service", () => {
+    const schema = { ...object({ city: { type: "string" } }), unevaluatedProperties: false };
+    expect(() => read(["--nope", "3"], schema)).toThrow(
+      "not valid: nope: unknown parameter; known are city.",
+    );
+  });
 });

@@ -2,6 +2,7 @@ import {
   formatIssue,
   type Issue,
   isJsonObject,
+  issuesByJsonSchema,
   type JsonObject,
   type JsonSchema,
   type JsonValue,
@@ -36,8 +37,8 @@ interface Assignment {
 }
 
 /**
- * The parameters of an invocation, typed by the pipeline's input schema. What only the service can judge (ranges,
- * formats, refinements) is left to it.
+ * The parameters of an invocation, typed by the pipeline's input schema. What they mean (ranges, formats, refinements) the
+ * service judges; where they do not get that far, what the schema says of it is told as well.
  * @throws MillraceError `PARAMETERS_INVALID` with every fault and its path.
  */
 export function readParameters(sources: ParameterSources, schema: JsonSchema): JsonObject {
@@ -66,6 +67,12 @@ export function readParameters(sources: ParameterSources, schema: JsonSchema): J
     ...missing(parameters, schema, schema, []).filter(({ path }) => !faulty.has(path.join("."))),
   );
   if (issues.length === 0) return parameters;
+  const told = issues.map(({ path }) => path);
+  issues.push(
+    ...issuesByJsonSchema(schema, parameters).filter(
+      ({ path }) => !told.some((one) => path.every((part, at) => part === one[at])),
+    ),
+  );
   throw new MillraceError({
     class: "usage",
     code: "PARAMETERS_INVALID",

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { type ErrorClass, type Issue, MillraceError } from "./errors.ts";
+import type { JsonSchema } from "./json.ts";
 import { suggest } from "./suggestion.ts";
 
 export interface ParseContext {
@@ -51,6 +52,21 @@ export function issuesOf(error: z.ZodError, schema?: z.ZodType): Issue[] {
   }
   const left = count - issues.length;
   return left === 0 ? issues : [...issues, { path: [], message: `and ${left} more` }];
+}
+
+/** What is wrong with a value by a JSON Schema, one issue per path; nothing where zod cannot read the schema. */
+export function issuesByJsonSchema(schema: JsonSchema, value: unknown): Issue[] {
+  let read: z.ZodType;
+  try {
+    read = z.fromJSONSchema(schema);
+  } catch {
+    return [];
+  }
+  const result = read.safeParse(value, { reportInput: false });
+  const issues = result.success ? [] : issuesOf(result.error);
+  // A format is checked by its name and by its pattern.
+  const firsts = new Map(issues.toReversed().map((issue) => [formatPath(issue.path), issue]));
+  return [...firsts.values()].toReversed();
 }
 
 /** How zod begins what it says of itself; a schema's own words stay as they are. */
