@@ -11,6 +11,7 @@ import { folderStepCache, type Run } from "@millrace/engine";
 import { startRecorder } from "@millrace/store";
 import { readEnvironment, runStoreOf, secretReader } from "./environment.ts";
 import { openLog } from "./log.ts";
+import { findParent } from "./parent.ts";
 import { startPipeline } from "./pipeline-host.ts";
 import { hidePrintedSecrets } from "./printed-secrets.ts";
 import { makeRunRecording, textsOf } from "./run-recording.ts";
@@ -70,10 +71,13 @@ async function runOnce(
   options: BatchOptions,
 ): Promise<BatchResult> {
   const stop = new AbortController();
-  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
     process.once(signal, () => stop.abort(interrupted(signal)));
   }
+  const parent = findParent();
+  parent?.onGone(() => stop.abort(interrupted("the end of its parent")));
   const environment = await readEnvironment(variables);
+  await parent?.send({ type: "read" });
   const { config, secrets } = environment;
   const { deployment, serving } = config;
   const store = runStoreOf(environment);
@@ -87,7 +91,11 @@ async function runOnce(
     log.with({}).error("An exception was thrown outside of any step; the run ends.", { error });
     stop.abort(uncaught(error));
   });
-  const snapshot = await loadSnapshot(directory, config.snapshot.id);
+  // A module may wait for ever while it is loaded.
+  const snapshot = await Promise.race([
+    loadSnapshot(directory, config.snapshot.id),
+    rejectsAtAbort(stop.signal),
+  ]);
   const secret = secretReader(snapshot.manifest.pipeline.secrets, secrets);
   const { projectId } = deployment;
   // One run that a person waits for: always recorded, and before the end.
@@ -174,10 +182,17 @@ function uncaught(cause: unknown): MillraceError {
   });
 }
 
-function interrupted(signal: string): MillraceError {
+function interrupted(by: string): MillraceError {
   return new MillraceError({
     class: "aborted",
     code: "RUN_CANCELLED",
-    message: `The run was cancelled by ${signal}.`,
+    message: `The run was cancelled by ${by}.`,
+  });
+}
+
+function rejectsAtAbort(signal: AbortSignal): Promise<never> {
+  return new Promise((_resolve, reject) => {
+    if (signal.aborted) reject(signal.reason);
+    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
   });
 }

@@ -1,5 +1,5 @@
 import { execFileSync, fork, spawn } from "node:child_process";
-import { mkdtemp, open, writeFile } from "node:fs/promises";
+import { mkdtemp, open, rm, writeFile } from "node:fs/promises";
 import { Agent, request } from "node:http";
 import { createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
@@ -590,5 +590,66 @@ describe("a batch run", () => {
       status: "cancelled",
       steps: [{ step: "perform", status: "cancelled" }],
     });
+  });
+
+  describe("with a parent", () => {
+    async function forked(name: keyof typeof pipelines, variables: Record<string, string> = {}) {
+      const folder = await mkdtemp(join(tmpdir(), "millrace-secrets-"));
+      await writeFile(join(folder, "API_KEY"), "very-secret-value");
+      const fixture = await fixtureOf(name);
+      const child = fork(runtime, ["run", fixture.directory], {
+        env: { ...process.env, ...fixture.variables, MILLRACE_SECRETS_DIR: folder, ...variables },
+        execArgv: [],
+        stdio: ["pipe", "pipe", "pipe", "ipc"],
+      });
+      let out = "";
+      child.stdout?.on("data", (chunk) => {
+        out += chunk;
+      });
+      let err = "";
+      child.stderr?.on("data", (chunk) => {
+        err += chunk;
+      });
+      const initialised = () => vi.waitFor(() => expect(err).toContain("onInit"), 5000);
+      const read = new Promise((resolve) => child.once("message", resolve));
+      const exited = new Promise<number | null>((resolve) => child.once("exit", resolve));
+      const written = new Promise((resolve) => child.stdout?.once("end", resolve));
+      ended.push(() => child.kill("SIGKILL") && exited);
+      const result = async () => {
+        await written;
+        return { code: await exited, ...batchSchema.parse(JSON.parse(out)) };
+      };
+      return { child, folder, initialised, read, result };
+    }
+
+    it("says when it has read its secrets, whose folder may then go", async () => {
+      const { child, folder, read, result } = await forked("obedient");
+      expect(await read).toEqual({ type: "read" });
+      await rm(folder, { recursive: true });
+      child.stdin?.end('{"what":"secret"}');
+      expect(await result()).toMatchObject({
+        code: 0,
+        run: { outputs: { result: { text: "17" } } },
+      });
+    });
+
+    it("is cancelled when that is gone, and recorded as such", async () => {
+      const { child, initialised, result } = await forked("obedient");
+      child.stdin?.end('{"what":"wait","ms":60000}');
+      await initialised();
+      child.disconnect();
+      expect(await result()).toMatchObject({ code: 130, run: { status: "cancelled" } });
+    });
+
+    it.each(["INIT", "MODULE"])(
+      "ends when that is gone although its start never ends (%s)",
+      async (name) => {
+        const { child, read, result } = await forked("reluctant", { [name]: "hang" });
+        child.stdin?.end("{}");
+        await read;
+        child.disconnect();
+        expect(await result()).toMatchObject({ code: 130, error: { code: "RUN_CANCELLED" } });
+      },
+    );
   });
 });

@@ -43,4 +43,6 @@ export type WorkerMessage =
   /** Start-up failed. The process then exits with the exit code of the error's class. */
   | { readonly type: "failed"; readonly error: ErrorSummary }
   /** The worker has accepted nothing new since `drain`, answered everything, recorded it, and is about to exit with 0. */
-  | { readonly type: "drained" };
+  | { readonly type: "drained" }
+  /** Of a batch run, its only one: configuration and secrets are read, so that their folder may go. Sent once. */
+  | { readonly type: "read" };
