@@ -166,15 +166,23 @@ export class Bench {
     url: string | null,
     parameters: JsonObject = {},
   ): Promise<z.output<typeof reportSchema>> {
+    const { status, text } = await this.post(url, parameters);
+    assert.equal(status, 200, `POST /invoke answered ${status}: ${text}`);
+    return invocationSchema.parse(JSON.parse(text)).outputs.report;
+  }
+
+  /** The same for an invocation that may fail. */
+  async post(
+    url: string | null,
+    parameters: JsonObject,
+  ): Promise<{ readonly status: number; readonly text: string }> {
     assert.ok(url !== null, "the deployment has no URL");
     const response = await fetch(at(url, "invoke"), {
       method: "POST",
       headers: { "Content-Type": "application/json", Connection: "close" },
       body: JSON.stringify({ parameters }),
     });
-    const text = await response.text();
-    assert.equal(response.status, 200, `POST /invoke answered ${response.status}: ${text}`);
-    return invocationSchema.parse(JSON.parse(text)).outputs.report;
+    return { status: response.status, text: await response.text() };
   }
 
   /** The revision that the service itself reports; null when none answers. */

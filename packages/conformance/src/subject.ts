@@ -241,7 +241,7 @@ export class Subject {
   }
 }
 
-function deepText(value: unknown): string {
+export function deepText(value: unknown): string {
   return inspect(value, {
     depth: Number.POSITIVE_INFINITY,
     maxStringLength: null,

@@ -3,16 +3,21 @@ import { createHash } from "node:crypto";
 import { Secret } from "@millrace/core";
 import { type Bench, NotTestable } from "../bench.ts";
 import { check } from "../check.ts";
-import { SECRET_NAME } from "../pipelines/instrument.ts";
-import type { Subject } from "../subject.ts";
-import { keysOf } from "../subject.ts";
+import { LEAK_VARIABLE, LEAKED, SECRET_NAME } from "../pipelines/instrument.ts";
+import { deepText, keysOf, type Subject, type Variation } from "../subject.ts";
 import { everyLog, expectHidden, typedRejection, whateverComes } from "./expectations.ts";
 
 const FIRST = "conformance-Secret+value/1 ü";
 const SECOND = "conformance-Secret+value/2 ü";
 
-function requestWith(subject: Subject, value: string) {
-  return subject.request("secret", { secrets: { [SECRET_NAME]: new Secret(value) } });
+function requestWith(subject: Subject, value: string, variation: Variation = {}) {
+  const secrets = { [SECRET_NAME]: new Secret(value) };
+  return subject.request("secret", { ...variation, secrets });
+}
+
+/** The pipeline has printed the secret wherever it can. */
+function isLeaked(text: string): boolean {
+  return Object.values(LEAKED).every((mark) => text.includes(mark));
 }
 
 async function expectDelivered(bench: Bench, url: string | null, value: string): Promise<void> {
@@ -57,6 +62,36 @@ export const secretChecks = [
       await subject.inspect();
       await subject.bringDown();
       expectHidden([FIRST, SECOND], subject.said.join("\n"), "what the deployer says");
+    },
+    declared,
+  ),
+  check(
+    "SEC-02",
+    "secret-printed",
+    "what the pipeline's code prints and throws lets no secret out",
+    async (bench) => {
+      const subject = await bench.subject();
+      const { url } = await subject.bringUp(requestWith(subject, FIRST));
+      const { status, text } = await bench.post(url, { leak: true });
+      assert.equal(status, 500, `POST /invoke answered ${status}: ${text}`);
+      expectHidden([FIRST], text, "the answer");
+      const lines = await bench.until(
+        "the log has what was printed",
+        async () => (await everyLog(subject)).join("\n"),
+        isLeaked,
+      );
+      expectHidden([FIRST], lines, "the log");
+      const environment = { [LEAK_VARIABLE]: "1" };
+      await subject.rollOut(requestWith(subject, FIRST, { environment }));
+      const failure = await bench.until(
+        "the error of the failed roll-out carries what was printed",
+        async () => {
+          const { rollout, error } = await subject.inspect();
+          return deepText(rollout?.error ?? error);
+        },
+        isLeaked,
+      );
+      expectHidden([FIRST], failure, "the error of the failed roll-out");
     },
     declared,
   ),

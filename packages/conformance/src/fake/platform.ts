@@ -340,11 +340,11 @@ export class FakePlatform {
   #rollout(name: string, spec: Spec, strategy: Strategy, now: number): Rollout {
     const pipeline =
       spec.image === null ? spec.pipeline : (this.images.pipelineOf(spec.image) ?? spec.pipeline);
-    const { startMs, starts } = partOf(pipeline, spec.environment);
+    const { startMs, failure } = partOf(pipeline, spec.environment);
     const endsAt = now + startMs;
     this.#log(name, now, `starting revision ${spec.revision}`);
-    if (!starts) this.#log(name, endsAt, "onInit failed: conformance-init-failure");
-    return { spec, pipeline, startedAt: now, endsAt, succeeds: starts, strategy };
+    if (failure !== null) this.#log(name, endsAt, `onInit failed: ${failure}`);
+    return { spec, pipeline, startedAt: now, endsAt, succeeds: failure === null, strategy };
   }
 
   #deleteService(service: ServiceRecord, now: number): Reply {

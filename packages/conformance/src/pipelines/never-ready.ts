@@ -6,7 +6,7 @@ const A_DAY_MS = 86_400_000;
 export default instrument({
   name: "conformance_never_ready",
   version: 1,
-  onInit: async (signal) => {
+  onInit: async ({ signal }) => {
     await sleep(A_DAY_MS, undefined, { signal });
   },
 });

@@ -4,7 +4,7 @@ import { instrument } from "./instrument.ts";
 export default instrument({
   name: "conformance_slow",
   version: 1,
-  onInit: async (signal) => {
+  onInit: async ({ signal }) => {
     await sleep(Number(process.env["CONFORMANCE_SLOW_MS"] ?? 1500), undefined, { signal });
   },
 });

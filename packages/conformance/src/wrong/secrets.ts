@@ -83,6 +83,42 @@ class InLogs extends FakeDeployer {
   }
 }
 
+/** Puts back what the service has hidden. */
+class Unmasking extends FakeDeployer {
+  #value = "";
+
+  override provision(request: Request, context: DeployerContext): Promise<Observation> {
+    this.#value = Object.values(clear(request)).join("");
+    return super.provision(request, context);
+  }
+
+  protected unmask(text: string): string {
+    return text.replaceAll("[secret]", this.#value);
+  }
+}
+
+class UnmaskedLogs extends Unmasking {
+  override async *logs(
+    target: DeploymentTarget,
+    query: LogQuery,
+    context: ReadContext,
+  ): AsyncGenerator<LogLine> {
+    for await (const line of super.logs(target, query, context))
+      yield { ...line, text: this.unmask(line.text) };
+  }
+}
+
+class UnmaskedFailure extends Unmasking {
+  override async inspect(target: DeploymentTarget, context: ReadContext): Promise<Observation> {
+    const seen = await super.inspect(target, context);
+    const error = seen.rollout?.error;
+    if (seen.rollout === null || !isMillraceError(error)) return seen;
+    const details = JSON.parse(this.unmask(JSON.stringify(error.details)));
+    const unmasked = new MillraceError({ ...error, message: error.message, details });
+    return { ...seen, rollout: { ...seen.rollout, error: unmasked } };
+  }
+}
+
 class InErrors extends FakeDeployer {
   override async provision(request: Request, context: DeployerContext): Promise<Observation> {
     try {
@@ -136,6 +172,8 @@ export const wrongSecrets = [
   wrong("SEC-02", "secret-in-metadata", /what the deployer says/, InMetadata),
   wrong("SEC-02", "secret-in-progress", /what the deployer says/, InProgress),
   wrong("SEC-02", "secret-in-logs", /what the deployer says/, InLogs),
+  wrong("SEC-02", "printed-secret-in-logs", /stands in the log/, UnmaskedLogs),
+  wrong("SEC-02", "printed-secret-in-failure", /stands in the error/, UnmaskedFailure),
   wrong("SEC-02", "secret-in-errors", /an error/, InErrors),
   wrong("SEC-03", "secret-in-environment", /what the platform shows/, InEnvironment),
   wrong("SEC-03", "secret-encoded", /what the platform shows/, Encoded),
