@@ -1,11 +1,16 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { inspect } from "node:util";
-import { afterEach, describe, expect, inject, test } from "vitest";
+import { Kysely, sql } from "kysely";
+import { afterEach, beforeEach, describe, expect, inject, onTestFinished, test, vi } from "vitest";
+import type { Database } from "../database.ts";
 import { openStore, type StoreOptions } from "../index.ts";
+import { type Migration, migrate } from "../migrations.ts";
 import { processesSuite } from "../processes.suite.ts";
 import { sampleRun } from "../recorder/sample-run.fixture.ts";
 import type { Store } from "../store.ts";
+import { postgresDialect } from "./dialect.ts";
 import { asSuperuser, freshUrl } from "./fresh-url.fixture.ts";
+import { openWire } from "./wire.fixture.ts";
 
 const stores: Store[] = [];
 afterEach(async () => {
@@ -350,6 +355,47 @@ describe("connections", () => {
     expect(open.length).toBeLessThanOrEqual(5);
     await store.close();
     await expect.poll(() => connections(url)).toEqual([]);
+  });
+
+  describe("that hang", () => {
+    beforeEach(() => {
+      vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    });
+    afterEach(() => {
+      vi.useRealTimers();
+    });
+
+    test("end, for reads and writes, and the next ones are served by new ones", async () => {
+      const wire = await openWire(await freshUrl());
+      onTestFinished(() => wire.close());
+      const store = await open(wire.url);
+      const { id } = await store.projects.ensure("x");
+      const calls = [() => store.runs.list(id), () => store.projects.ensure("y")];
+      for (const call of calls) {
+        wire.set("hang");
+        const failed = expect(call()).rejects.toMatchObject({
+          code: "STORE_UNREACHABLE",
+          class: "unreachable",
+          retryable: true,
+        });
+        await vi.advanceTimersByTimeAsync(45_000);
+        await failed;
+        wire.set("pass");
+        await call();
+      }
+    }, 20_000);
+
+    test("do not end while the store is migrated, which may take long", async () => {
+      const dialect = postgresDialect(await freshUrl(), 100);
+      const db = new Kysely<Database>({ dialect: dialect.kysely });
+      onTestFinished(() => db.destroy());
+      const slow: Migration = async (transaction) => {
+        await vi.advanceTimersByTimeAsync(600_000);
+        await sql`select 1`.execute(transaction);
+      };
+      await migrate(db, dialect, [slow]);
+      expect(await dialect.readVersion(db)).toBe(1);
+    });
   });
 
   test("that the server ends, idle or in a transaction, disturb nobody later", async () => {

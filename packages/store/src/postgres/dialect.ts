@@ -8,7 +8,7 @@ import {
   PostgresDriver,
   sql,
 } from "kysely";
-import { Pool } from "pg";
+import { Pool, type PoolClient } from "pg";
 import type { Database } from "../database.ts";
 import type { StoreDialect } from "../dialect.ts";
 import { connectionSettings } from "./connection.ts";
@@ -19,6 +19,8 @@ const MIN_VERSION = 13;
 /** Connections of one process: its calls are short, and a server has some hundred for all. */
 const MAX_CONNECTIONS = 5;
 const CONNECT_TIMEOUT_MS = 10_000;
+/** A read or a transaction that takes longer, beside its wait for a lock, has lost its server. */
+const ANSWER_TIMEOUT_MS = 30_000;
 /** Key of the lock that one who migrates holds: "Mlrc". */
 const MIGRATION_LOCK = 0x4d_6c_72_63;
 
@@ -38,6 +40,7 @@ export function postgresDialect(url: string, lockTimeoutMs: number): StoreDialec
   const ignore = () => undefined;
   pool.on("error", ignore);
   pool.on("connect", (client) => client.on("error", ignore));
+  const { liftLimits } = endWhatHangs(pool, ANSWER_TIMEOUT_MS + lockTimeoutMs);
   const place = placeOfPostgres(url);
   return {
     place,
@@ -45,6 +48,8 @@ export function postgresDialect(url: string, lockTimeoutMs: number): StoreDialec
     readVersion: (db) => readVersion(db, place),
     async lockForMigration(transaction) {
       await sql`select pg_advisory_xact_lock(${sql.lit(MIGRATION_LOCK)})`.execute(transaction);
+      // A migration takes as long as it takes.
+      liftLimits();
     },
     async writeVersion(transaction, version) {
       await sql`create table if not exists millrace_store (version integer not null)`.execute(
@@ -69,6 +74,30 @@ export function postgresDialect(url: string, lockTimeoutMs: number): StoreDialec
     lateral: true,
     isRetryable,
     translate: (thrown) => translatePostgresError(thrown, place),
+  };
+}
+
+/**
+ * Ends connections that are in use for too long: nothing else tells of a server, or of a network on the way to it, that takes
+ * everything and says nothing. Whoever uses one hears of it, and the pool forgets it.
+ */
+function endWhatHangs(pool: Pool, timeoutMs: number) {
+  const timers = new Map<PoolClient, NodeJS.Timeout>();
+  pool.on("acquire", (client) => {
+    timers.set(
+      client,
+      setTimeout(() => client.end(), timeoutMs),
+    );
+  });
+  pool.on("release", (_, client) => {
+    clearTimeout(timers.get(client));
+    timers.delete(client);
+  });
+  return {
+    /** For those that are in use now. */
+    liftLimits(): void {
+      for (const timer of timers.values()) clearTimeout(timer);
+    },
   };
 }
 

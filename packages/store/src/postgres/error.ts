@@ -109,7 +109,7 @@ const BY_SYSTEM_CODE: Readonly<Record<string, Fault>> = {
 const BY_MESSAGE: readonly (readonly [pattern: RegExp, fault: Fault])[] = [
   [/server does not support SSL|error establishing an SSL connection/, TLS],
   [/^SASL: /, LOGIN],
-  [/Connection terminated|timeout expired|timeout exceeded|connection error/, UNREACHABLE],
+  [/Connection terminated|timeout expired|timeout exceeded|not queryable/, UNREACHABLE],
 ];
 
 /** A transaction that did nothing and may go through when it is tried again. */
