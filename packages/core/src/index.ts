@@ -9,6 +9,7 @@ export * from "./deployer.ts";
 export * from "./errors.ts";
 export * from "./exposure.ts";
 export * from "./field-changes.ts";
+export * from "./folder.ts";
 export * from "./image-settings.ts";
 export * from "./json.ts";
 export { describeJsonFault } from "./json-fault.ts";

@@ -109,4 +109,10 @@ describe("the cache in a folder", () => {
       await expect(get(String(opened.fd))).resolves.toBeUndefined();
     },
   );
+
+  it.runIf(process.platform === "linux")("fails at once where no folder can be made", async () => {
+    const cache = folderStepCache("/proc/nowhere/cache");
+    await expect(cache.set(key(1), "1", 60)).rejects.toThrow(/ENOENT/);
+    expect(await cache.get(key(1))).toBeUndefined();
+  });
 });

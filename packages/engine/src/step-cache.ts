@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
-import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { canonicalJson } from "@millrace/core";
+import { canonicalJson, makeFolder } from "@millrace/core";
 
 /** Keeps outputs of steps as JSON text. A cache that fails only costs time. */
 export interface StepCache {
@@ -107,7 +107,7 @@ export function folderStepCache(directory: string): StepCache {
       return undefined;
     },
     async set(key, text, ttlSeconds) {
-      await mkdir(directory, { recursive: true, mode: 0o700 });
+      makeFolder(directory);
       const file = join(directory, key);
       const written = `${file}.${process.pid}.new`;
       const entry: Entry = { text, expiresAt: Date.now() + ttlSeconds * 1000 };

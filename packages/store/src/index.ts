@@ -1,4 +1,3 @@
-export { makeFolder } from "./folder.ts";
 export { isPostgresHere, isPostgresUrl, placeOfPostgres } from "./postgres/url.ts";
 export * from "./recorder/import.ts";
 export * from "./recorder/recorder.ts";

@@ -1,8 +1,7 @@
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { chmod, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { MillraceError, messageOf } from "@millrace/core";
-import { makeFolder } from "@millrace/store";
+import { MillraceError, makeFolder, messageOf } from "@millrace/core";
 import type { LoadedConfig } from "./load.ts";
 
 /**

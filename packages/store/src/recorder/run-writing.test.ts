@@ -101,6 +101,42 @@ describe("old runs", () => {
   });
 });
 
+test.runIf(process.platform === "linux")(
+  "a spool's folder that cannot be made holds nothing up",
+  async () => {
+    const folder = mkdtempSync(join(tmpdir(), "millrace-writing-"));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    const told: string[] = [];
+    const writing = new RunWriting(
+      {
+        store: {
+          kind: "sqlite",
+          file: join(folder, "no.db"),
+          spoolDirectory: "/proc/nowhere/spool",
+        },
+        projectId: "p",
+        durable: false,
+        spoolBytes: 1 << 20,
+        retentionDays: 30,
+        deployment: null,
+      },
+      ({ lines }) => told.push(...lines.map((line) => String(JSON.parse(line).msg))),
+    );
+    writing.start();
+    const origins = new OriginNumbers();
+    const values: Value[] = [];
+    const run = sampleRun({});
+    appendRun(values, origins.of(run), run);
+    await writing.take({ number: 1, origins: origins.all, values });
+    expect(told).toEqual([
+      "Spools of earlier processes cannot be read.",
+      "The store cannot be reached: runs are spooled.",
+      expect.stringMatching(/^Runs are lost: .*ENOENT/),
+    ]);
+    await writing.close(0);
+  },
+);
+
 test("runs that are lost are counted at once, and told of once a minute", async () => {
   vi.useFakeTimers({ toFake: ["performance", "setTimeout", "clearTimeout"] });
   const file = join(mkdtempSync(join(tmpdir(), "millrace-writing-")), "no-folder");

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
-import { mkdirSync, readdirSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { join } from "node:path";
+import { makeFolder } from "@millrace/core";
 import { SpoolFile } from "./spool-file.ts";
 
 const EXTENSION = ".ndjson";
@@ -33,7 +34,7 @@ export class Spool {
 
   /** Takes over the files of processes that died. One that cannot be read is told of, and left. */
   claim(onFailure: (path: string, thrown: unknown) => void): void {
-    mkdirSync(this.#options.directory, { recursive: true, mode: 0o700 });
+    makeFolder(this.#options.directory);
     const mine = new Set(this.#files.map(({ file }) => file.path));
     for (const name of readdirSync(this.#options.directory).sort()) {
       const path = join(this.#options.directory, name);
@@ -96,7 +97,7 @@ export class Spool {
     // Somebody deleted the folder: what the old file holds can still be read, and is drained like the others.
     if (this.#own?.exists === false) this.#own = undefined;
     if (this.#own === undefined) {
-      mkdirSync(this.#options.directory, { recursive: true, mode: 0o700 });
+      makeFolder(this.#options.directory);
       this.#own = SpoolFile.create(join(this.#options.directory, `${randomUUID()}${EXTENSION}`));
       this.#files.push({ file: this.#own, lines: 0, drained: 0 });
     }

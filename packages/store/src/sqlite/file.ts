@@ -1,6 +1,6 @@
 import { closeSync, openSync } from "node:fs";
 import { dirname } from "node:path";
-import { makeFolder } from "../folder.ts";
+import { makeFolder } from "@millrace/core";
 
 /**
  * Makes the file and its folder where they are missing, for their owner alone: runs hold what users sent. SQLite gives
