@@ -86,25 +86,16 @@ export interface DeploymentRecord {
   readonly updatedAt: Timestamp;
 }
 
-export const OPERATION_KINDS = [
-  "provision",
-  "rollback",
-  "deprovision",
-  "refresh",
-  "delete",
-] as const;
-export type OperationKind = (typeof OPERATION_KINDS)[number];
+export type OperationKind = "provision" | "rollback" | "deprovision" | "refresh" | "delete";
 
-export const OPERATION_OUTCOMES = [
-  "running",
-  "succeeded",
-  "failed",
-  "timed_out",
-  "aborted",
-  "abandoned",
-] as const;
 /** `abandoned`: its process died; a later operation found it so. */
-export type OperationOutcome = (typeof OPERATION_OUTCOMES)[number];
+export type OperationOutcome =
+  | "running"
+  | "succeeded"
+  | "failed"
+  | "timed_out"
+  | "aborted"
+  | "abandoned";
 
 export interface OperationRecord {
   readonly id: string;

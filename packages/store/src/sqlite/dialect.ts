@@ -3,9 +3,11 @@ import { MillraceError } from "@millrace/core";
 import {
   CompiledQuery,
   type DatabaseConnection,
+  SqliteAdapter,
   type SqliteDatabase,
-  SqliteDialect,
   SqliteDriver,
+  SqliteIntrospector,
+  SqliteQueryCompiler,
   type SqliteStatement,
   sql,
 } from "kysely";
@@ -23,7 +25,12 @@ const BUSY_TIMEOUT_MS = 50;
 export function sqliteDialect(file: string): StoreDialect {
   return {
     place: file,
-    kysely: new NodeSqliteDialect(file),
+    kysely: {
+      createDriver: () => new ImmediateDriver(file),
+      createQueryCompiler: () => new SqliteQueryCompiler(),
+      createAdapter: () => new SqliteAdapter(),
+      createIntrospector: (db) => new SqliteIntrospector(db),
+    },
     async readVersion(db) {
       const { rows } = await sql<{ id: number; version: number; tables: number }>`
         select (select application_id from pragma_application_id) as id,
@@ -62,19 +69,6 @@ export function sqliteDialect(file: string): StoreDialect {
     isRetryable: isBusy,
     translate: (thrown) => translateSqliteError(thrown, file),
   };
-}
-
-class NodeSqliteDialect extends SqliteDialect {
-  readonly #file: string;
-
-  constructor(file: string) {
-    super({ database: async () => adaptDatabase(openDatabase(file)) });
-    this.#file = file;
-  }
-
-  override createDriver(): SqliteDriver {
-    return new ImmediateDriver(this.#file);
-  }
 }
 
 class ImmediateDriver extends SqliteDriver {

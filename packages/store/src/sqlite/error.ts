@@ -66,7 +66,7 @@ const BY_SYSTEM_CODE: Readonly<Record<string, Fault>> = {
 };
 
 /** SQLite's primary result code; null when the error is not SQLite's. */
-export function resultCode(thrown: unknown): number | null {
+function resultCode(thrown: unknown): number | null {
   if (!(thrown instanceof Error) || !("errcode" in thrown)) return null;
   return typeof thrown.errcode === "number" ? thrown.errcode & 0xff : null;
 }
