@@ -8,7 +8,14 @@ import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { z } from "zod";
 import { accepting, checking, obedient, surprising, weather } from "./fixture-pipelines.ts";
-import { invoke, makeFixture, requestText, startService, type TestService } from "./fixtures.ts";
+import {
+  invoke,
+  makeFixture,
+  raw,
+  requestText,
+  startService,
+  type TestService,
+} from "./fixtures.ts";
 import { PROBLEMS } from "./problem.ts";
 
 const module = new URL("../dist/fixture-pipelines.js", import.meta.url).href;
@@ -49,20 +56,6 @@ async function problemOf(response: Response): Promise<Problem> {
   expect(problem["status"]).toBe(response.status);
   expect(problem["request_id"]).toBe(response.headers.get("x-request-id"));
   return problem;
-}
-
-/** Sends bytes as they are, and reads what comes back until the other side closes. */
-function raw(url: string, text: string): Promise<string> {
-  const { hostname, port } = new URL(url);
-  return new Promise((resolve, reject) => {
-    let answer = "";
-    const socket = connect(Number(port), hostname, () => socket.write(text));
-    socket.on("data", (chunk) => {
-      answer += chunk;
-    });
-    socket.on("error", reject);
-    socket.on("close", () => resolve(answer));
-  });
 }
 
 describe("a service without a key", () => {

@@ -2,6 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { Duplex } from "node:stream";
 import { uuidv7 } from "@millrace/engine";
 import { answerProblem, PROBLEM_TYPE } from "./answer.ts";
+import { queue } from "./pipelining.ts";
 import { PROBLEMS, type Problem, problemBody } from "./problem.ts";
 import type { Service } from "./service.ts";
 
@@ -30,6 +31,7 @@ export function makeHttpServer(service: Service, handler: Handler): Server {
       requireHostHeader: false,
     },
     (request, response) => {
+      if (response.socket === null) queue(response);
       const problem = problemOfHead(request);
       if (problem !== undefined) {
         answered.add(request.socket);

@@ -107,8 +107,6 @@ class Call {
     this.#trace = traceOf(request.raw.headers);
     service.invocations++;
     response.on("close", () => this.#closed());
-    // Node 22 says nothing to a response whose turn on the connection has not come when the connection closes.
-    if (response.socket === null) request.raw.socket.once("close", () => this.#closed());
   }
 
   /** The parameters are checked with a place, for a check may take its time. */

@@ -13,6 +13,8 @@ import {
   type FixtureOptions,
   invoke,
   makeFixture,
+  raw,
+  requestText,
   runtime,
   spawnRuntime,
   startService,
@@ -307,6 +309,20 @@ describe("at SIGTERM", () => {
     service.process.kill("SIGTERM");
     expect((await inFlight).status).toBe(503);
     expect(await service.exited).toBe(0);
+  });
+});
+
+describe("requests that come before earlier ones on their connection are answered", () => {
+  const wait = (ms: number, ...headers: string[]) =>
+    requestText({ parameters: { what: "wait", ms } }, ...headers);
+
+  it("leave nothing behind on it, however many they are", async () => {
+    const service = await start("obedient");
+    const answers = await raw(service.url, wait(20).repeat(50) + wait(20, "Connection: close"));
+    expect(answers.match(/HTTP\/1\.1 200 /g)).toHaveLength(51);
+    await service.stop("SIGTERM");
+    // Node warns there of more than 10 listeners.
+    expect(service.stderr()).toBe("");
   });
 });
 
