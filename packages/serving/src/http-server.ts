@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { Duplex } from "node:stream";
 import { uuidv7 } from "@millrace/engine";
 import { answerProblem, PROBLEM_TYPE } from "./answer.ts";
-import { queue } from "./pipelining.ts";
+import { lastUnsent, queue } from "./pipelining.ts";
 import { PROBLEMS, type Problem, problemBody } from "./problem.ts";
 import type { Service } from "./service.ts";
 
@@ -19,7 +19,7 @@ type Handler = (request: IncomingMessage, response: ServerResponse) => void;
 /** The HTTP server under the routes: bounded headers, honest answers to what is no HTTP, CORS, and draining. */
 export function makeHttpServer(service: Service, handler: Handler): Server {
   const cors = makeCors(service.config.serving.corsOrigins);
-  /** Their heads were refused: what the parser finds wrong after that needs no second answer. */
+  /** They were refused: what the parser finds wrong after that needs no second answer. */
   const answered = new WeakSet<Duplex>();
   const server = createServer(
     {
@@ -57,7 +57,27 @@ export function makeHttpServer(service: Service, handler: Handler): Server {
     answerProblem(response, { code: "EXPECTATION_FAILED", detail }, uuidv7());
   });
   server.on("clientError", (error: ClientError, socket) => {
-    if (!answered.has(socket)) refuseClient(error, socket);
+    if (answered.has(socket)) return;
+    if (error.code === "ECONNRESET" || !socket.writable) {
+      socket.destroy();
+      return;
+    }
+    const problem = clientProblem(error);
+    const last = lastUnsent(socket);
+    if (last === undefined) {
+      answerSocket(socket, problem);
+      return;
+    }
+    answered.add(socket);
+    // Wrong is the body of the last request, or what comes after it. What was asked before is answered first.
+    if (last.req.complete || last.headersSent) {
+      last.once("close", () => {
+        if (socket.writable) answerSocket(socket, problem);
+      });
+    } else {
+      last.shouldKeepAlive = false;
+      answerProblem(last, problem, uuidv7());
+    }
   });
   server.on("connect", (_request, socket) => answerSocket(socket, NO_PROXY));
   return server;
@@ -118,11 +138,6 @@ function clientProblem({ code, reason }: ClientError): Problem {
   }
 }
 
-function refuseClient(error: ClientError, socket: Duplex): void {
-  if (error.code === "ECONNRESET" || !socket.writable) socket.destroy();
-  else answerSocket(socket, clientProblem(error));
-}
-
 /** Answers where there is no response object. */
 function answerSocket(socket: Duplex, problem: Problem): void {
   const requestId = uuidv7();
@@ -133,6 +148,8 @@ function answerSocket(socket: Duplex, problem: Problem): void {
     `HTTP/1.1 ${status} ${title}\r\nConnection: close\r\nX-Request-Id: ${requestId}\r\n` +
       (name === undefined ? "" : `${name}: ${value}\r\n`) +
       `Content-Type: ${PROBLEM_TYPE}\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+    // Whoever never closes its side has no connection for that.
+    () => socket.destroy(),
   );
 }
 

@@ -316,6 +316,23 @@ describe("requests that come before earlier ones on their connection are answere
   const wait = (ms: number, ...headers: string[]) =>
     requestText({ parameters: { what: "wait", ms } }, ...headers);
 
+  it.each([
+    ["no HTTP", "NONSENSE\r\n\r\n"],
+    [
+      "a body that is none",
+      "POST /invoke HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nNONSENSE",
+    ],
+  ])("keep their answers when %s comes after them", async (_what, text) => {
+    const service = await start("obedient");
+    const answers = await raw(service.url, wait(200) + wait(100) + text);
+    expect(answers.match(/HTTP\/1\.1 \d+|"code":"\w+"/g)).toEqual([
+      "HTTP/1.1 200",
+      "HTTP/1.1 200",
+      "HTTP/1.1 400",
+      '"code":"REQUEST_MALFORMED"',
+    ]);
+  });
+
   it("leave nothing behind on it, however many they are", async () => {
     const service = await start("obedient");
     const answers = await raw(service.url, wait(20).repeat(50) + wait(20, "Connection: close"));

@@ -21,6 +21,8 @@ export async function makeRoutes(service: Service): Promise<FastifyInstance> {
   const app = fastify({
     bodyLimit: serving.bodyLimitBytes,
     genReqId: (request) => usableRequestId(request.headers["x-request-id"]) ?? uuidv7(),
+    // The server answers what is no HTTP. Fastify's own listener would cut the connection before that is sent.
+    clientErrorHandler: () => undefined,
     serverFactory: (handler) => makeHttpServer(service, handler),
     frameworkErrors: (error, request, reply) => fail(service, error, request, reply),
   });
