@@ -48,8 +48,8 @@ export class Connections {
 }
 
 /**
- * Brings a service to its end without losing a request: it accepts nothing new, answers what comes on open connections
- * with `Connection: close`, and at the deadline aborts what is left. Options may change while it goes on.
+ * Brings a service to its end without losing a request: it accepts nothing new, answers what comes on open connections,
+ * the last of it on each with `Connection: close`, and at the deadline aborts what is left. Options may change while it goes on.
  */
 export async function drain(
   service: Service,

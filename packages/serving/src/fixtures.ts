@@ -154,12 +154,13 @@ export function requestText(body: unknown, ...headers: readonly string[]): strin
   ].join("\r\n");
 }
 
-/** Sends bytes as they are, and reads what comes back until the other side closes. */
-export function raw(url: string, text: string): Promise<string> {
+/** Sends bytes as they are, others later, and reads what comes back until the other side closes. */
+export function raw(url: string, text: string, later?: Promise<string>): Promise<string> {
   const { hostname, port } = new URL(url);
   return new Promise((resolve, reject) => {
     let answer = "";
     const socket = connect(Number(port), hostname, () => socket.write(text));
+    later?.then((more) => socket.write(more));
     socket.on("data", (chunk) => {
       answer += chunk;
     });

@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { Duplex } from "node:stream";
 import { uuidv7 } from "@millrace/engine";
 import { answerProblem, PROBLEM_TYPE } from "./answer.ts";
-import { lastUnsent, queue } from "./pipelining.ts";
+import { endConnection, enqueue, lastUnsent } from "./pipelining.ts";
 import { PROBLEMS, type Problem, problemBody } from "./problem.ts";
 import type { Service } from "./service.ts";
 
@@ -31,7 +31,7 @@ export function makeHttpServer(service: Service, handler: Handler): Server {
       requireHostHeader: false,
     },
     (request, response) => {
-      if (response.socket === null) queue(response);
+      if (response.socket === null && !enqueue(response)) return;
       const problem = problemOfHead(request);
       if (problem !== undefined) {
         answered.add(request.socket);
@@ -40,8 +40,7 @@ export function makeHttpServer(service: Service, handler: Handler): Server {
         answerProblem(response, problem, uuidv7());
         return;
       }
-      if (service.phase === "draining" || service.phase === "stopped")
-        response.shouldKeepAlive = false;
+      if (service.phase === "draining" || service.phase === "stopped") endConnection(response);
       if (cors?.(request, response)) return;
       handler(request, response);
     },

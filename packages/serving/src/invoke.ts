@@ -6,6 +6,7 @@ import type { Refusal } from "./admission.ts";
 import { answer, JSON_TYPE, PROBLEM_TYPE } from "./answer.ts";
 import { EventStream, wantsEvents } from "./event-stream.ts";
 import { problemOfRun } from "./invocation-answer.ts";
+import { endConnection } from "./pipelining.ts";
 import { PROBLEMS, type Problem, problemHeaders } from "./problem.ts";
 import { type InvokeRequest, readInvokeRequest, requestInvalid } from "./request-body.ts";
 import { type RunTexts, textsOf } from "./run-recording.ts";
@@ -77,7 +78,7 @@ function send(
   request: FastifyRequest,
   headers: readonly string[] | undefined,
 ): void {
-  if (service.phase !== "ready") response.shouldKeepAlive = false;
+  if (service.phase !== "ready") endConnection(response);
   answer(response, status, type, body, request.id, headers);
 }
 
@@ -205,7 +206,7 @@ class Call {
   }
 
   #openStream(runId: string): void {
-    if (this.#service.phase !== "ready") this.#response.shouldKeepAlive = false;
+    if (this.#service.phase !== "ready") endConnection(this.#response);
     this.#stream = new EventStream(this.#response, this.#request.id, traceHeaders(this.#trace));
     this.#service.streams.set(runId, this.#stream);
   }

@@ -333,6 +333,36 @@ describe("requests that come before earlier ones on their connection are answere
     ]);
   });
 
+  it("are answered too when the service shuts down, and the last answer ends the connection", async () => {
+    const service = await start("obedient");
+    const later = Promise.withResolvers<string>();
+    const short = raw(service.url, wait(900) + wait(600));
+    const long = raw(service.url, wait(900) + wait(1200), later.promise);
+    await vi.waitFor(async () => expect(await inFlightOf(service.url)).toBe(4));
+    service.process.kill("SIGTERM");
+    await vi.waitFor(() =>
+      expect(service.log).toContainEqual(
+        expect.objectContaining({ msg: expect.stringContaining("shuts down") }),
+      ),
+    );
+    later.resolve(wait(1, "Accept: text/event-stream") + wait(1));
+    const goesOn = ["HTTP/1.1 200", "Connection: keep-alive"];
+    const ends = ["HTTP/1.1 200", "Connection: close"];
+    const said = (answers: string) => answers.match(/HTTP\/1\.1 \d+|Connection: [\w-]+/g);
+    expect(said(await short)).toEqual([...goesOn, ...ends]);
+    expect(said(await long)).toEqual([...goesOn, ...goesOn, ...goesOn, ...ends]);
+    expect(await service.exited).toBe(0);
+  });
+
+  it("are not looked at after one that ends the connection", async () => {
+    const service = await start("obedient");
+    const hostless = "GET /health HTTP/1.1\r\n\r\n";
+    const answers = await raw(service.url, wait(100) + hostless + wait(0));
+    expect(answers.match(/HTTP\/1\.1 \d+/g)).toEqual(["HTTP/1.1 200", "HTTP/1.1 400"]);
+    const count = await service.invoke({ what: "count" });
+    expect(await count.json()).toMatchObject({ outputs: { result: { begun: 1 } } });
+  });
+
   it("leave nothing behind on it, however many they are", async () => {
     const service = await start("obedient");
     const answers = await raw(service.url, wait(20).repeat(50) + wait(20, "Connection: close"));
