@@ -9,7 +9,7 @@ import {
 } from "@millrace/core";
 import { folderStepCache, type Run } from "@millrace/engine";
 import { startRecorder } from "@millrace/store";
-import { readEnvironment, runStoreOf, secretReader } from "./environment.ts";
+import { givenSecrets, readEnvironment, runStoreOf, secretReader } from "./environment.ts";
 import { openLog } from "./log.ts";
 import { findParent } from "./parent.ts";
 import { startPipeline } from "./pipeline-host.ts";
@@ -61,7 +61,7 @@ async function outcome(
   try {
     return await runOnce(directory, variables, options);
   } catch (error) {
-    return { run: null, error: summarizeError(error) };
+    return { run: null, error: summarizeError(error, givenSecrets()) };
   }
 }
 

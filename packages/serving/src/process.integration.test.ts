@@ -635,6 +635,17 @@ describe("a batch run", () => {
     expect({ code, errorCode: error?.code }).toEqual({ code: exitCode, errorCode });
   });
 
+  it("writes no secret in clear when it cannot begin", async () => {
+    const fixture = await fixtureOf("reluctant");
+    const variables = { ...fixture.variables, INIT: "leak" };
+    const { error, err } = await batch({ ...fixture, variables }, "{}");
+    expect(error).toMatchObject({
+      code: "INIT_FAILED",
+      message: "onInit of the pipeline failed: cannot log in with [secret]",
+    });
+    expect(err).not.toContain("very-secret-value");
+  });
+
   it("is cancelled by SIGINT, and recorded as such", async () => {
     let interrupted = false;
     const { code, run } = await batch(
