@@ -1078,6 +1078,24 @@ const failedRun: RunRecord = {
   error: { class: "pipeline", code: "STEP_FAILED", message: "fetch failed.", retryable: false },
 };
 
+describe("run list", () => {
+  test("names the deployment of each run; of one that was deleted only the id is left", async () => {
+    const { inputs: _inputs, outputs: _outputs, steps: _steps, ...batch } = failedRun;
+    const items = [
+      { ...batch, deploymentId: "id-of-it", deploymentName: "trip" },
+      { ...batch, deploymentId: "id-of-one", deploymentName: null },
+      { ...batch, deploymentName: null },
+    ];
+    const list = async () => ({ items, cursor: null });
+    const { stdout } = await runCommand(["run", "list"], { calls: { runs: { list } } });
+    const [head, ...rows] = stdout.split("\n");
+    expect(head).toMatch(/PIPELINE {2}DEPLOYMENT {2}STATUS/);
+    expect(rows[0]).toMatch(/weather {3}trip +failed/);
+    expect(rows[1]).toMatch(/weather {3}id-of-one +failed/);
+    expect(rows[2]).toMatch(/weather {13,}failed/);
+  });
+});
+
 describe("run show", () => {
   const show = async (get: () => Promise<DeploymentDetails>) => {
     const calls = {

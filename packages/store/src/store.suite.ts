@@ -331,12 +331,15 @@ export function storeSuite(name: string, openFresh: OpenFresh): void {
         await store.inventory.put(deployment.id, resource("a"), lease);
         await store.operations.begin(await operation(deployment.id), {}, lease);
         await store.runs.record([run({ deploymentId: deployment.id })]);
+        const named = async () =>
+          (await store.runs.list(projectId)).items.map(({ deploymentName }) => deploymentName);
+        expect(await named()).toEqual(["weather"]);
         expect(await store.deployments.delete(deployment.id, lease)).toBe(true);
         expect(await store.deployments.delete(deployment.id, lease)).toBe(false);
         expect(await store.deployments.find(projectId, "weather")).toBeNull();
         expect(await store.inventory.list(deployment.id)).toEqual([]);
         expect((await store.operations.list(deployment.id)).items).toEqual([]);
-        expect((await store.runs.list(projectId)).items).toHaveLength(1);
+        expect(await named()).toEqual([null]);
         await expect(
           store.deployments.update(deployment.id, { status: "ERROR" }, lease),
         ).rejects.toMatchObject({ code: "DEPLOYMENT_NOT_FOUND" });

@@ -44,7 +44,10 @@ export interface RunFilter extends PageQuery {
 }
 
 /** A run as lists show it: without payloads and steps. */
-export type RunSummary = Omit<RunRecord, "inputs" | "outputs" | "steps">;
+export interface RunSummary extends Omit<RunRecord, "inputs" | "outputs" | "steps"> {
+  /** Null for a batch run, and for one of a deployment that is not there any more. */
+  readonly deploymentName: string | null;
+}
 
 /** A deployment as lists show it, with the names that people know. */
 export interface DeploymentSummary extends DeploymentRecord {

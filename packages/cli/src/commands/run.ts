@@ -117,11 +117,13 @@ export const runList = defineCommand({
     };
     return listResult(context, paging, {
       fetch: (query) => client.runs.list({ ...filter, ...from, ...query }),
-      headers: ["ID", "NAME", "PIPELINE", "STATUS", "STARTED", "DURATION", "ERROR"],
+      headers: ["ID", "NAME", "PIPELINE", "DEPLOYMENT", "STATUS", "STARTED", "DURATION", "ERROR"],
       row: (record, now) => [
         record.id,
         record.name,
         record.pipelineName,
+        // Of a deployment that was deleted only its id is left.
+        record.deploymentName ?? record.deploymentId ?? "",
         paintStatus(record.status, context.style),
         formatAgo(record.startedAt, now),
         record.durationMs === null ? "" : formatDuration(record.durationMs),

@@ -55,7 +55,7 @@ export function runRepository({ lateral, read, write }: Access): Store["runs"] {
           rows,
           limit,
           ({ startedAt, id }) => ({ time: startedAt, id }),
-          toSummary,
+          ({ deploymentName, ...row }) => ({ ...toHead(row), deploymentName }),
         );
       }),
   };
@@ -320,10 +320,15 @@ function originIds(
 
 async function summariesOf(db: Kysely<Database>, ids: readonly string[]) {
   if (ids.length === 0) return [];
-  return selectRuns(db).where("runs.id", "in", ids).orderBy("runs.id", "desc").execute();
+  return selectRuns(db)
+    .leftJoin("deployments", "deployments.id", "runOrigins.deploymentId")
+    .select("deployments.name as deploymentName")
+    .where("runs.id", "in", ids)
+    .orderBy("runs.id", "desc")
+    .execute();
 }
 
-type SummaryRow = Pick<
+type HeadRow = Pick<
   Selectable<Database["runs"]>,
   "id" | "name" | "status" | "startedAt" | "durationMs" | "error"
 > &
@@ -332,7 +337,7 @@ type SummaryRow = Pick<
     "projectId" | "pipelineName" | "snapshotId" | "deploymentId"
   >;
 
-function toSummary(row: SummaryRow): RunSummary {
+function toHead(row: HeadRow): Omit<RunSummary, "deploymentName"> {
   return {
     ...row,
     name: nameOf(row.name, row.pipelineName, row.id),
@@ -341,11 +346,11 @@ function toSummary(row: SummaryRow): RunSummary {
   };
 }
 
-type RunRow = SummaryRow & Pick<Selectable<Database["runs"]>, "inputs" | "outputs" | "steps">;
+type RunRow = HeadRow & Pick<Selectable<Database["runs"]>, "inputs" | "outputs" | "steps">;
 
 function toRun({ inputs, outputs, steps, ...row }: RunRow): RunRecord {
   return {
-    ...toSummary(row),
+    ...toHead(row),
     inputs: fromJsonColumn(inputs),
     outputs: fromNullableJsonColumn(outputs),
     steps: fromJsonColumn<readonly StepTuple[]>(steps).map(decodeStep),
