@@ -374,16 +374,22 @@ describe("defineStep", () => {
     expect(errorOf(make).code).toBe("STEP_INVALID");
   });
 
-  it("names an unknown option and the one that was meant", () => {
+  it.each([
+    ["retrys", ' Did you mean "retries"?'],
+    ["retry", ' Did you mean "retries"?'],
+    ["timeoutSeconds", ' Did you mean "timeout"?'],
+    ["in", ""],
+    ["when", ""],
+  ])("names an unknown option and the one that was meant: %s", (option, meant) => {
     const options = {
       name: "ok",
       input: parameterless,
       output: z.string(),
       run: () => "",
-      retrys: 3,
+      [option]: 3,
     };
     expect(errorOf(() => defineStep(options)).message).toBe(
-      'Step "ok" has no option "retrys". Did you mean "retries"?',
+      `Step "ok" has no option "${option}".${meant}`,
     );
   });
 
