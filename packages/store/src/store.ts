@@ -63,7 +63,7 @@ export interface LeaseHolder {
   readonly pidSpace?: string | undefined;
   /** Start time of that process as the operating system counts it, so that a reused process id is noticed. */
   readonly processStart: string;
-  /** What for, in words: `deploy weather`. */
+  /** What for, in words: `rollback weather`. */
   readonly purpose: string;
   /** When it began with that, in milliseconds since the epoch. */
   readonly since: number;

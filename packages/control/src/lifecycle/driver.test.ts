@@ -826,16 +826,19 @@ describe("delete", () => {
 });
 
 describe("two operators", () => {
-  test("the second one is told who is at work", async () => {
-    const confirm = async () => {
-      const error = await failureOf(bed.refresh());
-      expect(error).toMatchObject({ class: "conflict", code: "DEPLOYMENT_BUSY" });
-      expect(error.message).toContain(`"deploy ${bed.name}" by process ${process.pid}`);
-      expect(error.message).toMatch(/since \d{4}-\d\d-\d\dT/);
-      return true;
-    };
-    expect((await bed.deploy("a", { confirm })).deployment.status).toBe("RUNNING");
-  });
+  test.each(["provision", "rollback"] as const)(
+    "the second one is told who is at work: a %s",
+    async (kind) => {
+      const confirm = async () => {
+        const error = await failureOf(bed.refresh());
+        expect(error).toMatchObject({ class: "conflict", code: "DEPLOYMENT_BUSY" });
+        expect(error.message).toContain(`"${kind} ${bed.name}" by process ${process.pid}`);
+        expect(error.message).toMatch(/since \d{4}-\d\d-\d\dT/);
+        return true;
+      };
+      expect((await bed.deploy("a", { kind, confirm })).deployment.status).toBe("RUNNING");
+    },
+  );
 
   test("one that lost the lease writes nothing more, and its operation is found abandoned", async () => {
     const { platform } = bed;

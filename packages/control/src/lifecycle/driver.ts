@@ -43,7 +43,7 @@ export function createDriver(dependencies: DriverDependencies): Driver {
   return {
     plan: (input) => plan(dependencies, input),
     provision: (input) =>
-      session(input.record, "deploy", input.call, (one) => provision(one, input)),
+      session(input.record, input.kind, input.call, (one) => provision(one, input)),
     refresh: (record, call) => session(record, "refresh", call, refresh),
     deprovision: (record, call) => session(record, "deprovision", call, (one) => deprovision(one)),
     delete: (record, force, call) => session(record, "delete", call, (one) => remove(one, force)),
