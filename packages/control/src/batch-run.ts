@@ -7,6 +7,7 @@ import {
   MillraceError,
   type RunRecord,
   STORE_URL_SECRET,
+  sentence,
 } from "@millrace/core";
 import type { RunOptions } from "./client.ts";
 import { secretValues } from "./secrets/values.ts";
@@ -68,12 +69,24 @@ export async function runBatch(
       parameters,
       options,
     );
-    if (result.error !== null) throw errorFromSummary(result.error);
+    if (result.error !== null) throw failure(result.error, result.run);
     if (result.run === null) throw new TypeError("the runtime gave neither a run nor an error");
     return result.run;
   } finally {
     await folder.release();
   }
+}
+
+/** Says where the run is to be seen, if one began. */
+function failure(summary: ErrorSummary, run: RunRecord | null): MillraceError {
+  if (run === null) return errorFromSummary(summary);
+  const see = `See run ${run.name}: npx millrace run show ${run.id}`;
+  const { action, details } = summary;
+  return errorFromSummary({
+    ...summary,
+    action: action === undefined ? see : `${sentence(action)} ${see}`,
+    details: { ...details, runId: run.id },
+  });
 }
 
 async function execute(

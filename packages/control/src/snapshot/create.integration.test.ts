@@ -159,6 +159,20 @@ describe("making a snapshot", () => {
     });
   });
 
+  it("says where a batch run that failed is to be seen", async () => {
+    const { client, pipeline } = await open({
+      "pipeline.ts": pipelineModule('throw new Error("flaky upstream");'),
+    });
+    const failed = client.run(pipeline, {}, { runName: "nightly" });
+    await expect(failed).rejects.toMatchObject({
+      code: "STEP_FAILED",
+      action: expect.stringMatching(
+        /depends on\. See run nightly: npx millrace run show [0-9a-f-]{36}$/,
+      ),
+      details: { runId: expect.any(String), attempts: 1 },
+    });
+  });
+
   it("hands on what the pipeline prints in a batch run, also when it ends its process", async () => {
     const printed: string[] = [];
     const onLog = ({ text }: { readonly text: string }) => void printed.push(text);
