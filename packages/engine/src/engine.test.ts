@@ -389,6 +389,7 @@ describe("a step that fails", () => {
 
   it("is repeated as often as it may be, each time after a wait, and each attempt knows its number", async () => {
     const attempts: number[] = [];
+    const delays: unknown[] = [];
     const engine = oneStep(
       (n, context) => {
         attempts.push(context.step.attempt);
@@ -396,10 +397,20 @@ describe("a step that fails", () => {
         return n;
       },
       { retries: { limit: 2, delayMs: 5 } },
+      {
+        logger: () => ({
+          debug() {},
+          info() {},
+          warn: (_text, fields) => delays.push(fields?.["delayMs"]),
+          error() {},
+        }),
+      },
     );
     const run = await once(engine);
     expect(run.status).toBe("completed");
     expect(attempts).toEqual([1, 2, 3]);
+    expect(delays).toHaveLength(2);
+    expect(delays.every(Number.isInteger)).toBe(true);
     expect(run.stepRuns()).toMatchObject([{ attempts: 3, status: "completed" }]);
     expect(run.durationMs).toBeGreaterThanOrEqual(2.5 + 5 - 1);
   });

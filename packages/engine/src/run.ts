@@ -368,7 +368,7 @@ export class Run {
       retries.delayMs * retries.factor ** (state.attempts - 1),
     );
     // Half of the wait is jitter, so that runs that failed together do not come back together.
-    const delayMs = wait * (0.5 + Math.random() / 2);
+    const delayMs = Math.round(wait * (0.5 + Math.random() / 2));
     state.retryTimer = setTimeout(() => {
       state.retryTimer = undefined;
       this.#try(state);

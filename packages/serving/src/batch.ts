@@ -147,9 +147,9 @@ async function runOnce(
 
 function logFailure(run: Run, log: ReturnType<typeof openLog>): void {
   if (run.error === null) return;
-  log.with({}).error(`The run ${run.status}.`, {
+  log.with({}).error(`The run ${run.status.replace("_", " ")}.`, {
     run_id: run.id,
-    step: run.failedStep,
+    step: run.failedStep ?? undefined,
     error: run.error.cause ?? run.error,
   });
 }

@@ -80,7 +80,7 @@ const perform = defineStep({
       case "throw":
         throw new Error("the inner cause");
       case "stray":
-        void Promise.reject(new Error("nobody awaits this"));
+        void Promise.reject(new Error("nobody awaits this", { cause: new Error("its cause") }));
         return { ...runs, text: "strayed" };
       case "crash":
         setImmediate(fall);

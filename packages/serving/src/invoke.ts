@@ -242,7 +242,7 @@ class Call {
   #fail(run: Run, problem: Problem, recorded: boolean): void {
     this.#log().error(`The run ${run.status.replace("_", " ")}.`, {
       run_id: run.id,
-      step: run.failedStep,
+      step: run.failedStep ?? undefined,
       code: problem.code,
       error: run.error?.cause ?? run.error,
     });

@@ -71,7 +71,8 @@ function describe(error: unknown): unknown {
   try {
     if (!(error instanceof Error)) return error;
     const described = stdSerializers.err(error);
-    return { ...described, stack: originalStack(described.stack) };
+    // pino adds the messages of the causes, which the stack has, and our own messages too.
+    return { ...described, message: error.message, stack: originalStack(described.stack) };
   } catch {
     return { message: messageOf(error) };
   }

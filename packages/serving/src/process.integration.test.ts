@@ -646,6 +646,32 @@ describe("a batch run", () => {
     expect(err).not.toContain("very-secret-value");
   });
 
+  const logOf = (err: string): unknown[] =>
+    err
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+
+  it("logs how it ended, without a step where none is to blame", async () => {
+    const wait = '{"what":"wait","ms":60000}';
+    const { err } = await batch(await fixtureOf("obedient"), wait, ["--timeout", "0.1"]);
+    const line = expect.objectContaining({ msg: "The run timed out.", run_id: expect.any(String) });
+    expect(logOf(err)).toContainEqual(line);
+    expect(err).not.toContain('"step":null');
+  });
+
+  it("logs an error by its message, and its causes in the stack", async () => {
+    const { err } = await batch(await fixtureOf("obedient"), '{"what":"stray"}');
+    expect(logOf(err)).toContainEqual(
+      expect.objectContaining({
+        error: expect.objectContaining({
+          message: "nobody awaits this",
+          stack: expect.stringContaining("caused by: Error: its cause"),
+        }),
+      }),
+    );
+  });
+
   it("is cancelled by SIGINT, and recorded as such", async () => {
     let interrupted = false;
     const { code, run } = await batch(

@@ -157,7 +157,7 @@ function describeValue(value: unknown): string {
   return `the ${typeof value} ${String(value)}`;
 }
 
-function describeSource(source: Source): string {
+export function describeSource(source: Source): string {
   const root = source.from === "input" ? "input" : source.step;
   return [root, ...source.path].join(".");
 }
