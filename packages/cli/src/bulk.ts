@@ -68,7 +68,8 @@ export async function bulk<T>(
     await agree(context, `${action.question} ${what}?`, formatTargets(targets, context));
   }
   const outcomes: Outcome<T>[] = [...failures];
-  for (const target of targets) outcomes.push(await attempt(context, client, target, action));
+  for (const target of targets)
+    outcomes.push(await attempt(context, client, target, action, targets.length > 1));
   return resultOf(outcomes, action, context);
 }
 
@@ -77,13 +78,17 @@ async function attempt<T>(
   client: Client,
   target: Target,
   action: Action<T>,
+  isOneOfSeveral: boolean,
 ): Promise<Outcome<T>> {
   const { signal } = context;
+  const name = isOneOfSeveral ? `${target.name}: ` : "";
   try {
     signal.throwIfAborted();
-    const value = await context.during(`${action.doing} ${target.name}`, (call) =>
-      action.work(client, target.id, call),
-    );
+    const value = await context.during(`${action.doing} ${target.name}`, (call) => {
+      const onProgress: CallOptions["onProgress"] = (event) =>
+        call.onProgress({ ...event, message: `${name}${event.message}` });
+      return action.work(client, target.id, { ...call, onProgress });
+    });
     return { deployment: target.name, ok: true, value };
   } catch (error) {
     const stopped = signal.aborted && !isMillraceError(error);

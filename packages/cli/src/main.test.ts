@@ -1,7 +1,12 @@
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { DeploymentDetails, DeployOptions, InvokeOptions } from "@millrace/control";
+import type {
+  CallOptions,
+  DeploymentDetails,
+  DeployOptions,
+  InvokeOptions,
+} from "@millrace/control";
 import {
   type DeploymentRecord,
   ERROR_CLASSES,
@@ -976,6 +981,18 @@ describe("several deployments", () => {
       },
       { deployment: "a", ok: true, value: { leftBehind: [] } },
     ]);
+  });
+
+  test("progress says of which of several it is", async () => {
+    const remove = async (_id: string, { onProgress }: CallOptions = {}) => {
+      onProgress?.({ at: 0, deployment: null, message: "Removing it" });
+      return { leftBehind: [] };
+    };
+    const calls = { deployments: { get, delete: remove } };
+    const both = await runCommand(["deployment", "delete", "a", "b", "-y"], { calls });
+    expect(both.stderr).toMatch(/ a: Removing it\n.* b: Removing it\n/);
+    const one = await runCommand(["deployment", "delete", "a", "-y"], { calls });
+    expect(one.stderr).toMatch(/ms {2}Removing it\n/);
   });
 
   test("the targets are shown and the answer no touches nothing", async () => {
