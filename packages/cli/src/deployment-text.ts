@@ -29,7 +29,7 @@ export function formatCard(details: DeploymentDetails, view: View): string {
     formatTitle(deployment, view.style),
     indent(formatFields([...address(details), ...origin(details)], view.style)),
     ...callSections(details, view.style),
-    manageSection(deployment, MANAGE[deployment.status], view.style),
+    manageSection(details, MANAGE[deployment.status], view.style),
   ].join("\n\n");
 }
 
@@ -68,7 +68,7 @@ export function formatDetails(
     ...overrideSections(details, style),
     ...metadataSection(deployment, view),
     manageSection(
-      deployment,
+      details,
       MANAGE[deployment.status].filter((command) => command !== "describe"),
       style,
     ),
@@ -304,13 +304,14 @@ const WHAT = {
 } as const;
 
 function manageSection(
-  { name, snapshotId }: DeploymentRecord,
+  { deployment: { name, snapshotId }, previousSnapshotId }: DeploymentDetails,
   offered: readonly (keyof typeof WHAT)[],
   style: Style,
 ): string {
   const commands = offered
     // What never served is deployed from its source again.
     .filter((command) => command !== "provision" || snapshotId !== null)
+    .filter((command) => command !== "rollback" || previousSnapshotId !== null)
     .map((command) => [`npx millrace deployment ${command} ${name}`, WHAT[command]] as const);
   const width = Math.max(...commands.map(([command]) => command.length));
   const lines = commands.map(

@@ -189,6 +189,7 @@ export function details(changes: Partial<DeploymentDetails> = {}): DeploymentDet
     manifest,
     inventory: [],
     lastOperation: null,
+    previousSnapshotId: `sha256:${"0".repeat(64)}`,
     overrides: { settings: {}, serving: {}, environment: {} },
     hasAuthKey: false,
     authKey: null,

@@ -553,6 +553,13 @@ describe("describe", () => {
     expect(managing(text)).toEqual(["logs", "history", "delete"]);
   });
 
+  test("where no other snapshot has served, there is none to go back to", async () => {
+    const get = async () => details({ previousSnapshotId: null });
+    const argv = ["deployment", "describe", "weather"];
+    const { stdout } = await runCommand(argv, { calls: { deployments: { get } } });
+    expect(managing(stdout)).toEqual(["logs", "history", "deprovision", "delete"]);
+  });
+
   test("an old observation says how old it is, and how to look again", async () => {
     const observedAt = Date.now() - 10 * 60_000 - 1000;
     expect(await describeOf({ observedAt })).toContain(

@@ -139,6 +139,8 @@ export interface DeploymentDetails {
   readonly manifest: SnapshotManifest | null;
   readonly inventory: readonly InventoryRecord[];
   readonly lastOperation: OperationRecord | null;
+  /** The snapshot that a rollback goes to; null when no other one has served. */
+  readonly previousSnapshotId: string | null;
   /** What the deploy of its snapshot was given beside what its deployer and its pipeline say; secrets are masked. */
   readonly overrides: Required<Pick<DeployOptions, "settings" | "serving" | "environment">>;
   readonly hasAuthKey: boolean;

@@ -95,7 +95,7 @@ describe("deployments", () => {
     });
   });
 
-  it("tell what the deploy of their snapshot was given, without its secrets", async () => {
+  it("tell what the deploy of their snapshot was given, without its secrets, and what served before", async () => {
     const { client, record, store } = await open();
     const { id: pipelineId } = await store.pipelines.ensure(record.projectId, "weather");
     const { id: snapshotId } = await store.snapshots.ensure(
@@ -131,10 +131,13 @@ describe("deployments", () => {
     await store.operations.end(id, { outcome: "succeeded", error: null }, patch, attempt.lease);
     const failed = await begin({ FOO: "2" });
     await store.operations.end(failed.id, { outcome: "failed", error: null }, {}, attempt.lease);
-    expect((await client.deployments.get("weather")).overrides).toEqual({
-      settings: { port: 8080 },
-      serving: { logLevel: "debug" },
-      environment: { FOO: "1", API_TOKEN: "[secret]" },
+    expect(await client.deployments.get("weather")).toMatchObject({
+      previousSnapshotId: null,
+      overrides: {
+        settings: { port: 8080 },
+        serving: { logLevel: "debug" },
+        environment: { FOO: "1", API_TOKEN: "[secret]" },
+      },
     });
   });
 });

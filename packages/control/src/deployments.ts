@@ -23,7 +23,12 @@ import { desire, type Overrides } from "./desired.ts";
 import { systemClock } from "./lifecycle/clock.ts";
 import { type Call, type ProvisionInput, targetOf } from "./lifecycle/dependencies.ts";
 import { createDriver, type Driver } from "./lifecycle/driver.ts";
-import { lastProvision, previousSnapshot, unfinished } from "./lifecycle/history.ts";
+import {
+  findPreviousSnapshot,
+  lastProvision,
+  previousSnapshot,
+  unfinished,
+} from "./lifecycle/history.ts";
 import type { Platform } from "./lifecycle/platform.ts";
 import { mustBeFree, mustKeepStack, mustOwn } from "./lifecycle/rules.ts";
 import { waitForStatus } from "./lifecycle/wait.ts";
@@ -316,6 +321,7 @@ export class Deployments {
               : await artifacts.manifest(snapshot.id),
           inventory: await store.inventory.list(deployment.id),
           lastOperation: items[0] ?? null,
+          previousSnapshotId: await findPreviousSnapshot(store, deployment),
           overrides: overridesOfRecord(withoutSecretSettings(made?.overrides ?? {})),
           hasAuthKey: deployment.authKeyHash !== null,
           authKey:

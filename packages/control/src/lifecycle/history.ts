@@ -62,14 +62,11 @@ function wantedBy(operation: OperationRecord): Wanted | null {
   };
 }
 
-/**
- * The snapshot that served before the one that serves now.
- * @throws MillraceError `ROLLBACK_NOTHING`
- */
-export async function previousSnapshot(
+/** The snapshot that served before the one that serves now; null when there is none. */
+export async function findPreviousSnapshot(
   store: Pick<Store, "operations">,
   record: DeploymentRecord,
-): Promise<string> {
+): Promise<string | null> {
   for await (const { kind, outcome, snapshotId, previousSnapshotId } of operationsOf(
     store,
     record.id,
@@ -80,6 +77,16 @@ export async function previousSnapshot(
     const other = served.find((id) => id !== null && id !== record.snapshotId);
     if (other !== undefined && other !== null) return other;
   }
+  return null;
+}
+
+/** @throws MillraceError `ROLLBACK_NOTHING` */
+export async function previousSnapshot(
+  store: Pick<Store, "operations">,
+  record: DeploymentRecord,
+): Promise<string> {
+  const found = await findPreviousSnapshot(store, record);
+  if (found !== null) return found;
   throw new MillraceError({
     class: "conflict",
     code: "ROLLBACK_NOTHING",
