@@ -1235,6 +1235,16 @@ describe("init", () => {
     expect(stdout).toContain("npm install --save-dev typescript @types/node");
   });
 
+  test.each([
+    [{ type: "module", dependencies: { millrace: "1", zod: "4" } }, []],
+    [{ dependencies: { zod: "4" } }, ["npm pkg set type=module", "npm install millrace"]],
+  ])("says only what a package.json lacks: %j", async (existing, lacking) => {
+    const devDependencies = { typescript: "7", "@types/node": "24" };
+    await writeFile(join(folder, "package.json"), JSON.stringify({ ...existing, devDependencies }));
+    const { stdout } = await runCommand(["init"], { directory: folder });
+    expect(stdout.match(/npm .*/g) ?? []).toEqual(lacking);
+  });
+
   test("says so when the folder is a file", async () => {
     await writeFile(join(folder, "taken"), "");
     const { code, stderr } = await runCommand(["init", "taken"], { directory: folder });

@@ -1,9 +1,9 @@
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { basename, join, relative, resolve } from "node:path";
-import { messageOf } from "@millrace/core";
+import { isJsonObject, type JsonObject, messageOf } from "@millrace/core";
 import { defineCommand } from "../command.ts";
 import { firstFiles } from "../first-project.ts";
-import { optionalArgument, usage } from "../inputs.ts";
+import { jsonOrText, optionalArgument, usage } from "../inputs.ts";
 import { formatSection } from "../table.ts";
 
 export const init = defineCommand({
@@ -31,6 +31,7 @@ export const init = defineCommand({
       const isNew = await writeNew(join(directory, file), content);
       (isNew ? written : kept).push(file);
     }
+    const existing = kept.includes("package.json") ? await packageOf(directory) : null;
     return {
       json: { directory, written, kept },
       text: () => {
@@ -39,30 +40,41 @@ export const init = defineCommand({
           ...written.map((file) => `${style("green", "wrote")}  ${file}`),
           ...kept.map((file) => `${style("dim", "kept")}   ${file} (it exists)`),
         ];
-        const next = nextSteps(
-          relative(context.terminal.directory, directory),
-          kept.includes("package.json"),
-        );
+        const next = nextSteps(relative(context.terminal.directory, directory), existing);
         return `${lines.join("\n")}\n\n${formatSection("Go on with", next.join("\n"), style)}`;
       },
     };
   },
 });
 
-function nextSteps(folder: string, hadPackage: boolean): string[] {
+/** `existing`: the package.json that was there, of which only what it lacks is to be added. */
+function nextSteps(folder: string, existing: JsonObject | null): string[] {
   return [
     ...(folder === "" ? [] : [`cd ${folder}`]),
-    ...(hadPackage
-      ? [
-          "npm pkg set type=module",
-          "npm install millrace zod",
-          "npm install --save-dev typescript @types/node",
-        ]
-      : ["npm install"]),
+    ...(existing === null ? ["npm install"] : additions(existing)),
     "npx millrace dev pipeline.ts",
     "npx millrace deploy pipeline.ts --name hello",
     "npx millrace invoke hello --name Ada",
   ];
+}
+
+function additions({ type, dependencies, devDependencies }: JsonObject): string[] {
+  const declared = [dependencies, devDependencies].filter(isJsonObject).flatMap(Object.keys);
+  const install = (command: string, names: readonly string[]): string[] => {
+    const lacking = names.filter((name) => !declared.includes(name));
+    return lacking.length === 0 ? [] : [`${command} ${lacking.join(" ")}`];
+  };
+  return [
+    ...(type === "module" ? [] : ["npm pkg set type=module"]),
+    ...install("npm install", ["millrace", "zod"]),
+    ...install("npm install --save-dev", ["typescript", "@types/node"]),
+  ];
+}
+
+/** Empty for one that npm could not read either. */
+async function packageOf(directory: string): Promise<JsonObject> {
+  const value = jsonOrText(await readFile(join(directory, "package.json"), "utf8"));
+  return isJsonObject(value) ? value : {};
 }
 
 /** False when the file exists. */
