@@ -100,5 +100,6 @@ ${bold("Look further")}
   npx millrace plan apps/weather/pipeline.ts --name ${values.name}
   npx millrace dev apps/weather/pipeline.ts          serve in the foreground, reload on change
   npx millrace deployment delete ${values.name} --yes
+
 Edit apps/weather/pipeline.ts and run the demo again: the service is updated in place and loses no request.
 `);
