@@ -1143,7 +1143,7 @@ describe("run", () => {
     const given: unknown[] = [];
     const calls = {
       snapshots: {
-        create: async () => snapshotRecord,
+        create: async () => ({ ...snapshotRecord, nameBefore: null }),
         get: async () => ({ snapshot: snapshotRecord, manifest }),
       },
       run: async (source: unknown, parameters: unknown) => {
@@ -1181,6 +1181,16 @@ describe("secret set", () => {
     expect(stderr).toContain("error SECRET_IN_ARGUMENT");
     expect(stderr).not.toContain("the-value");
   });
+});
+
+test.each([
+  ["v1", "\nIt was called v1 before.\n"],
+  [null, `${SNAPSHOT_ID}\n\nUse it`],
+])("snapshot create says which name the same content had: %s", async (nameBefore, text) => {
+  const create = async () => ({ ...snapshotRecord, name: "v2", nameBefore });
+  const argv = ["snapshot", "create", "p.ts", "--name", "v2"];
+  const { stdout } = await runCommand(argv, { calls: { snapshots: { create } } });
+  expect(stdout).toContain(text);
 });
 
 describe("stack delete", () => {

@@ -133,6 +133,12 @@ export interface Invocation<Outputs = JsonObject> {
   readonly error: null;
 }
 
+/** A snapshot has one name: of content that was there already it may be another than before. */
+export interface CreatedSnapshot extends SnapshotRecord {
+  /** The name that it lost by being given this one; null when there was none. */
+  readonly nameBefore: string | null;
+}
+
 export interface DeploymentDetails {
   readonly deployment: DeploymentRecord;
   readonly snapshot: SnapshotRecord | null;
@@ -210,7 +216,7 @@ export interface Client {
         readonly description?: string;
         readonly replace?: boolean;
       },
-    ): Promise<SnapshotRecord>;
+    ): Promise<CreatedSnapshot>;
     list(query?: PageQuery & { readonly pipeline?: string }): Promise<Page<SnapshotRecord>>;
     get(
       idOrName: string,

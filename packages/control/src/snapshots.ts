@@ -16,6 +16,8 @@ export interface ReadySnapshot {
   readonly manifest: SnapshotManifest;
   /** Absolute paths of what it was made from; empty for one that was found by name. */
   readonly sources: readonly string[];
+  /** What it was called before it was given another name. */
+  readonly nameBefore: string | null;
 }
 
 interface Naming {
@@ -36,7 +38,8 @@ export async function readySnapshot(
   if (isPipeline(source))
     return fromSource(workspace, await sourceOfPipeline(source as Pipeline), call, naming);
   const snapshot = await findSnapshot(workspace, source.snapshot);
-  return { snapshot, manifest: await workspace.artifacts.manifest(snapshot.id), sources: [] };
+  const manifest = await workspace.artifacts.manifest(snapshot.id);
+  return { snapshot, manifest, sources: [], nameBefore: null };
 }
 
 async function fromSource(
@@ -56,6 +59,7 @@ async function fromSource(
     progress,
     signal,
   );
+  const before = naming.name === undefined ? null : await store.snapshots.find(project.id, id);
   const pipeline = await store.pipelines.ensure(project.id, manifest.pipeline.name);
   const snapshot = await store.snapshots.ensure(
     {
@@ -68,7 +72,8 @@ async function fromSource(
     },
     { replaceName: naming.replace ?? false },
   );
-  return { snapshot, manifest, sources };
+  const nameBefore = before === null || before.name === snapshot.name ? null : before.name;
+  return { snapshot, manifest, sources, nameBefore };
 }
 
 /** @throws MillraceError `SNAPSHOT_NOT_FOUND`, `SNAPSHOT_AMBIGUOUS` */
@@ -89,8 +94,10 @@ export async function findSnapshot(
 export function snapshotsOf(workspace: Workspace): Client["snapshots"] {
   const { store, project, artifacts } = workspace;
   return {
-    create: async (source, options = {}) =>
-      (await readySnapshot(workspace, source, options, options)).snapshot,
+    async create(source, options = {}) {
+      const { snapshot, nameBefore } = await readySnapshot(workspace, source, options, options);
+      return { ...snapshot, nameBefore };
+    },
     list: (query) => store.snapshots.list(project.id, query),
     async get(idOrName) {
       const snapshot = await findSnapshot(workspace, idOrName);

@@ -3,6 +3,7 @@ export type {
   Client,
   ConfigEntry,
   ConnectOptions,
+  CreatedSnapshot,
   DeleteResult,
   DeployerEntry,
   DeploymentDetails,

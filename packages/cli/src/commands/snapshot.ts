@@ -29,6 +29,7 @@ const create = defineCommand({
       client.snapshots.create(source, { ...options, ...call }),
     );
     const word = record.name ?? shortId(record.id);
+    const before = record.nameBefore === null ? "" : `\nIt was called ${record.nameBefore} before.`;
     const next = [
       `npx millrace snapshot deploy ${word}`,
       `npx millrace run --snapshot ${word}`,
@@ -36,7 +37,7 @@ const create = defineCommand({
     return {
       json: record,
       text: () =>
-        `Snapshot ${context.style("bold", word)} of pipeline ${record.pipelineName}\n${record.id}\n\n${formatSection("Use it", next, context.style)}`,
+        `Snapshot ${context.style("bold", word)} of pipeline ${record.pipelineName}\n${record.id}${before}\n\n${formatSection("Use it", next, context.style)}`,
     };
   },
 });

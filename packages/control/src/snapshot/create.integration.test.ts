@@ -54,6 +54,17 @@ describe("making a snapshot", () => {
     expect(Object.keys(manifest.files)).toContain(manifest.pipeline.entry);
   });
 
+  it("says what the same content was called before", async () => {
+    const { client, pipeline } = await open({ "pipeline.ts": pipelineModule("return 1;") });
+    const before = async (name?: string) =>
+      (await client.snapshots.create(pipeline, name === undefined ? {} : { name })).nameBefore;
+    expect(await before()).toBeNull();
+    expect(await before("v1")).toBeNull();
+    expect(await before()).toBeNull();
+    expect(await before("v2")).toBe("v1");
+    expect(await before("v2")).toBeNull();
+  });
+
   it("gives the same id in another folder and another state folder", async () => {
     const files = {
       "pipeline.ts": pipelineModule(
