@@ -10,7 +10,7 @@ import type { CommandContext, Result } from "./command.ts";
 import { formatCard } from "./deployment-text.ts";
 import { assignments, flag, seconds, usage, variables } from "./inputs.ts";
 import { streamLogs } from "./log-text.ts";
-import { formatPlan } from "./plan-text.ts";
+import { changesNothing, formatPlan } from "./plan-text.ts";
 
 /** The options of everything that makes a snapshot serve. */
 export const deployInputs = {
@@ -84,9 +84,9 @@ export async function carryOut(
   options: { readonly attach: boolean },
 ): Promise<Result | undefined> {
   const confirm: DeployOptions["confirm"] = (plan) => {
-    if (plan.action === "no-op") return true;
+    if (changesNothing(plan)) return true;
     const about = formatPlan(plan, context.sideStyle);
-    if (plan.exists && plan.action !== "create")
+    if (plan.exists && plan.action !== "create" && plan.action !== "no-op")
       return context.confirm(`Update deployment ${plan.deployment}?`, about);
     context.tell(about);
     return true;

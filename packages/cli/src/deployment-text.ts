@@ -1,4 +1,4 @@
-import type { DeploymentDetails } from "@millrace/control";
+import type { DeploymentDetails, OperationEntry } from "@millrace/control";
 import {
   type DeploymentRecord,
   type DeploymentStatus,
@@ -7,7 +7,6 @@ import {
   type JsonObject,
   type JsonSchema,
   type JsonValue,
-  type OperationRecord,
 } from "@millrace/core";
 
 import { formatValue, shortId } from "./plan-text.ts";
@@ -69,7 +68,10 @@ export function formatDetails(
     ...metadataSection(deployment, view),
     manageSection(
       details,
-      MANAGE[deployment.status].filter((command) => command !== "describe"),
+      // Of what was interrupted nobody knows how far it came.
+      MANAGE[lastOperation?.outcome === "interrupted" ? "UNKNOWN" : deployment.status].filter(
+        (command) => command !== "describe",
+      ),
       style,
     ),
   ].join("\n\n");
@@ -86,7 +88,7 @@ export function formatInventory(inventory: readonly InventoryRecord[], style: St
 }
 
 /** `deploy succeeded 3 min ago, in 1.2 s, by ada` */
-export function operationLine(operation: OperationRecord, { style, now }: View): string {
+export function operationLine(operation: OperationEntry, { style, now }: View): string {
   const length =
     operation.endedAt === null
       ? ""

@@ -212,6 +212,7 @@ export function deploymentPlan(changes: Partial<DeploymentPlan> = {}): Deploymen
     deployment: "weather",
     exists: true,
     snapshot: { from: SNAPSHOT_ID, to: SNAPSHOT_ID },
+    picksUp: null,
     notes: [],
     settings: [],
     ...changes,

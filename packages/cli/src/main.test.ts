@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type {
   CallOptions,
   DeploymentDetails,
+  DeploymentPlan,
   DeployOptions,
   InvokeOptions,
 } from "@millrace/control";
@@ -517,15 +518,44 @@ describe("plan", () => {
     expect(stdout).toContain("Deployment weather has no changes.");
   });
 
-  test("--detailed-exit-code tells changes from none", async () => {
-    const code = async (action: "update" | "no-op") =>
+  test("says what is unfinished where the platform needs nothing more, as does deploy", async () => {
+    const made = deploymentPlan({
+      action: "no-op",
+      changes: [],
+      snapshot: { from: SNAPSHOT_ID, to: `sha256:${"b".repeat(64)}` },
+      picksUp: { ...operation, outcome: "interrupted" },
+    });
+    const text = [
+      "Deployment weather needs no change on its platform, and is yet to be seen serving.",
+      "Snapshot 3f2a9c813f2a → bbbbbbbbbbbb",
+      "Picks up the last provision (interrupted).",
+      "",
+    ].join("\n");
+    const calls = { plan: async () => made };
+    expect((await runCommand(["plan", "pipeline.ts"], { calls })).stdout).toBe(text);
+    const deploy = async (_source: unknown, options?: DeployOptions) => {
+      expect(await options?.confirm?.(made)).toBe(true);
+      return { deployment: deploymentRecord(), operation, plan: made };
+    };
+    const get = async () => details();
+    const deployed = await runCommand(["deploy", "pipeline.ts"], {
+      calls: { deploy, deployments: { get } },
+    });
+    expect(deployed.stderr).toContain(text);
+  });
+
+  test("--detailed-exit-code tells whether a deploy has something to do", async () => {
+    const code = async (changes: Partial<DeploymentPlan>) =>
       (
         await runCommand(["plan", "p.ts", "--detailed-exit-code"], {
-          calls: { plan: async () => deploymentPlan({ action }) },
+          calls: { plan: async () => deploymentPlan(changes) },
         })
       ).code;
-    expect(await code("update")).toBe(10);
-    expect(await code("no-op")).toBe(0);
+    expect(await code({ action: "update" })).toBe(10);
+    expect(await code({ action: "no-op" })).toBe(0);
+    expect(await code({ action: "no-op", picksUp: operation })).toBe(10);
+    const snapshot = { from: null, to: SNAPSHOT_ID };
+    expect(await code({ action: "no-op", snapshot })).toBe(10);
   });
 });
 
@@ -642,6 +672,38 @@ describe("describe", () => {
     });
     expect(stdout).toMatch(/^ {2}flights\[\]\.legs +object\[\] /m);
     expect(stdout).toMatch(/^ {2}flights\[\]\.legs\[\]\.seat +string /m);
+  });
+
+  test("offers to look again at what was interrupted", async () => {
+    const get = async () =>
+      details({
+        deployment: deploymentRecord({ status: "PENDING" }),
+        lastOperation: { ...operation, outcome: "interrupted", endedAt: null },
+      });
+    const { stdout } = await runCommand(["deployment", "describe", "weather"], {
+      calls: { deployments: { get } },
+    });
+    expect(stdout).toMatch(/Last operation +provision interrupted \d+ d ago, by ada\n/);
+    expect(managing(stdout)).toEqual(["refresh", "logs", "history"]);
+  });
+
+  test("history says what became of operations whose process is gone, and not how long they took", async () => {
+    const items = [
+      { ...operation, outcome: "interrupted", endedAt: null },
+      { ...operation, outcome: "abandoned" },
+      operation,
+    ] as const;
+    const history = async () => ({ items, cursor: null });
+    const { stdout } = await runCommand(["deployment", "history", "weather"], {
+      calls: { deployments: { history } },
+    });
+    expect(stdout).toMatch(
+      /interrupted .* ada +its process is gone; the next command picks it up\n/,
+    );
+    expect(stdout).toMatch(
+      /abandoned .* ada +its process was gone; the operation after it took over\n/,
+    );
+    expect(stdout).toMatch(/succeeded .* ada +1\.5 s *\n/);
   });
 
   test("masks the key unless it is asked for", async () => {

@@ -25,18 +25,29 @@ export function formatPlan(plan: DeploymentPlan, style: Style): string {
   const changes = plan.changes
     .filter(({ action }) => action !== "no-op")
     .flatMap((change) => formatChange(change, style));
+  const pickedUp =
+    plan.picksUp === null
+      ? []
+      : [style("yellow", `Picks up the last ${plan.picksUp.kind} (${plan.picksUp.outcome}).`)];
   const warning = plan.interrupts
     ? [style("yellow", "Requests will fail, or the URL will change, while this is carried out.")]
     : [];
   const notes = plan.notes.map((note) => style("yellow", note));
-  return [title, `Snapshot ${snapshot}`, ...changes, ...warning, ...notes].join("\n");
+  return [title, `Snapshot ${snapshot}`, ...pickedUp, ...changes, ...warning, ...notes].join("\n");
 }
 
-/** What has to be created for a deployment that exists is what is gone of it. */
-function titleOf({ action, exists }: DeploymentPlan): string {
-  return action === "create" && exists
-    ? "serves nothing now and will be brought into service"
-    : TITLE[action];
+/** Whether a deploy has nothing to do, on the platform or in the record. */
+export function changesNothing({ action, snapshot, picksUp }: DeploymentPlan): boolean {
+  return action === "no-op" && snapshot.from === snapshot.to && picksUp === null;
+}
+
+function titleOf(plan: DeploymentPlan): string {
+  const { action, exists } = plan;
+  // What has to be created for a deployment that exists is what is gone of it.
+  if (action === "create" && exists) return "serves nothing now and will be brought into service";
+  if (action === "no-op" && !changesNothing(plan))
+    return "needs no change on its platform, and is yet to be seen serving";
+  return TITLE[action];
 }
 
 function formatChange(change: ResourceChange, style: Style): string[] {

@@ -34,7 +34,7 @@ interface ProgramOptions {
   readonly execute: (command: Command, raw: ReadonlyMap<string, Raw>) => Promise<void>;
 }
 
-/** What `plan --detailed-exit-code` ends with when there are changes. */
+/** What `plan --detailed-exit-code` ends with when a deploy has something to do. */
 export const EXIT_WITH_CHANGES = 10;
 
 /** Thrown to end parsing after help or the version was printed. */
@@ -240,7 +240,10 @@ function valueGiven(): MillraceError {
 function rootHelp(): string {
   const codes = [
     { exitCode: 0, meaning: "done" },
-    { exitCode: EXIT_WITH_CHANGES, meaning: "plan --detailed-exit-code: there are changes" },
+    {
+      exitCode: EXIT_WITH_CHANGES,
+      meaning: "plan --detailed-exit-code: a deploy has something to do",
+    },
     ...Object.values(ERROR_CLASSES),
   ].sort((a, b) => a.exitCode - b.exitCode);
   return [

@@ -8,6 +8,7 @@ import type {
   LogLine,
   LogQuery,
   MillraceError,
+  OperationOutcome,
   OperationRecord,
   OutputsOf,
   ParametersOf,
@@ -70,6 +71,8 @@ export interface DeploymentPlan extends Plan {
   readonly deployment: string;
   readonly exists: boolean;
   readonly snapshot: { readonly from: string | null; readonly to: string };
+  /** What deploy goes on with: it was to bring the same into service, and did not come to its end. */
+  readonly picksUp: OperationEntry | null;
   /** What one should know beside the changes: where a secret comes from, what the configuration has no more. */
   readonly notes: readonly string[];
   /** Where each effective setting came from. */
@@ -139,12 +142,20 @@ export interface CreatedSnapshot extends SnapshotRecord {
   readonly nameBefore: string | null;
 }
 
+/**
+ * An operation as it stands. `interrupted`: it is recorded as running, and its process is gone; the next operation goes on,
+ * and records it as abandoned.
+ */
+export interface OperationEntry extends Omit<OperationRecord, "outcome"> {
+  readonly outcome: OperationOutcome | "interrupted";
+}
+
 export interface DeploymentDetails {
   readonly deployment: DeploymentRecord;
   readonly snapshot: SnapshotRecord | null;
   readonly manifest: SnapshotManifest | null;
   readonly inventory: readonly InventoryRecord[];
-  readonly lastOperation: OperationRecord | null;
+  readonly lastOperation: OperationEntry | null;
   /** The snapshot that a rollback goes to; null when no other one has served. */
   readonly previousSnapshotId: string | null;
   /** What the deploy of its snapshot was given beside what its deployer and its pipeline say; secrets are masked. */
@@ -295,7 +306,7 @@ export interface Client {
         readonly timeoutSeconds?: number;
       },
     ): Promise<DeploymentRecord>;
-    history(deployment: string, query?: PageQuery): Promise<Page<OperationRecord>>;
+    history(deployment: string, query?: PageQuery): Promise<Page<OperationEntry>>;
     logs(
       deployment: string,
       query?: LogQuery & { readonly signal?: AbortSignal },

@@ -95,6 +95,33 @@ describe("deployments", () => {
     });
   });
 
+  it("say that an operation was interrupted once its lease is free", async () => {
+    const { client, record, store } = await open();
+    const holder = { pid: 1, host: "h", processStart: "0", purpose: "test", since: 0 };
+    const attempt = await store.leases.acquire(`deployment:${record.id}`, holder, 60_000);
+    if (!attempt.acquired) throw new Error("it is held");
+    const { lease } = attempt;
+    const statusReason = "deprovision is under way.";
+    const begin = { snapshotId: null, revision: null, previousSnapshotId: null, overrides: {} };
+    await store.operations.begin(
+      { ...begin, deploymentId: record.id, kind: "deprovision", userName: "ann" },
+      { status: "PENDING", statusReason },
+      lease,
+    );
+    const said = async () => {
+      const { deployment, lastOperation } = await client.deployments.get("weather");
+      const { items } = await client.deployments.history("weather");
+      return [deployment.statusReason, lastOperation?.outcome, items[0]?.outcome];
+    };
+    expect(await said()).toEqual([statusReason, "running", "running"]);
+    await store.leases.release(lease);
+    expect(await said()).toEqual([
+      "deprovision was interrupted; the next command picks it up.",
+      "interrupted",
+      "interrupted",
+    ]);
+  });
+
   it("tell what the deploy of their snapshot was given, without its secrets, and what served before", async () => {
     const { client, record, store } = await open();
     const { id: pipelineId } = await store.pipelines.ensure(record.projectId, "weather");

@@ -17,6 +17,7 @@ import type {
   DeploymentPlan,
   DeployOptions,
   DeployResult,
+  OperationEntry,
   Source,
 } from "./client.ts";
 import { desire, type Overrides } from "./desired.ts";
@@ -24,6 +25,7 @@ import { systemClock } from "./lifecycle/clock.ts";
 import { type Call, type ProvisionInput, targetOf } from "./lifecycle/dependencies.ts";
 import { createDriver, type Driver } from "./lifecycle/driver.ts";
 import {
+  asItStands,
   findPreviousSnapshot,
   lastProvision,
   previousSnapshot,
@@ -311,16 +313,17 @@ export class Deployments {
             ? null
             : await store.snapshots.find(project.id, deployment.snapshotId);
         const { items } = await store.operations.list(deployment.id, { limit: 1 });
+        const lastOperation = items[0] === undefined ? null : await asItStands(store, items[0]);
         const made = snapshot === null ? null : await lastProvision(store, deployment, snapshot.id);
         return {
-          deployment,
+          deployment: withReason(deployment, lastOperation),
           snapshot,
           manifest:
             snapshot === null || !artifacts.has(snapshot.id)
               ? null
               : await artifacts.manifest(snapshot.id),
           inventory: await store.inventory.list(deployment.id),
-          lastOperation: items[0] ?? null,
+          lastOperation,
           previousSnapshotId: await findPreviousSnapshot(store, deployment),
           overrides: overridesOfRecord(withoutSecretSettings(made?.overrides ?? {})),
           hasAuthKey: deployment.authKeyHash !== null,
@@ -370,8 +373,11 @@ export class Deployments {
         const waiting = { clock: systemClock, timing: this.#workspace.timing, refresh, read };
         return waitForStatus(waiting, status, callOf(options, timeoutSeconds));
       },
-      history: async (idOrName, query) =>
-        store.operations.list((await this.find(idOrName)).id, query),
+      history: async (idOrName, query) => {
+        const page = await store.operations.list((await this.find(idOrName)).id, query);
+        const items = page.items.map((operation) => asItStands(store, operation));
+        return { ...page, items: await Promise.all(items) };
+      },
       logs: (idOrName, query = {}) => this.#logs(idOrName, query),
     };
   }
@@ -425,6 +431,16 @@ function deploymentName(
 ): string {
   const named = typeof source === "object" && "snapshot" in source ? snapshot.name : null;
   return validName("deployment", name ?? named ?? manifest.pipeline.name);
+}
+
+/** A process that is gone could not say in the record that its operation is under way no more. */
+function withReason(
+  record: DeploymentRecord,
+  lastOperation: OperationEntry | null,
+): DeploymentRecord {
+  if (record.status !== "PENDING" || lastOperation?.outcome !== "interrupted") return record;
+  const statusReason = `${lastOperation.kind} was interrupted; the next command picks it up.`;
+  return { ...record, statusReason };
 }
 
 function overridesOf({ settings = {}, serving = {}, environment = {} }: DeployOptions): Overrides {

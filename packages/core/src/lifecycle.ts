@@ -6,7 +6,8 @@ export type DeploymentStatus = (typeof DEPLOYMENT_STATUSES)[number];
 
 export const STATUS_MEANING: Readonly<Record<DeploymentStatus, string>> = {
   ABSENT: "nothing of it exists on the platform",
-  PENDING: "an operation is in flight, or ended at its deadline and can be picked up",
+  PENDING:
+    "an operation is in flight, or ended at its deadline or with its process and can be picked up",
   RUNNING: "the platform says so, health answers, and the recorded snapshot serves",
   ERROR: "it exists and does not serve the recorded snapshot",
   UNKNOWN: "the platform could not be asked",

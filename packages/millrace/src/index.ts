@@ -13,6 +13,7 @@ export type {
   EffectiveSetting,
   Invocation,
   InvokeOptions,
+  OperationEntry,
   ProgressEvent,
   RunOptions,
   SecretEntry,

@@ -685,6 +685,8 @@ async function checkLeases(
   const leases: (Lease | undefined)[] = [];
   let seen: Lease | undefined;
   for (const action of actions) {
+    const isHeld: boolean = model !== null && model.who !== null && model.expiresAt > clock.now();
+    expect((await store.leases.find(name))?.token).toBe(isHeld ? model?.token : undefined);
     if (action.do === "pass") {
       clock.pass(action.ms);
       continue;

@@ -89,6 +89,8 @@ export interface LeaseStore {
   acquire(name: string, holder: LeaseHolder, ttlMs: number): Promise<LeaseAttempt>;
   /** Takes the lease from a holder that is known to be dead; fails when it has changed hands since. */
   takeOver(current: Lease, holder: LeaseHolder, ttlMs: number): Promise<LeaseAttempt>;
+  /** Only looks: the lease while it is held, null when it is free or expired. */
+  find(name: string): Promise<Lease | null>;
   /** @throws MillraceError `LEASE_LOST` */
   renew(lease: Lease, ttlMs: number): Promise<Lease>;
   /** Gives it back. A lease that was lost is left alone. */

@@ -2,7 +2,7 @@ import type { Source } from "@millrace/control";
 import { defineCommand } from "../command.ts";
 import { carryOut, deployInputs, deployOptions } from "../deploying.ts";
 import { flag, optionalArgument, text, usage } from "../inputs.ts";
-import { formatPlan } from "../plan-text.ts";
+import { changesNothing, formatPlan } from "../plan-text.ts";
 import { EXIT_WITH_CHANGES } from "../program.ts";
 
 const target = {
@@ -56,7 +56,10 @@ export const plan = defineCommand({
     "Prints + for what is created, ~ for what is updated, ± for what is replaced and - for what goes away.",
   inputs: {
     ...target,
-    detailedExitCode: flag("--detailed-exit-code", "Exits with 10 when there are changes."),
+    detailedExitCode: flag(
+      "--detailed-exit-code",
+      "Exits with 10 when a deploy has something to do.",
+    ),
   },
   examples: [
     "plan pipeline.ts --name weather",
@@ -72,7 +75,7 @@ export const plan = defineCommand({
     return {
       json: found,
       text: () => formatPlan(found, context.style),
-      exitCode: values.detailedExitCode && found.action !== "no-op" ? EXIT_WITH_CHANGES : 0,
+      exitCode: values.detailedExitCode && !changesNothing(found) ? EXIT_WITH_CHANGES : 0,
     };
   },
 });

@@ -278,6 +278,12 @@ const remove = defineCommand({
     }),
 });
 
+/** What is said of operations whose process is gone. */
+const LOST: Readonly<Record<string, string>> = {
+  interrupted: "its process is gone; the next command picks it up",
+  abandoned: "its process was gone; the operation after it took over",
+};
+
 const history = defineCommand({
   name: "history",
   summary: "List the operations on a deployment, newest first",
@@ -295,8 +301,11 @@ const history = defineCommand({
         operation.snapshotId === null ? "" : shortId(operation.snapshotId),
         operation.previousSnapshotId === null ? "" : shortId(operation.previousSnapshotId),
         operation.userName,
-        operation.endedAt === null ? "" : formatDuration(operation.endedAt - operation.startedAt),
-        operation.error?.code ?? "",
+        // That one was abandoned is known by when the next one came, not by when it ended.
+        operation.endedAt === null || operation.outcome === "abandoned"
+          ? ""
+          : formatDuration(operation.endedAt - operation.startedAt),
+        LOST[operation.outcome] ?? operation.error?.code ?? "",
       ],
       none: "No operations.",
     });

@@ -1,5 +1,6 @@
 import { afterAll, beforeEach, expect, test } from "vitest";
-import { lastProvision, previousSnapshot, unfinished } from "./history.ts";
+import { asItStands, lastProvision, previousSnapshot, unfinished } from "./history.ts";
+import { thisProcess } from "./process-identity.ts";
 import { type Bed, TestBed } from "./test-bed.fixture.ts";
 
 const testBed = new TestBed();
@@ -139,6 +140,52 @@ test("only an operation that did not come to its end is unfinished", async () =>
   expect(await unfinished(bed.store, bed.id)).toEqual({ crashed: false, wanted });
   await bed.deprovision();
   expect(await unfinished(bed.store, bed.id)).toEqual({ crashed: false, wanted: null });
+});
+
+/** An operation that is recorded as running, under a lease. */
+async function began() {
+  const holder = await thisProcess("deploy");
+  const taken = await bed.store.leases.acquire(`deployment:${bed.id}`, holder, 60_000);
+  if (!taken.acquired) throw new Error("It is held.");
+  const begin = { kind: "deprovision", userName: "ada", overrides: {}, snapshotId: null } as const;
+  const operation = await bed.store.operations.begin(
+    { ...begin, deploymentId: bed.id, revision: null, previousSnapshotId: null },
+    {},
+    taken.lease,
+  );
+  return { operation, lease: taken.lease };
+}
+
+test("an operation is interrupted once the process that began it holds the lease no more", async () => {
+  const { operation, lease } = await began();
+  const outcome = async () => (await asItStands(bed.store, operation)).outcome;
+  expect(await outcome()).toBe("running");
+  const { leases } = bed.store;
+  const dead = { ...lease.holder, processStart: "1" };
+  await leases.takeOver(lease, dead, 60_000);
+  expect(await outcome()).toBe("interrupted");
+  const lost = { ...lease, token: lease.token + 1 };
+  const later = { ...lease.holder, since: operation.startedAt + 1 };
+  const next = await leases.takeOver(lost, later, 60_000);
+  expect(next.acquired && (await outcome())).toBe("interrupted");
+  if (next.acquired) await leases.release(next.lease);
+  expect(await outcome()).toBe("interrupted");
+});
+
+test("an operation that ends while it is looked at is not interrupted", async () => {
+  const { operation, lease } = await began();
+  const { store } = bed;
+  const leases: typeof store.leases = {
+    ...store.leases,
+    async find(name) {
+      const end = { outcome: "succeeded", error: null } as const;
+      await store.operations.end(operation.id, end, {}, lease);
+      await store.leases.release(lease);
+      return store.leases.find(name);
+    },
+  };
+  const { operations } = store;
+  expect((await asItStands({ operations, leases }, operation)).outcome).toBe("succeeded");
 });
 
 test("an operation that crashed stays unfinished after a refresh found so", async () => {

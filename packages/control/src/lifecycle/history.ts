@@ -5,7 +5,10 @@ import {
   type OperationRecord,
 } from "@millrace/core";
 import type { Store } from "@millrace/store";
+import type { OperationEntry } from "../client.ts";
+import { holderOf } from "./lease.ts";
 import type { Wanted } from "./session.ts";
+import { type Revision, sameRevision } from "./verdict.ts";
 
 /** The operations of a deployment, newest first. */
 export async function* operationsOf(
@@ -18,6 +21,23 @@ export async function* operationsOf(
     yield* page.items;
     cursor = page.cursor;
   } while (cursor !== null);
+}
+
+/** What is recorded as running may have lost its process. Takes no lease: another operation may be under way. */
+export async function asItStands(
+  store: Pick<Store, "operations" | "leases">,
+  operation: OperationRecord,
+): Promise<OperationEntry> {
+  if (operation.outcome !== "running") return operation;
+  const { id, deploymentId, startedAt } = operation;
+  const holder = await holderOf(store, deploymentId);
+  // Who took the lease later did not begin this one, and has yet to find it.
+  if (holder !== null && holder.since <= startedAt) return operation;
+  // It may have come to its end before the lease was looked at.
+  for await (const now of operationsOf(store, deploymentId)) {
+    if (now.id === id) return now.outcome === "running" ? { ...now, outcome: "interrupted" } : now;
+  }
+  return operation;
 }
 
 function bringsIntoService(kind: OperationKind): boolean {
@@ -44,6 +64,26 @@ export async function unfinished(
   }
   return { crashed, wanted: null };
 }
+
+/** The operation that bringing a revision into service goes on with, if there is one. */
+export async function pickedUp(
+  store: Pick<Store, "operations" | "leases">,
+  { id, status, revision, snapshotId }: DeploymentRecord,
+  wanted: Revision,
+): Promise<OperationEntry | null> {
+  const serves = status === "RUNNING" && revision === wanted.revision;
+  if (serves && snapshotId === wanted.snapshotId) return null;
+  for await (const operation of operationsOf(store, id)) {
+    if (operation.kind === "refresh") continue;
+    if (!sameRevision(wantedBy(operation), wanted)) return null;
+    const last = await asItStands(store, operation);
+    return ENDED.has(last.outcome) ? null : last;
+  }
+  return null;
+}
+
+/** Outcomes that leave nothing to go on with, or nobody to go on but the process at work. */
+const ENDED: ReadonlySet<OperationEntry["outcome"]> = new Set(["running", "succeeded", "failed"]);
 
 function wantedBy(operation: OperationRecord): Wanted | null {
   const { kind, outcome, revision, snapshotId, overrides } = operation;

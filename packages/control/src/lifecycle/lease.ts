@@ -4,7 +4,7 @@ import {
   MillraceError,
   toMillraceError,
 } from "@millrace/core";
-import type { Lease, LeaseAttempt, LeaseHolder, LeaseStore } from "@millrace/store";
+import type { Lease, LeaseAttempt, LeaseHolder, LeaseStore, Store } from "@millrace/store";
 import type { DriverDependencies } from "./dependencies.ts";
 import { isDead, thisProcess } from "./process-identity.ts";
 
@@ -29,9 +29,20 @@ export function withLease<T>(
   work: (held: HeldLease) => Promise<T>,
 ): Promise<T> {
   const doing = `${purpose} ${record.name}`;
-  return holding(parts, `deployment:${record.id}`, doing, work, (current) =>
-    busy(record.name, current),
-  );
+  return holding(parts, leaseOf(record.id), doing, work, (current) => busy(record.name, current));
+}
+
+function leaseOf(deploymentId: string): string {
+  return `deployment:${deploymentId}`;
+}
+
+/** Who works on a deployment, by a look at its lease; null when nobody does, or only a process that is dead. */
+export async function holderOf(
+  { leases }: Pick<Store, "leases">,
+  deploymentId: string,
+): Promise<LeaseHolder | null> {
+  const lease = await leases.find(leaseOf(deploymentId));
+  return lease === null || (await isDead(lease.holder)) ? null : lease.holder;
 }
 
 /**

@@ -30,6 +30,38 @@ test("it says what provision would do, and changes nothing", async () => {
   expect(await bed.record()).toEqual(before);
 });
 
+test("it says which operation a deploy goes on with, and so does the deploy", async () => {
+  await bed.deploy("a");
+  const { platform } = bed;
+  const inspect = platform.inspect.bind(platform);
+  platform.inspect = async (context) => {
+    const observation = await inspect(context);
+    if (platform.rollout?.phase === "complete") await bed.holderDied();
+    return observation;
+  };
+  await expect(bed.deploy("b")).rejects.toMatchObject({ code: "LEASE_LOST" });
+  platform.inspect = inspect;
+  const interrupted = { kind: "provision", outcome: "interrupted" };
+  expect(await plan("b")).toMatchObject({ action: "no-op", picksUp: interrupted });
+  expect((await plan("a")).picksUp).toBeNull();
+  const before = (await bed.operations())[0]?.startedAt ?? 0;
+  await expect.poll(() => Date.now()).toBeGreaterThan(before);
+  expect((await bed.deploy("b")).plan.picksUp).toMatchObject(interrupted);
+  expect((await plan("b")).picksUp).toBeNull();
+});
+
+test("an operation that goes on is not picked up", async () => {
+  const { platform } = bed;
+  const provision = platform.provision.bind(platform);
+  let seen: unknown;
+  platform.provision = async (...given) => {
+    seen = (await plan("a")).picksUp;
+    return provision(...given);
+  };
+  await bed.deploy("a");
+  expect(seen).toBeNull();
+});
+
 test("it is made while another process works on the deployment", async () => {
   await bed.withLease(async () => {
     expect(await plan("a")).toMatchObject({ action: "create" });

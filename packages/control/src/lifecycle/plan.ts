@@ -2,6 +2,7 @@ import type { DeploymentRecord, Plan } from "@millrace/core";
 import type { DeploymentPlan } from "../client.ts";
 import { Bounds, unreachableCause } from "./bounds.ts";
 import type { Desired, DriverDependencies, ProvisionInput } from "./dependencies.ts";
+import { pickedUp } from "./history.ts";
 import { Platform } from "./platform.ts";
 import { mustPass } from "./rules.ts";
 
@@ -15,7 +16,8 @@ export async function plan(
   try {
     const platform = new Platform(dependencies, record, call, bounds);
     const desired = await prepare(await platform.target(), record, platform);
-    return describePlan(record, desired, await makePlan(platform, desired), snapshotId);
+    const made = await makePlan(platform, desired);
+    return await describePlan(dependencies, record, desired, made, snapshotId);
   } catch (thrown) {
     const error = bounds.explain(thrown);
     // Nothing was begun that could go on: only that nobody answered counts.
@@ -31,17 +33,20 @@ export async function makePlan(platform: Platform, { request }: Desired): Promis
   return platform.ask(({ deployer }) => deployer.plan(request, platform.context()));
 }
 
-export function describePlan(
+export async function describePlan(
+  { store }: Pick<DriverDependencies, "store">,
   record: DeploymentRecord,
   desired: Desired,
   made: Plan,
   snapshotId: string,
-): DeploymentPlan {
+): Promise<DeploymentPlan> {
+  const { revision } = desired.request;
   return {
     ...made,
     deployment: record.name,
     exists: record.status !== "ABSENT" || record.snapshotId !== null,
     snapshot: { from: record.snapshotId, to: snapshotId },
+    picksUp: await pickedUp(store, record, { revision, snapshotId }),
     notes: desired.notes,
     settings: desired.settings,
   };

@@ -74,7 +74,8 @@ async function prepare(session: Session, input: ProvisionInput): Promise<Prepare
   const { platform } = session;
   platform.progress("Comparing with what is there");
   const desired = await input.prepare(await platform.target(), session.record, platform);
-  const plan = describePlan(
+  const plan = await describePlan(
+    session.dependencies,
     session.record,
     desired,
     await makePlan(platform, desired),

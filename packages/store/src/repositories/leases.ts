@@ -5,7 +5,7 @@ import type { Database } from "../database.ts";
 import { fromJsonColumn, toJsonColumn } from "../json-column.ts";
 import type { Lease, LeaseAttempt, LeaseHolder, LeaseStore } from "../store.ts";
 
-export function leaseRepository({ now, write }: Access): LeaseStore {
+export function leaseRepository({ now, read, write }: Access): LeaseStore {
   return {
     acquire: (name, holder, ttlMs) =>
       write((transaction) => take(transaction, { name, holder, ttlMs, now: now(), dead: null })),
@@ -13,6 +13,17 @@ export function leaseRepository({ now, write }: Access): LeaseStore {
       write((transaction) =>
         take(transaction, { name: current.name, holder, ttlMs, now: now(), dead: current.token }),
       ),
+    find: (name) =>
+      read(async (db) => {
+        const row = await db
+          .selectFrom("leases")
+          .selectAll()
+          .where("name", "=", name)
+          .where("holder", "is not", null)
+          .where("expiresAt", ">", now())
+          .executeTakeFirst();
+        return row === undefined ? null : toLease(row);
+      }),
     renew: (lease, ttlMs) =>
       write(async (transaction) => {
         const row = await transaction
