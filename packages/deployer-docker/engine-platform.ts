@@ -66,7 +66,13 @@ export async function enginePlatform({
     const all = await docker.listNetworks({ filters: { label: [LABEL] } });
     return all.filter(({ Name }) => proxy.created.has(Name));
   };
+  // Those of secrets have no name of their own and go with their container.
+  const volumes = async () => {
+    const { Volumes } = await docker.listVolumes({ filters: { label: [LABEL] } });
+    return (Volumes ?? []).filter(({ Name }) => proxy.created.has(Name));
+  };
   const list = async (): Promise<PlatformResource[]> => [
+    ...(await volumes()).map(({ Name, Labels }) => ({ kind: "volume", name: Name, tags: Labels })),
     ...(await networks()).map(({ Name, Id, Labels }) => ({
       kind: "network",
       name: Name,
@@ -91,6 +97,10 @@ export async function enginePlatform({
   const remove = async ({ kind, name }: Pick<PlatformResource, "kind" | "name">): Promise<void> => {
     if (kind === "container") {
       await docker.getContainer(name).remove({ force: true, v: true }).catch(unlessMissing);
+      return;
+    }
+    if (kind === "volume") {
+      await docker.getVolume(name).remove().catch(unlessMissing);
       return;
     }
     const network = docker.getNetwork(name);

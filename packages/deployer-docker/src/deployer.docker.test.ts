@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { type AddressInfo, createServer } from "node:net";
 import { text } from "node:stream/consumers";
-import { type Deployer, SERVICE_CONFIG_VARIABLE, Secret } from "@millrace/core";
+import { type Deployer, type ResourceKey, SERVICE_CONFIG_VARIABLE, Secret } from "@millrace/core";
 import plugin from "@millrace/deployer-docker";
 import type { HostConfig } from "dockerode";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
@@ -34,7 +34,8 @@ beforeAll(async () => {
     User: "1000:1000",
   });
   const [repo, tag] = IMAGE.split(":");
-  await container.commit({ repo, tag });
+  // Control labels the images that it makes.
+  await container.commit({ repo, tag, changes: `LABEL ${LABELS.snapshot}=test` });
   await container.remove();
 });
 
@@ -168,6 +169,83 @@ describe("runs that wait for the store", () => {
     await deployer.deprovision(deployment, { ...context(), keepLog });
     expect(kept.flatMap((log) => log.split("\n"))).toContain("a run");
     expect(await leftOf(second)).toEqual([]);
+  });
+
+  test("have a place that is planned, journaled and observed as all else is", async () => {
+    const request = requestFor({}, "serves", store);
+    const { action, changes } = await deployer.plan(request, readContext());
+    expect(action).toBe("create");
+    const planned = changes.map(({ name }) => name).toSorted();
+    const { spool } = namesOf(request.deployment);
+    const exists = async (name: string) =>
+      (await leftOf(request)).some((one) => one.endsWith(name));
+    const intended: string[] = [];
+    const present: string[] = [];
+    const journal = {
+      ...context().journal,
+      intend: async ({ name }: ResourceKey) => {
+        expect(await exists(name)).toBe(false);
+        intended.push(name);
+      },
+      present: async ({ name }: ResourceKey) => {
+        expect(await exists(name)).toBe(true);
+        present.push(name);
+      },
+    };
+    onTestFinished(async () => void (await deployer.deprovision(request.deployment, context())));
+    const { resources } = await deployer.provision(request, { ...context(), journal });
+    expect(planned).toContain(spool);
+    expect(resources).toContainEqual({ kind: "volume", name: spool, platformId: null });
+    for (const told of [intended, present, resources.map(({ name }) => name)])
+      expect(told.toSorted()).toEqual(planned);
+    expect((await leftOf(request)).map((name) => name.replace("/", "")).toSorted()).toEqual(
+      planned,
+    );
+    expect(await deployer.plan(request, readContext())).toMatchObject({ action: "no-op" });
+  });
+
+  test.each([
+    [
+      "somebody removed the containers and the network, and a deploy was refused since",
+      async (request: Request) => {
+        const { door, network, service } = namesOf(request.deployment);
+        for (const name of [door, service])
+          await docker.getContainer(name).remove({ force: true, v: true });
+        await docker.getNetwork(network).remove();
+        const refused = requestFor(
+          { deployment: request.deployment, settings: { networks: ["no-such-network"] } },
+          "serves",
+          store,
+        );
+        const code = "NETWORK_MISSING";
+        await expect(deployer.provision(refused, context())).rejects.toMatchObject({ code });
+      },
+    ],
+    [
+      "the service has no store any more",
+      async ({ deployment }: Request) => {
+        const without = requestFor({ deployment, revision: "b".repeat(64) });
+        expect(await deployer.provision(without, context())).toMatchObject({ state: "running" });
+      },
+    ],
+  ])("are handed over also where %s", async (_what, happen) => {
+    const request = requestFor({}, "serves", store);
+    await provision(request);
+    const file = JSON.stringify(`${spoolDirectory}/left`);
+    await inside(request, `fs.writeFileSync(${file}, "a run")`);
+    await happen(request);
+    const full = async (log: AsyncIterable<Uint8Array>) => {
+      if ((await text(log)).includes("a run")) throw new Error("no room");
+    };
+    const { deployment } = request;
+    await expect(deployer.deprovision(deployment, { ...context(), keepLog: full })).rejects.toThrow(
+      "no room",
+    );
+    const kept: string[] = [];
+    const keepLog = async (log: AsyncIterable<Uint8Array>) => void kept.push(await text(log));
+    await deployer.deprovision(deployment, { ...context(), keepLog });
+    expect(kept.flatMap((log) => log.split("\n"))).toContain("a run");
+    expect(await leftOf(request)).toEqual([]);
   });
 
   test("have no place where a first deploy was refused", async () => {

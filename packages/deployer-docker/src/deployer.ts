@@ -20,7 +20,7 @@ import { discoverDeployments } from "./discovery.ts";
 import { type Engine, EngineAccess } from "./engine.ts";
 import { engineDestination, enginePlatform } from "./engine-destination.ts";
 import { logsOf } from "./logs.ts";
-import { containerResource, namesOf, networkResource } from "./names.ts";
+import { containerResource, namesOf, networkResource, spoolResource } from "./names.ts";
 import { removeNetwork } from "./network.ts";
 import { observe } from "./observation.ts";
 import { planOf } from "./plan.ts";
@@ -29,7 +29,7 @@ import { mustBeReachable } from "./reachable.ts";
 import { DIGESTS_FILE, SECRETS_FOLDER } from "./service-container.ts";
 import type { DockerSettings } from "./settings.ts";
 import { listNetworks, look, type Sight } from "./sight.ts";
-import { handOverSpool } from "./spool.ts";
+import { handOverLeftSpool, handOverSpool, spoolReader } from "./spool.ts";
 import { removeVolumes } from "./volumes.ts";
 
 /** How long requests in flight may take when a deployment goes, in seconds; then its container is killed. */
@@ -107,13 +107,16 @@ export class DockerDeployer implements Deployer<DockerSettings> {
     const names = namesOf(target);
     const sight = await look(engine, target, names);
     await removeServices(engine, sight, context);
+    if (sight.spool !== null && spoolReader(sight) === null)
+      await handOverLeftSpool(engine, target, names, context);
     for (const door of [sight.door, sight.nextDoor])
       if (door !== null) await engine.removeContainer(door.name);
     await removeVolumes(engine, target);
     for (const { Id } of await listNetworks(engine, names)) await removeNetwork(engine, Id);
     for (const name of [names.service, names.next, names.door, names.nextDoor])
       await context.journal.gone(containerResource(name));
-    await context.journal.gone(networkResource(names));
+    for (const resource of [networkResource(names), spoolResource(names)])
+      await context.journal.gone(resource);
     return observe(engine, engine.host, names, target, await look(engine, target, names));
   }
 
@@ -132,20 +135,22 @@ export class DockerDeployer implements Deployer<DockerSettings> {
 
 async function removeServices(
   engine: Engine,
-  { next, service }: Sight,
+  sight: Sight,
   context: DeployerContext,
 ): Promise<void> {
-  const services = [service, next].filter((one) => one !== null);
+  const services = [sight.service, sight.next].filter((one) => one !== null);
   if (services.length > 0) context.progress("Answering the requests that are in flight");
   await Promise.all(
-    services.map(async ({ name, spoolFolder, status }) => {
+    services.map(async ({ name, status }) => {
       // A process that is paused hears no signal.
       if (status !== "paused") await engine.stopContainer(name, LAST_DRAIN_SECONDS);
       await handOverLog(engine, name, context);
-      if (spoolFolder !== null) await handOverSpool(engine, name, spoolFolder, context);
-      await engine.removeContainer(name);
     }),
   );
+  // Only now nobody writes there any more.
+  const reader = spoolReader(sight);
+  if (reader !== null) await handOverSpool(engine, reader, context);
+  await Promise.all(services.map(({ name }) => engine.removeContainer(name)));
 }
 
 /** What is known of the secrets of the container that serves. */

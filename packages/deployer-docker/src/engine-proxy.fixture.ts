@@ -18,7 +18,7 @@ const READS = new Set(["GET", "HEAD"]);
 /** Stands between a deployer and its engine: counts what goes through, and breaks it on command. */
 export class EngineProxy {
   readonly socket: string;
-  /** Names of containers and networks that were asked for through it. */
+  /** Names of containers, networks and volumes that were asked for through it. */
   readonly created = new Set<string>();
   changes = 0;
   /** Images that the engine was given. */
@@ -108,7 +108,7 @@ export class EngineProxy {
     if (/\/images\/load$/.test(pathname)) this.loads++;
     if (/\/containers\/create$/.test(pathname)) this.#add(searchParams.get("name"));
     if (/\/containers\/[^/]+\/rename$/.test(pathname)) this.#add(searchParams.get("name"));
-    if (/\/networks\/create$/.test(pathname)) {
+    if (/\/(?:networks|volumes)\/create$/.test(pathname)) {
       let body = "";
       asked.on("data", (chunk) => {
         body += chunk;

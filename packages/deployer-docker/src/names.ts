@@ -42,6 +42,10 @@ export function containerResource(name: string): ResourceKey {
   return { kind: "container", name };
 }
 
+export function spoolResource({ spool }: Pick<Names, "spool">): ResourceKey {
+  return { kind: "volume", name: spool };
+}
+
 export const LABELS = {
   deployment: "dev.millrace.deployment",
   name: "dev.millrace.name",

@@ -45,6 +45,7 @@ function withFailure(there: Door, revision: string): Door {
 
 const serving: Sight = {
   network: NETWORK,
+  spool: null,
   door: door(WANTED),
   nextDoor: null,
   service: service("service", WANTED),
@@ -53,8 +54,8 @@ const serving: Sight = {
 
 describe("what is seen", () => {
   it("of nothing is absent", async () => {
-    const sight = { network: null, door: null, nextDoor: null, service: null, next: null };
-    expect(await see(sight)).toEqual({
+    const containers = { door: null, nextDoor: null, service: null, next: null };
+    expect(await see({ network: null, spool: null, ...containers })).toEqual({
       ...{ state: "absent", url: null, serving: null, rollout: null, error: null },
       ...{ resources: [], metadata: {} },
     });

@@ -10,7 +10,7 @@ import { doorGone } from "./door-error.ts";
 import type { Engine } from "./engine.ts";
 import { errorOf, exitError } from "./failure.ts";
 import { lastEnd } from "./last-end.ts";
-import { containerResource, hostOf, type Names, networkResource } from "./names.ts";
+import { containerResource, hostOf, type Names, networkResource, spoolResource } from "./names.ts";
 import {
   type Door,
   doorInUse,
@@ -32,10 +32,11 @@ export async function observe(
   target: DeploymentTarget,
   sight: Sight,
 ): Promise<Observation> {
-  const { network, next, service } = sight;
+  const { network, next, service, spool } = sight;
   const door = doorInUse(sight);
   const resources = [
     ...(network === null ? [] : [{ ...networkResource(names), platformId: network.id }]),
+    ...(spool === null ? [] : [{ ...spoolResource(names), platformId: null }]),
     ...[sight.door, sight.nextDoor, service, next].flatMap((one) =>
       one === null ? [] : [{ ...containerResource(one.name), platformId: one.id }],
     ),

@@ -10,22 +10,25 @@ import { describe, expect, it } from "vitest";
 import { DOOR_PROTOCOL } from "./door-contract.ts";
 import { type Names, namesOf } from "./names.ts";
 import { planOf } from "./plan.ts";
-import { newTarget, requestOf } from "./request.fixture.ts";
+import { newTarget, requestOf, STORED } from "./request.fixture.ts";
 import { type Request, specOf } from "./service-container.ts";
 import { after, door, OTHER, RESTART, service, sights, WANTED } from "./sight.fixture.ts";
 import type { Sight } from "./sight.ts";
 import { nextStep } from "./step.ts";
 
 const deployment = newTarget();
-const request = requestOf({ deployment, revision: WANTED });
+const request = requestOf({ deployment, revision: WANTED, environment: STORED });
 const spec = specOf(request);
 // What the containers of a sight are called.
 const names: Names = {
   ...namesOf(deployment),
-  ...{ door: "door", nextDoor: "next door", service: "service", next: "next" },
+  ...{ spool: "spool", door: "door", nextDoor: "next door", service: "service", next: "next" },
 };
 
-const NOTHING: Sight = { network: null, door: null, nextDoor: null, service: null, next: null };
+const NOTHING: Sight = {
+  ...{ network: null, spool: null },
+  ...{ door: null, nextDoor: null, service: null, next: null },
+};
 
 interface Walk {
   readonly end: Sight;
@@ -36,7 +39,7 @@ interface Walk {
 function provision(start: Sight): Walk {
   const steps: string[] = [];
   for (let sight = start; ; ) {
-    const step = nextStep(sight, WANTED, request.settings);
+    const step = nextStep(sight, request);
     if (step.do === "nothing") return { end: sight, steps };
     steps.push(step.do);
     if (steps.length > 20) expect.unreachable(steps.join(", "));
@@ -53,6 +56,7 @@ function actionOn(made: Plan, name: string): string | undefined {
 
 const serving: Sight = {
   network: { id: "network" },
+  spool: { name: "spool" },
   door: door(WANTED),
   nextDoor: null,
   service: service("service", WANTED, { restart: RESTART, spec }),
@@ -85,6 +89,7 @@ describe("a plan", () => {
       fc.property(sights(), (start) => {
         const made = plan(start);
         expect(actionOn(made, names.network) === "create").toBe(start.network === null);
+        expect(actionOn(made, names.spool) === "create").toBe(start.spool === null);
         expect(actionOn(made, names.door) === "create").toBe(start.door === null);
         expect(actionOn(made, names.service) === "create").toBe(start.service === null);
         expect(made.changes.every(({ name }) => Object.values(names).includes(name))).toBe(true);
@@ -93,10 +98,14 @@ describe("a plan", () => {
     );
   });
 
-  it("of a first deploy creates network, door and container", () => {
+  it("of a first deploy creates network, door, container, and a volume for runs where there is a store", () => {
+    const { network, spool, door: doorName, service: serviceName } = names;
     const made = plan(NOTHING);
     expect(made).toMatchObject({ action: "create", interrupts: false });
-    expect(made.changes.map(({ action }) => action)).toEqual(["create", "create", "create"]);
+    expect(made.changes.every(({ action }) => action === "create")).toBe(true);
+    expect(made.changes.map(({ name }) => name)).toEqual([network, spool, doorName, serviceName]);
+    const without = plan(NOTHING, requestOf({ deployment, revision: WANTED }));
+    expect(without.changes.map(({ name }) => name)).toEqual([network, doorName, serviceName]);
   });
 
   it("updates what exists, also where a part of it is made anew", () => {
@@ -107,6 +116,7 @@ describe("a plan", () => {
     expect(leftover.action).toBe("update");
     expect(leftover.changes.map(({ name, action }) => `${action} ${name}`)).toEqual([
       `no-op ${names.network}`,
+      "no-op spool",
       "no-op door",
       "delete next door",
       "no-op service",

@@ -7,8 +7,8 @@ import {
   secretChanges,
 } from "@millrace/core";
 import { DOOR_PROTOCOL } from "./door-contract.ts";
-import { containerResource, type Names, networkResource } from "./names.ts";
-import { type Request, specOf } from "./service-container.ts";
+import { containerResource, type Names, networkResource, spoolResource } from "./names.ts";
+import { type Request, specOf, spoolOf } from "./service-container.ts";
 import { type Door, doorInUse, type Service, type Sight, servingOf } from "./sight.ts";
 import { mustReplaceDoor, wantedEndpoint } from "./step.ts";
 
@@ -22,6 +22,7 @@ export function planOf(
   const door = doorInUse(sight);
   const changes = [
     networkChange(names, sight),
+    ...spoolChanges(names, sight, request),
     ...doorChanges(names, sight, request),
     ...serviceChanges(names, sight, request, secrets),
   ];
@@ -44,6 +45,13 @@ function strongest(changes: readonly ResourceChange[]): Plan["action"] {
 
 function networkChange(names: Names, { network }: Sight): ResourceChange {
   return { ...networkResource(names), action: network === null ? "create" : "no-op", fields: [] };
+}
+
+/** One that no container needs any more stays until the deployment goes: runs may wait there. */
+function spoolChanges(names: Names, { spool }: Sight, request: Request): ResourceChange[] {
+  const resource = { ...spoolResource(names), fields: [] };
+  if (spool !== null) return [{ ...resource, action: "no-op" }];
+  return spoolOf(request) === null ? [] : [{ ...resource, action: "create" }];
 }
 
 /** One that an operation before this one left, under a name that is not there in the end. */

@@ -22,7 +22,14 @@ import { exitError, failureOf, notReadyError } from "./failure.ts";
 import { pullImage } from "./image-pull.ts";
 import { listeningAddresses } from "./listening.ts";
 import { mustHaveLogDriver } from "./log-driver.ts";
-import { containerResource, hostOf, labelsOf, type Names, networkResource } from "./names.ts";
+import {
+  containerResource,
+  hostOf,
+  labelsOf,
+  type Names,
+  networkResource,
+  spoolResource,
+} from "./names.ts";
 import { removeNetwork } from "./network.ts";
 import { rememberedEndpoint } from "./observation.ts";
 import { portsToTry } from "./port-choice.ts";
@@ -72,7 +79,7 @@ export class Provision {
   /** That this call has made a candidate of its own. */
   #created = false;
   /** That nothing of the deployment was there before. */
-  #madeNetwork = false;
+  #beganAnew = false;
 
   constructor(engine: Engine, names: Names, request: Request, context: DeployerContext) {
     this.#engine = engine;
@@ -86,7 +93,7 @@ export class Provision {
     try {
       return await this.#run();
     } catch (error) {
-      if (this.#madeNetwork && isMillraceError(error) && !LATER.has(error.class))
+      if (this.#beganAnew && isMillraceError(error) && !LATER.has(error.class))
         await this.#leaveNothing();
       throw error;
     }
@@ -95,7 +102,7 @@ export class Provision {
   async #run(): Promise<Sight> {
     for (;;) {
       const sight = await this.#look();
-      const step = nextStep(sight, this.#request.revision, this.#request.settings);
+      const step = nextStep(sight, this.#request);
       if (step.do === "nothing") {
         await this.#forgetAbsent(sight);
         return sight;
@@ -118,7 +125,8 @@ export class Provision {
       await removeVolumes(this.#engine, this.#target);
       for (const { Id } of await listNetworks(this.#engine, this.#names))
         await removeNetwork(this.#engine, Id);
-      await this.#context.journal.gone(networkResource(this.#names));
+      for (const resource of [networkResource(this.#names), spoolResource(this.#names)])
+        await this.#context.journal.gone(resource);
     } catch (error) {
       // Why the deploy failed says more; the journal knows what stays.
       this.#context.progress(`What was begun could not be removed: ${messageOf(error)}`);
@@ -134,13 +142,14 @@ export class Provision {
   }
 
   /** What an operation before this one was about to make, and did not. */
-  async #forgetAbsent({ next, nextDoor }: Sight): Promise<void> {
+  async #forgetAbsent({ next, nextDoor, spool }: Sight): Promise<void> {
     const { inventory } = this.#target;
     const absent = [
-      ...(next === null ? [this.#names.next] : []),
-      ...(nextDoor === null ? [this.#names.nextDoor] : []),
+      ...(next === null ? [containerResource(this.#names.next)] : []),
+      ...(nextDoor === null ? [containerResource(this.#names.nextDoor)] : []),
+      ...(spool === null ? [spoolResource(this.#names)] : []),
     ];
-    for (const { kind, name } of absent.map(containerResource))
+    for (const { kind, name } of absent)
       if (inventory.some((one) => one.kind === kind && one.name === name))
         await this.#context.journal.gone({ kind, name });
   }
@@ -148,7 +157,11 @@ export class Provision {
   async #take(step: Step, sight: Sight): Promise<"done" | "failed"> {
     switch (step.do) {
       case "create network":
+        this.#beganAnew = Object.values(sight).every((one) => one === null);
         await this.#createNetwork();
+        break;
+      case "create spool":
+        await this.#createSpool();
         break;
       case "create door":
         await this.#pull();
@@ -212,7 +225,6 @@ export class Provision {
   async #createNetwork(): Promise<void> {
     const resource = networkResource(this.#names);
     await this.#context.journal.intend(resource);
-    this.#madeNetwork = true;
     await this.#engine.ask(`create the network ${resource.name}`, ({ abortSignal }) =>
       this.#engine.docker.createNetwork({
         Name: resource.name,
@@ -224,6 +236,21 @@ export class Provision {
     const [first, ...others] = await listNetworks(this.#engine, this.#names);
     for (const { Id } of others) await removeNetwork(this.#engine, Id);
     if (first !== undefined) await this.#context.journal.present(resource, first.Id);
+  }
+
+  /** The engine would make it with the first container, which tells nobody. */
+  async #createSpool(): Promise<void> {
+    const resource = spoolResource(this.#names);
+    await this.#context.journal.intend(resource);
+    await this.#engine.ask(`create the volume ${resource.name}`, ({ abortSignal }) =>
+      this.#engine.docker.createVolume({
+        Name: resource.name,
+        Driver: "local",
+        Labels: labelsOf(this.#target, "spool"),
+        abortSignal,
+      }),
+    );
+    await this.#context.journal.present(resource);
   }
 
   /** Tries ports until one is free; a wanted one has to be. */

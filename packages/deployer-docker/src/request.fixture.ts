@@ -11,6 +11,15 @@ export function newTarget(): DeploymentTarget {
   return { id: randomUUID(), name: "test", project: "default", inventory: [], metadata: {} };
 }
 
+/** Of a service whose runs wait in a volume while its store is away. */
+export const STORED = {
+  [SERVICE_CONFIG_VARIABLE]: JSON.stringify({
+    serving: {},
+    authKeyHash: null,
+    store: { kind: "postgres", urlSecret: "URL", spoolDirectory: "/tmp/millrace/spool" },
+  }),
+};
+
 /** What control would ask for, with the settings as a stack config has them. */
 export function requestOf(
   parts: Partial<Omit<Request, "settings">> & { readonly settings?: object } = {},

@@ -160,7 +160,7 @@ export function spoolOf({ environment }: Pick<Request, "environment">): {
 }
 
 /** A volume that all containers of the deployment share: what one leaves, the next one takes over. */
-function spoolMount(deployment: Request["deployment"], folder: string): MountSettings {
+export function spoolMount(deployment: Request["deployment"], folder: string): MountSettings {
   return {
     Type: "volume",
     Source: namesOf(deployment).spool,

@@ -61,6 +61,8 @@ export function after(sight: Sight, step: Step, wanted: Partial<Service> = {}): 
   switch (step.do) {
     case "create network":
       return { ...sight, network: { id: "network" } };
+    case "create spool":
+      return { ...sight, spool: { name: "spool" } };
     case "create door":
       return { ...sight, door: door(null) };
     case "replace door": {
@@ -157,6 +159,7 @@ export function sights(
   return fc
     .record({
       network: fc.option(fc.constant({ id: "network" })),
+      spool: fc.option(fc.constant({ name: "spool" })),
       doors: doors(joined, doorStatus),
       service: services("service", joined),
       next: services("next", joined),

@@ -7,6 +7,7 @@ import { type DoorState, readState } from "./door-contract.ts";
 import type { Engine } from "./engine.ts";
 import { hostOf, LABELS, type Names } from "./names.ts";
 import { SECRETS_FOLDER, specSchema } from "./service-container.ts";
+import { findVolume } from "./volumes.ts";
 
 /** Last lines of a door's log, of which one is its state: Node may have written the others. */
 const DOOR_LINES = 5;
@@ -54,6 +55,8 @@ export interface Door {
 /** What exists of a deployment, read at one moment. */
 export interface Sight {
   readonly network: { readonly id: string } | null;
+  /** The volume of runs that wait for the store. */
+  readonly spool: { readonly name: string } | null;
   readonly door: Door | null;
   /** The door that takes its place, until it has its name. */
   readonly nextDoor: Door | null;
@@ -62,19 +65,22 @@ export interface Sight {
 }
 
 export async function look(engine: Engine, target: DeploymentTarget, names: Names): Promise<Sight> {
-  const [network, door, nextDoor, service, next] = await Promise.all([
+  const [network, spool, door, nextDoor, service, next] = await Promise.all([
     findNetwork(engine, names),
+    findVolume(engine, names.spool),
     engine.inspectContainer(names.door),
     engine.inspectContainer(names.nextDoor),
     engine.inspectContainer(names.service),
     engine.inspectContainer(names.next),
   ]);
   if (network !== null) mustBeOurs(target, `network ${names.network}`, network.Labels ?? {});
+  if (spool !== null) mustBeOurs(target, `volume ${names.spool}`, spool.Labels ?? {});
   for (const container of [door, nextDoor, service, next])
     if (container !== null)
       mustBeOurs(target, `container ${container.Name.slice(1)}`, container.Config.Labels);
   return {
     network: network === null ? null : { id: network.Id },
+    spool: spool === null ? null : { name: spool.Name },
     door: door === null ? null : await readDoor(engine, door, network),
     nextDoor: nextDoor === null ? null : await readDoor(engine, nextDoor, network),
     service: service === null ? null : readService(service, network, names),

@@ -1,10 +1,12 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { STORED } from "./request.fixture.ts";
 import { after, door, RESTART, service, sights, WANTED } from "./sight.fixture.ts";
 import { type Door, type Sight, servingOf } from "./sight.ts";
-import { nextStep } from "./step.ts";
+import { nextStep, type Wanted } from "./step.ts";
 
 const SETTINGS = { bind: "127.0.0.1", port: undefined, restart: RESTART } as const;
+const REQUEST: Wanted = { revision: WANTED, settings: SETTINGS, environment: STORED };
 
 describe("the steps to a revision", () => {
   it("end with one container that serves it, whatever exists", () => {
@@ -12,8 +14,9 @@ describe("the steps to a revision", () => {
       fc.property(sights(), (start) => {
         let sight = start;
         for (let count = 0; count < 20; count++) {
-          const step = nextStep(sight, WANTED, SETTINGS);
+          const step = nextStep(sight, REQUEST);
           if (step.do === "nothing") {
+            expect(sight.spool).not.toBeNull();
             expect(sight.nextDoor).toBeNull();
             expect(sight.next).toBeNull();
             expect(servingOf(sight)).toBe(sight.service);
@@ -23,7 +26,7 @@ describe("the steps to a revision", () => {
           }
           sight = after(sight, step);
         }
-        expect.unreachable(`no end: ${nextStep(sight, WANTED, SETTINGS).do}`);
+        expect.unreachable(`no end: ${nextStep(sight, REQUEST).do}`);
       }),
       { numRuns: 1000 },
     );
@@ -38,9 +41,9 @@ describe("the steps to a revision", () => {
         let sight: Sight = start;
         for (let count = 0; count < 20; count++) {
           expect(servingOf(sight)).not.toBeNull();
-          sight = after(sight, nextStep(sight, WANTED, SETTINGS));
+          sight = after(sight, nextStep(sight, REQUEST));
         }
-        expect(nextStep(sight, WANTED, SETTINGS)).toEqual({ do: "nothing" });
+        expect(nextStep(sight, REQUEST)).toEqual({ do: "nothing" });
       }),
       { numRuns: 1000 },
     );
@@ -49,21 +52,25 @@ describe("the steps to a revision", () => {
   it("change nothing when the revision serves", () => {
     const sight: Sight = {
       network: { id: "network" },
+      spool: { name: "spool" },
       door: door(WANTED),
       nextDoor: null,
       service: service("service", WANTED, { restart: SETTINGS.restart }),
       next: null,
     };
-    expect(nextStep(sight, WANTED, SETTINGS)).toEqual({ do: "nothing" });
+    expect(nextStep(sight, REQUEST)).toEqual({ do: "nothing" });
   });
 
   describe("to another door", () => {
-    const others = { network: { id: "network" }, service: null, next: null };
+    const others = { network: { id: "network" }, spool: null, service: null, next: null };
     const old = door(WANTED);
     const young = door(WANTED, { name: "next door", endpoint: { bind: "127.0.0.1", port: 9001 } });
     const moved = { ...SETTINGS, port: 9001 };
     const step = (doors: Pick<Sight, "door" | "nextDoor">, settings: Partial<typeof moved> = {}) =>
-      nextStep({ ...others, ...doors }, WANTED, { ...SETTINGS, ...settings });
+      nextStep(
+        { ...others, ...doors },
+        { ...REQUEST, environment: {}, settings: { ...SETTINGS, ...settings } },
+      );
 
     it("are taken only for another address, or where it speaks another protocol", () => {
       const replaces = (settings: object, there = old) =>

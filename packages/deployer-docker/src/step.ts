@@ -1,11 +1,12 @@
 import type { Endpoint } from "./door-container.ts";
 import { DOOR_PROTOCOL } from "./door-contract.ts";
+import { type Request, spoolOf } from "./service-container.ts";
 import type { DockerSettings } from "./settings.ts";
 import { type Door, hasEnded, type Service, type Sight, servingOf, targetOf } from "./sight.ts";
 
 /** One step on the way to a revision. */
 export type Step =
-  | { readonly do: "create network" | "resume door" | "start door" }
+  | { readonly do: "create network" | "create spool" | "resume door" | "start door" }
   /** Networks go by their id, since two may have one name. */
   | { readonly do: "create door"; readonly network: string }
   /** Opens one at another address beside it, which knows what it knows. */
@@ -35,19 +36,21 @@ export type Step =
   | { readonly do: "forget failure" }
   | { readonly do: "nothing" };
 
+/** What of a request says how to go on. */
+export interface Wanted extends Pick<Request, "environment" | "revision"> {
+  readonly settings: Pick<DockerSettings, "bind" | "port" | "restart">;
+}
+
 export type StepTo<What extends Step["do"]> = Extract<Step, { readonly do: What }>;
 
 /**
  * What has to be done next so that a revision serves. It follows from what exists alone, so that a deploy goes on wherever
  * another one was killed.
  */
-export function nextStep(
-  sight: Sight,
-  revision: string,
-  settings: Pick<DockerSettings, "bind" | "port" | "restart">,
-): Step {
-  const { door, network, next, nextDoor, service } = sight;
+export function nextStep(sight: Sight, { environment, revision, settings }: Wanted): Step {
+  const { door, network, next, nextDoor, service, spool } = sight;
   if (network === null) return { do: "create network" };
+  if (spool === null && spoolOf({ environment }) !== null) return { do: "create spool" };
   if (door === null) {
     if (nextDoor === null) return { do: "create door", network: network.id };
     return { do: isLost(nextDoor) ? "remove door" : "rename door", door: nextDoor };
