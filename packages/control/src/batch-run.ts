@@ -10,8 +10,9 @@ import {
   sentence,
 } from "@millrace/core";
 import type { RunOptions } from "./client.ts";
+import { secretFolder } from "./secrets/secret-folder.ts";
 import { secretValues } from "./secrets/values.ts";
-import { secretFolder, serviceSecrets, serviceVariables } from "./service-environment.ts";
+import { serviceSecrets, serviceVariables } from "./service-environment.ts";
 import { servingSettings } from "./settings/layers.ts";
 import type { ReadySnapshot } from "./snapshots.ts";
 import type { Workspace } from "./workspace.ts";
@@ -68,6 +69,7 @@ export async function runBatch(
       { ...environment, ...variables, ...folder.variables, [STORE_URL_SECRET]: undefined },
       parameters,
       options,
+      () => void folder.release(),
     );
     if (result.error !== null) throw failure(result.error, result.run);
     if (result.run === null) throw new TypeError("the runtime gave neither a run nor an error");
@@ -94,25 +96,32 @@ async function execute(
   env: NodeJS.ProcessEnv,
   parameters: JsonObject,
   { signal, onLog }: RunOptions,
+  onRead: () => void,
 ): Promise<BatchResult> {
-  const child = spawn(process.execPath, args, { env, stdio: ["pipe", "pipe", "pipe"] });
+  signal?.throwIfAborted();
+  const child = spawn(process.execPath, args, { env, stdio: ["pipe", "pipe", "pipe", "ipc"] });
+  const { stdin, stdout, stderr } = child;
+  if (stdin === null || stdout === null || stderr === null)
+    throw new TypeError("the runtime has no pipes");
+  // All that a batch run tells by its channel is that it has read its secrets.
+  child.once("message", onRead);
   const cancel = (): void => void child.kill("SIGTERM");
   signal?.addEventListener("abort", cancel);
   const lastLines: string[] = [];
   // The result is the last line; what comes before it the pipeline's own code has printed.
   let lastOutput = "";
-  createInterface({ input: child.stdout }).on("line", (text) => {
+  createInterface({ input: stdout }).on("line", (text) => {
     if (lastOutput !== "")
       onLog?.({ time: null, replica: null, stream: "stdout", text: lastOutput });
     lastOutput = text;
   });
-  createInterface({ input: child.stderr }).on("line", (text) => {
+  createInterface({ input: stderr }).on("line", (text) => {
     lastLines.push(text);
     if (lastLines.length > 20) lastLines.shift();
     onLog?.({ time: null, replica: null, stream: "stderr", text });
   });
   // A process that ends before it has read its input is told of by its exit.
-  child.stdin.on("error", () => undefined).end(JSON.stringify(parameters));
+  stdin.on("error", () => undefined).end(JSON.stringify(parameters));
   try {
     const ended = await new Promise<string>((resolve, reject) => {
       child.once("error", reject);

@@ -1,9 +1,6 @@
-import { existsSync } from "node:fs";
-import { chmod, mkdtemp, rm, rmdir, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import {
-  SECRETS_DIRECTORY_VARIABLE,
   SERVICE_CONFIG_VARIABLE,
   type Secret,
   type ServiceConfig,
@@ -92,23 +89,4 @@ export async function forgetSpool(workspace: Workspace, deploymentId: string): P
   await rmdir(spoolFolder(workspace, deploymentId)).catch((error: NodeJS.ErrnoException) => {
     if (error.code !== "ENOENT" && error.code !== "ENOTEMPTY") throw error;
   });
-}
-
-/** Secrets as files that only this user can read, in memory where the system offers that. */
-export async function secretFolder(secrets: Readonly<Record<string, Secret>>): Promise<{
-  readonly variables: Readonly<Record<string, string>>;
-  readonly release: () => Promise<void>;
-}> {
-  if (Object.keys(secrets).length === 0) return { variables: {}, release: async () => undefined };
-  const directory = await mkdtemp(
-    join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "millrace-"),
-  );
-  await chmod(directory, 0o700);
-  for (const [name, secret] of Object.entries(secrets)) {
-    await writeFile(join(directory, name), secret.reveal(), { mode: 0o600 });
-  }
-  return {
-    variables: { [SECRETS_DIRECTORY_VARIABLE]: directory },
-    release: () => rm(directory, { recursive: true, force: true }),
-  };
 }

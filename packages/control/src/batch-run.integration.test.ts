@@ -1,0 +1,44 @@
+import { join } from "node:path";
+import { type Client, connect } from "@millrace/control";
+import { expect, onTestFinished, test, vi } from "vitest";
+import { makeProject } from "./snapshot/project.fixture.ts";
+
+/** A pipeline with one step, and with the secret TOKEN. */
+const pipelineOf = (body: string): string => `import { existsSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import { definePipeline, defineStep } from "@millrace/core";
+import { z } from "zod";
+const work = defineStep({
+  name: "work",
+  input: z.object({}),
+  output: z.string(),
+  run: async (_input, { log, secret }) => {
+    ${body}
+  },
+});
+export default definePipeline({
+  name: "sample",
+  input: z.object({}),
+  secrets: ["TOKEN"],
+  build: () => ({ text: work({}) }),
+});
+`;
+
+async function open(body: string): Promise<{ readonly client: Client; readonly source: string }> {
+  const { root, source } = await makeProject({ "pipeline.ts": pipelineOf(body) });
+  vi.stubEnv("TOKEN", "hunter2");
+  onTestFinished(() => void vi.unstubAllEnvs());
+  const client = await connect({ directory: root, home: join(root, "home") });
+  onTestFinished(() => client.close());
+  return { client, source: source().file };
+}
+
+test("the files of a run's secrets are gone while it goes on", async () => {
+  const { client, source } = await open(`
+    const folder = process.env["MILLRACE_SECRETS_DIR"] ?? "";
+    while (existsSync(folder)) await sleep(10);
+    return folder + " " + secret("TOKEN").reveal().length;
+  `);
+  const { outputs } = await client.run(source, {}, { timeoutSeconds: 10 });
+  expect(outputs).toMatchObject({ text: expect.stringMatching(/millrace-secrets-\w+ 7$/) });
+});
