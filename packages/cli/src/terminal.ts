@@ -30,7 +30,7 @@ export interface Terminal {
   };
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly directory: string;
-  /** Calls back at each Ctrl-C or termination signal until the returned function is called. */
+  /** Calls back at each Ctrl-C, termination signal or closing of the terminal until the returned function is called. */
   onInterrupt(handler: () => void): () => void;
   /** Ends the process at once. */
   exit(code: number): void;
@@ -50,9 +50,9 @@ export function processTerminal(): Terminal {
     environment: process.env,
     directory: process.cwd(),
     onInterrupt(handler) {
-      process.on("SIGINT", handler).on("SIGTERM", handler);
+      process.on("SIGINT", handler).on("SIGTERM", handler).on("SIGHUP", handler);
       return () => {
-        process.off("SIGINT", handler).off("SIGTERM", handler);
+        process.off("SIGINT", handler).off("SIGTERM", handler).off("SIGHUP", handler);
       };
     },
     exit: (code) => process.exit(code),
@@ -70,7 +70,7 @@ export function flush(stream: NodeJS.WriteStream): Promise<void> {
 function screenOf(stream: NodeJS.WriteStream): Screen {
   const closed = new AbortController();
   stream.on("error", (error) => {
-    ignoreBrokenPipe(error);
+    ignoreNoReader(error);
     closed.abort();
   });
   return {
@@ -83,8 +83,10 @@ function screenOf(stream: NodeJS.WriteStream): Screen {
   };
 }
 
-function ignoreBrokenPipe(error: unknown): void {
-  if (!(error instanceof Error) || !("code" in error) || error.code !== "EPIPE") throw error;
+/** EPIPE comes from a pipe, EIO from a terminal that was closed. */
+function ignoreNoReader(error: unknown): void {
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  if (code !== "EPIPE" && code !== "EIO") throw error;
 }
 
 async function ask(
