@@ -4,7 +4,7 @@ import { expect, onTestFinished, test, vi } from "vitest";
 import { makeProject } from "./snapshot/project.fixture.ts";
 
 /** A pipeline with one step, and with the secret TOKEN. */
-const pipelineOf = (body: string): string => `import { existsSync } from "node:fs";
+const pipelineOf = (body: string): string => `import { existsSync, writeSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { definePipeline, defineStep } from "@millrace/core";
 import { z } from "zod";
@@ -12,7 +12,7 @@ const work = defineStep({
   name: "work",
   input: z.object({}),
   output: z.string(),
-  run: async (_input, { log, secret }) => {
+  run: async (_input, { secret }) => {
     ${body}
   },
 });
@@ -41,4 +41,34 @@ test("the files of a run's secrets are gone while it goes on", async () => {
   `);
   const { outputs } = await client.run(source, {}, { timeoutSeconds: 10 });
   expect(outputs).toMatchObject({ text: expect.stringMatching(/millrace-secrets-\w+ 7$/) });
+});
+
+test("a run that is cancelled and never gives up its thread is killed", async () => {
+  const { client, source } = await open(`
+    writeSync(2, "spins\\n");
+    for (;;);
+  `);
+  const stop = new AbortController();
+  const spins = Promise.withResolvers<void>();
+  const run = client.run(
+    source,
+    {},
+    {
+      signal: stop.signal,
+      onLog: ({ text }) => {
+        if (text === "spins") spins.resolve();
+      },
+    },
+  );
+  const refused = expect(run).rejects.toMatchObject({
+    class: "aborted",
+    code: "RUN_CANCELLED",
+    message: expect.stringContaining("was killed"),
+  });
+  await spins.promise;
+  vi.useFakeTimers({ toFake: ["setTimeout"] });
+  onTestFinished(() => void vi.useRealTimers());
+  stop.abort();
+  vi.advanceTimersByTime(15_000);
+  await refused;
 });

@@ -9,6 +9,7 @@ import {
   STORE_URL_SECRET,
   sentence,
 } from "@millrace/core";
+import { atExit } from "./at-exit.ts";
 import type { RunOptions } from "./client.ts";
 import { secretFolder } from "./secrets/secret-folder.ts";
 import { secretValues } from "./secrets/values.ts";
@@ -16,6 +17,9 @@ import { serviceSecrets, serviceVariables } from "./service-environment.ts";
 import { servingSettings } from "./settings/layers.ts";
 import type { ReadySnapshot } from "./snapshots.ts";
 import type { Workspace } from "./workspace.ts";
+
+/** How long a run that was cancelled may take to clean up, for which `onCleanup` has 10 seconds, and to be recorded. */
+const CANCEL_SECONDS = 15;
 
 /** What the runtime prints for a batch run; see the README of @millrace/serving. */
 interface BatchResult {
@@ -105,7 +109,16 @@ async function execute(
     throw new TypeError("the runtime has no pipes");
   // All that a batch run tells by its channel is that it has read its secrets.
   child.once("message", onRead);
-  const cancel = (): void => void child.kill("SIGTERM");
+  const kill = (): boolean => child.kill("SIGKILL");
+  const forget = atExit(kill);
+  let wasKilled = false;
+  let timer: NodeJS.Timeout | undefined;
+  const cancel = (): void => {
+    child.kill("SIGTERM");
+    timer = setTimeout(() => {
+      wasKilled = kill();
+    }, CANCEL_SECONDS * 1000);
+  };
   signal?.addEventListener("abort", cancel);
   const lastLines: string[] = [];
   // The result is the last line; what comes before it the pipeline's own code has printed.
@@ -128,10 +141,13 @@ async function execute(
       child.once("close", (code, killed) => resolve(killed ?? `exit code ${code}`));
     });
     const result = resultIn(lastOutput);
+    if (result === null && wasKilled) throw batchKilled();
     if (result === null) throw batchDied(ended, [...lastLines, lastOutput].filter(Boolean));
     return result;
   } finally {
     signal?.removeEventListener("abort", cancel);
+    clearTimeout(timer);
+    forget();
   }
 }
 
@@ -145,6 +161,15 @@ function resultIn(line: string): BatchResult | null {
   } catch {
     return null;
   }
+}
+
+function batchKilled(): MillraceError {
+  return new MillraceError({
+    class: "aborted",
+    code: "RUN_CANCELLED",
+    message: `The run was cancelled. Its process did not end within ${CANCEL_SECONDS} seconds and was killed.`,
+    action: "Look for code that never gives up the thread (an endless loop).",
+  });
 }
 
 function batchDied(how: string, lines: readonly string[]): MillraceError {

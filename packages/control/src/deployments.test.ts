@@ -139,24 +139,24 @@ describe("deployments", () => {
     const holder = { pid: 1, host: "h", processStart: "0", purpose: "test", since: 0 };
     const attempt = await store.leases.acquire(`deployment:${record.id}`, holder, 60_000);
     if (!attempt.acquired) throw new Error("it is held");
-    const begin = async (environment: JsonObject) =>
+    const begin = async (environment: JsonObject, revision: string) =>
       store.operations.begin(
         {
           deploymentId: record.id,
           kind: "provision",
           userName: "ann",
           snapshotId,
-          revision: "r",
+          revision,
           previousSnapshotId: null,
           overrides: { settings: { port: 8080 }, serving: { logLevel: "debug" }, environment },
         },
         {},
         attempt.lease,
       );
-    const { id } = await begin({ FOO: "1", API_TOKEN: "hunter2" });
+    const { id } = await begin({ FOO: "1", API_TOKEN: "hunter2" }, "r");
     const patch = { snapshotId, revision: "r" };
     await store.operations.end(id, { outcome: "succeeded", error: null }, patch, attempt.lease);
-    const failed = await begin({ FOO: "2" });
+    const failed = await begin({ FOO: "2" }, "s");
     await store.operations.end(failed.id, { outcome: "failed", error: null }, {}, attempt.lease);
     expect(await client.deployments.get("weather")).toMatchObject({
       previousSnapshotId: null,

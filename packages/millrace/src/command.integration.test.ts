@@ -1,9 +1,9 @@
-import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { type ChildProcess, execFile, spawn, spawnSync } from "node:child_process";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 
 const bin = join(import.meta.dirname, "../bin/millrace.js");
 /** Inside the workspace, so that `millrace` and `zod` resolve as they do for a user; ignored by git. */
@@ -209,6 +209,70 @@ test("dev serves, reloads on change, survives a broken source, and ends on Ctrl-
   child.kill("SIGINT");
   expect(await exit).toBe(0);
   await expect(greeting(url)).rejects.toThrow();
+});
+
+describe("a batch run", () => {
+  /** Runs a pipeline whose step says which process it is in, and then does as it is told. */
+  async function begin(deed: string) {
+    const source = `import { writeSync } from "node:fs";
+import { definePipeline, defineStep } from "millrace";
+import { z } from "zod";
+const work = defineStep({
+  name: "work",
+  input: z.object({}),
+  output: z.string(),
+  run: async () => {
+    writeSync(2, "pid " + process.pid + "\\n");
+    ${deed}
+  },
+});
+export default definePipeline({ name: "busy", input: z.object({}), build: () => ({ out: work({}) }) });
+`;
+    await writeFile(join(folder, "busy.ts"), source);
+    const child = spawn(process.execPath, [bin, "run", "busy.ts"], {
+      cwd: folder,
+      env: environment,
+    });
+    const exit = new Promise((done) => child.once("exit", done));
+    const pid = await new Promise<number>((resolve, reject) => {
+      let stderr = "";
+      child.stderr.on("data", (chunk) => {
+        stderr += chunk;
+        const found = /pid (\d+)\n/.exec(stderr)?.[1];
+        if (found !== undefined) resolve(Number(found));
+      });
+      void exit.then(() => reject(new Error(stderr)));
+    });
+    /** One that ended and that nobody has taken note of yet is none. */
+    const isRunning = (): boolean =>
+      /^[^Z]/.test(
+        spawnSync("ps", ["-o", "stat=", "-p", String(pid)], { encoding: "utf8" }).stdout,
+      );
+    onTestFinished(() => {
+      if (isRunning()) process.kill(pid, "SIGKILL");
+    });
+    return { child, exit, isRunning };
+  }
+
+  test("that never gives up its thread is ended by a second Ctrl-C", async () => {
+    const { child, exit, isRunning } = await begin("for (;;);");
+    child.kill("SIGINT");
+    await new Promise<void>((noticed) => {
+      child.stderr.on("data", (chunk) => {
+        if (String(chunk).includes("Press Ctrl-C again")) noticed();
+      });
+    });
+    child.kill("SIGINT");
+    expect(await exit).toBe(130);
+    await expect.poll(isRunning, { timeout: 10_000 }).toBe(false);
+  });
+
+  test("ends when the command is killed", async () => {
+    const { child, exit, isRunning } = await begin("return new Promise(() => {});");
+    child.kill("SIGKILL");
+    await exit;
+    await expect.poll(isRunning, { timeout: 10_000 }).toBe(false);
+  });
 });
 
 test("deprovision keeps the record, delete removes it, and what is gone is not found", async () => {

@@ -3,8 +3,11 @@ import type { Socket } from "node:net";
 import { createInterface } from "node:readline";
 import { type ErrorSummary, errorFromSummary, type LogLine, MillraceError } from "@millrace/core";
 import { z } from "zod";
+import { atExit } from "../at-exit.ts";
 
 const DRAIN_SECONDS = 10;
+/** On top of that, which the worker keeps by itself. */
+const DRAIN_GRACE_MS = 5_000;
 
 /** What serving's worker says; see its README. */
 const messageSchema = z.discriminatedUnion("type", [
@@ -52,6 +55,8 @@ export class Worker {
       child.once("exit", (code, signal) => resolve({ code, signal }));
       child.once("error", () => resolve({ code: null, signal: null }));
     });
+    const forget = atExit(() => this.kill());
+    void this.ended.then(forget);
   }
 
   get isDraining(): boolean {
@@ -84,12 +89,17 @@ export class Worker {
     });
   }
 
-  /** Ends the process once it has answered what is in flight. With a successor no connection is cut, also no idle one. */
+  /**
+   * Ends the process once it has answered what is in flight, or at the deadline, when its code does not give up the thread. With a
+   * successor no connection is cut, also no idle one.
+   */
   async drain({ successor }: { readonly successor: boolean }): Promise<void> {
     this.#isDraining = true;
     const message = { type: "drain", seconds: DRAIN_SECONDS, successor };
     if (this.#child.connected) this.#child.send(message);
+    const timer = setTimeout(() => this.kill(), DRAIN_SECONDS * 1000 + DRAIN_GRACE_MS);
     await this.ended;
+    clearTimeout(timer);
   }
 
   kill(): void {

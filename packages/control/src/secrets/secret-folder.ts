@@ -14,6 +14,7 @@ const OWNER_FILE = ".owner";
 const ownerSchema = z.strictObject({
   host: z.string(),
   pid: z.int(),
+  pidSpace: z.string().optional(),
   processStart: z.string(),
   purpose: z.string(),
   since: z.number(),
