@@ -1,11 +1,13 @@
 import {
   type CompiledPipeline,
+  defaultRunName,
   type Issue,
   issuesOf,
   type JsonValue,
   type Logger,
   type Secret,
   type Trace,
+  uuidv7,
 } from "@millrace/core";
 import { ActiveRuns } from "./active-runs.ts";
 import { parametersInvalid, runCancelled } from "./failures.ts";
@@ -13,7 +15,6 @@ import type { Parsed } from "./parser.ts";
 import { Run, type RunEnvironment, TICK_MS } from "./run.ts";
 import { makeSchedule } from "./schedule.ts";
 import { memoryStepCache, type StepCache } from "./step-cache.ts";
-import { uuidv7 } from "./uuid.ts";
 
 export interface EngineOptions {
   /** Id of the snapshot; part of every cache key. */
@@ -95,7 +96,7 @@ export function createEngine(compiled: CompiledPipeline, options: EngineOptions)
   };
   const start: Engine["start"] = (invocation, onEnd) => {
     const id = invocation.id ?? uuidv7();
-    const name = invocation.name ?? `${schedule.pipeline}-${id.slice(24)}`;
+    const name = invocation.name ?? defaultRunName(schedule.pipeline, id);
     const run = new Run(environment, id, name, invocation, onEnd);
     active.add(run);
     run.begin();

@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
-import { uuidv7 } from "@millrace/engine";
+import { uuidv7 } from "@millrace/core";
 import { answerProblem, PROBLEM_TYPE } from "./answer.ts";
 import { endConnection, enqueue, lastUnsent } from "./pipelining.ts";
 import { PROBLEMS, type Problem, problemBody } from "./problem.ts";

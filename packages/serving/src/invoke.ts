@@ -1,6 +1,6 @@
 import type { ServerResponse } from "node:http";
-import { isMillraceError, MillraceError, type Trace } from "@millrace/core";
-import { type Engine, type Run, uuidv7 } from "@millrace/engine";
+import { isMillraceError, MillraceError, type Trace, uuidv7 } from "@millrace/core";
+import type { Engine, Run } from "@millrace/engine";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Refusal } from "./admission.ts";
 import { answer, JSON_TYPE, PROBLEM_TYPE } from "./answer.ts";

@@ -1,5 +1,4 @@
-import { summarizeError } from "@millrace/core";
-import { uuidv7 } from "@millrace/engine";
+import { summarizeError, uuidv7 } from "@millrace/core";
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from "fastify";
 import { answer, answerProblem, JSON_TYPE } from "./answer.ts";
 import { CHALLENGES, makeAuthentication } from "./authentication.ts";

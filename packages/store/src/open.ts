@@ -1,6 +1,6 @@
 import { isAbsolute, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { MillraceError } from "@millrace/core";
+import { MillraceError, uuidv7Source } from "@millrace/core";
 import { CamelCasePlugin, Kysely } from "kysely";
 import { type AccessOptions, createAccess, retrying } from "./access.ts";
 import type { Database } from "./database.ts";
@@ -20,7 +20,6 @@ import { snapshotRepository } from "./repositories/snapshots.ts";
 import { stackRepository } from "./repositories/stacks.ts";
 import { userRepository } from "./repositories/users.ts";
 import type { Store } from "./store.ts";
-import { uuidV7Source } from "./uuid.ts";
 
 const LOCK_TIMEOUT_MS = 10_000;
 
@@ -30,7 +29,7 @@ export async function open(options: StoreOptions): Promise<Store> {
   const dialect = await dialectOf(options.url, lockTimeoutMs);
   const db = new Kysely<Database>({ dialect: dialect.kysely, plugins: [new CamelCasePlugin()] });
   await migrateOrClose(db, dialect, lockTimeoutMs);
-  return storeOver({ db, dialect, now, newId: uuidV7Source(now), lockTimeoutMs });
+  return storeOver({ db, dialect, now, newId: uuidv7Source(now), lockTimeoutMs });
 }
 
 /** Loads the driver of one database and not the other's. */

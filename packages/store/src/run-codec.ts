@@ -1,26 +1,9 @@
-import type { RunRecord, StepRun } from "@millrace/core";
+import { defaultRunName, isDefaultRunName, type RunRecord, type StepRun } from "@millrace/core";
 
-const ID_END = 24;
-
-/** Name of a run that was not given one. It is not stored, so that it costs neither a column nor an index entry. */
-function defaultRunName(pipelineName: string, id: string): string {
-  return `${pipelineName}-${id.slice(ID_END)}`;
-}
-
-/** What a default name is made of; null when the name cannot be one. */
-export function partsOfDefaultName(
-  name: string,
-): { readonly pipelineName: string; readonly idEnd: string } | null {
-  const [, pipelineName, idEnd] = /^(.*)-([0-9a-f]{12})$/s.exec(name) ?? [];
-  return pipelineName === undefined || idEnd === undefined ? null : { pipelineName, idEnd };
-}
-
-/** The name as the column holds it. */
+/** The name as the column holds it: a default name costs neither a column nor an index entry. */
 export function nameColumn(run: Pick<RunRecord, "id" | "name" | "pipelineName">): string | null {
-  // The length first: it tells most names apart, and spares the others two strings.
   const { id, name, pipelineName } = run;
-  if (name.length !== pipelineName.length + 1 + id.length - ID_END) return name;
-  return name === defaultRunName(pipelineName, id) ? null : name;
+  return isDefaultRunName(name, pipelineName, id) ? null : name;
 }
 
 export function nameOf(column: string | null, pipelineName: string, id: string): string {

@@ -1,4 +1,4 @@
-import type { RunRecord } from "@millrace/core";
+import { type RunRecord, uuidv7Floor, uuidv7Source } from "@millrace/core";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { openStore } from "./index.ts";
@@ -6,7 +6,6 @@ import { appendRun, type Origin, OriginNumbers, type Value } from "./recorder/ba
 import type { RunWriter } from "./recorder/run-writer.ts";
 import { sampleRun } from "./recorder/sample-run.fixture.ts";
 import type { Store } from "./store.ts";
-import { uuidV7Floor, uuidV7Source } from "./uuid.ts";
 
 /** What every writer of runs does, whatever its database is. */
 export function runWriterSuite(
@@ -18,7 +17,7 @@ export function runWriterSuite(
     let projectId: string;
     let writer: RunWriter;
     let now = 1_700_000_000_000;
-    const newId = uuidV7Source(() => now);
+    const newId = uuidv7Source(() => now);
 
     beforeEach(async () => {
       const url = await freshUrl();
@@ -65,7 +64,7 @@ export function runWriterSuite(
       const run = runOf("d1");
       const running = { ...run, status: "running", outputs: null, durationMs: null } as const;
       const interrupted = { ...running, status: "interrupted" } as const;
-      const overdue = { deploymentId: "d1", beforeId: uuidV7Floor(now + 1) };
+      const overdue = { deploymentId: "d1", beforeId: uuidv7Floor(now + 1) };
       const found = () => store.runs.find(projectId, run.id);
       await write(running);
       expect(await writer.interrupt(overdue)).toBe(1);
@@ -136,7 +135,7 @@ export function runWriterSuite(
       await write(...[kept.id, "own", "own", "own", "gone", null].map(runOf));
       now += 60_000;
       await write(runOf("own"), runOf("gone"));
-      const retention = { projectId, deploymentId: "own", beforeId: uuidV7Floor(now) };
+      const retention = { projectId, deploymentId: "own", beforeId: uuidv7Floor(now) };
       const pruned: number[] = [];
       for (let i = 0; i < 3; i++) pruned.push(await writer.prune(retention, 2));
       expect(pruned).toEqual([2, 2, 0]);
@@ -154,7 +153,7 @@ export function runWriterSuite(
       await write(running("own"), runOf("own"), running("other"));
       now += 60_000;
       await write(running("own"));
-      const overdue = { deploymentId: "own", beforeId: uuidV7Floor(now) };
+      const overdue = { deploymentId: "own", beforeId: uuidv7Floor(now) };
       expect(await writer.interrupt(overdue)).toBe(1);
       expect(await writer.interrupt(overdue)).toBe(0);
       const { items } = await store.runs.list(projectId);

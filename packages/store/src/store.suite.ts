@@ -1,9 +1,8 @@
-import type { DeploymentRecord, RunRecord } from "@millrace/core";
+import { type DeploymentRecord, type RunRecord, uuidv7Source } from "@millrace/core";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { StoreOptions } from "./index.ts";
 import type { Lease, LeaseHolder, Store } from "./store.ts";
-import { uuidV7Source } from "./uuid.ts";
 
 /** Opens a store that is empty. */
 export type OpenFresh = (options: Omit<StoreOptions, "url">) => Promise<Store>;
@@ -62,7 +61,7 @@ export function storeSuite(name: string, openFresh: OpenFresh): void {
         description: null,
       });
     };
-    const newRunId = uuidV7Source(() => now++);
+    const newRunId = uuidv7Source(() => now++);
     const run = (over: Partial<RunRecord> = {}): RunRecord => {
       const id = over.id ?? newRunId();
       return {

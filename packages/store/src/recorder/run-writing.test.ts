@@ -1,9 +1,9 @@
 import { appendFileSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { uuidv7Source } from "@millrace/core";
 import { afterEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import { openStore } from "../index.ts";
-import { uuidV7Source } from "../uuid.ts";
 import { appendRun, OriginNumbers, type Value } from "./batch.ts";
 import { RunWriting } from "./run-writing.ts";
 import { sampleRun } from "./sample-run.fixture.ts";
@@ -67,7 +67,7 @@ describe("old runs", () => {
     const on = { stack: "default", deployer: "local", flavor: "local", deployerSettings: {} };
     const create = (name: string) => store.deployments.create({ projectId, name, userId, ...on });
     const [own, other] = [await create("own"), await create("other")];
-    const newId = uuidV7Source(() => Date.now() - 31 * DAY_MS);
+    const newId = uuidv7Source(() => Date.now() - 31 * DAY_MS);
     const runs = [own.id, other.id, null].map((deploymentId) =>
       sampleRun({ id: newId(), projectId, deploymentId }),
     );

@@ -1,7 +1,7 @@
 import { setImmediate } from "node:timers/promises";
+import { uuidv7Floor } from "@millrace/core";
 import { PostgresRunWriter } from "../postgres/run-writer.ts";
 import { SqliteRunWriter } from "../sqlite/run-writer.ts";
-import { uuidV7Floor } from "../uuid.ts";
 import { type Batch, type Origin, VALUES_PER_RUN, type Value } from "./batch.ts";
 import { logLine } from "./log-line.ts";
 import type { FromWriter, WriterOptions } from "./messages.ts";
@@ -238,7 +238,7 @@ export class RunWriting {
   async #deleteOld(): Promise<number> {
     if (this.#retryMs > 0) return 0;
     const { projectId, retentionDays, deployment } = this.#options;
-    const beforeId = uuidV7Floor(Date.now() - retentionDays * DAY_MS);
+    const beforeId = uuidv7Floor(Date.now() - retentionDays * DAY_MS);
     try {
       const deploymentId = deployment?.id ?? "";
       return await this.#writer.prune({ projectId, deploymentId, beforeId }, PRUNE.chunk);
@@ -254,7 +254,7 @@ export class RunWriting {
     if (deployment === null || this.#retryMs > 0) return;
     const { id: deploymentId, longestRunMs } = deployment;
     try {
-      const beforeId = uuidV7Floor(Date.now() - longestRunMs);
+      const beforeId = uuidv7Floor(Date.now() - longestRunMs);
       const count = await this.#writer.interrupt({ deploymentId, beforeId });
       if (count > 0)
         this.#say("warn", "Runs ended with their process and are recorded as interrupted.", {

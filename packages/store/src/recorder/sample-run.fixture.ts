@@ -1,11 +1,8 @@
-import type { RunRecord } from "@millrace/core";
-import { uuidV7Source } from "../uuid.ts";
-
-const newId = uuidV7Source(Date.now);
+import { type RunRecord, uuidv7 } from "@millrace/core";
 
 /** A run for tests. */
 export function sampleRun(over: Partial<RunRecord>): RunRecord {
-  const id = over.id ?? newId();
+  const id = over.id ?? uuidv7();
   return {
     id,
     name: `weather-${id.slice(24)}`,

@@ -1,4 +1,4 @@
-import type { RunRecord, RunStatus } from "@millrace/core";
+import { partsOfDefaultRunName, type RunRecord, type RunStatus, uuidv7Floor } from "@millrace/core";
 import {
   type ExpressionBuilder,
   type Kysely,
@@ -21,13 +21,11 @@ import {
   nameColumn,
   nameOf,
   oncePerRun,
-  partsOfDefaultName,
   REPLACES,
   roundMs,
   type StepTuple,
 } from "../run-codec.ts";
 import type { RunFilter, RunSummary, Store } from "../store.ts";
-import { uuidV7Floor } from "../uuid.ts";
 import { onlyMatch } from "./id-prefix.ts";
 
 /** Rows of one insert: keeps the number of bind values below what every database takes. */
@@ -169,7 +167,7 @@ async function findRun(db: Kysely<Database>, projectId: string, idOrName: string
 
 /** Reads the index of the pipeline's runs to the end: some tens of milliseconds for a million. */
 async function idByDefaultName(db: Kysely<Database>, projectId: string, name: string) {
-  const parts = partsOfDefaultName(name);
+  const parts = partsOfDefaultRunName(name);
   if (parts === null) return null;
   const row = await db
     .selectFrom("runs")
@@ -208,7 +206,7 @@ function wantedOf(
     origins: originIds(db, projectId, filter),
     status: filter.status,
     to: positionOf("runs", filter.cursor)?.id ?? AFTER_ALL_IDS,
-    from: filter.since === undefined ? "" : uuidV7Floor(filter.since),
+    from: filter.since === undefined ? "" : uuidv7Floor(filter.since),
     count,
   };
 }
