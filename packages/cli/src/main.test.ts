@@ -7,6 +7,7 @@ import type {
   DeploymentPlan,
   DeployOptions,
   InvokeOptions,
+  RunOptions,
 } from "@millrace/control";
 import {
   type DeploymentRecord,
@@ -1220,6 +1221,21 @@ describe("run", () => {
     expect(given).toEqual([{ snapshot: SNAPSHOT_ID }, { city: "Lisbon", days: 2 }]);
     expect(code).toBe(ERROR_CLASSES.pipeline.exitCode);
     expect(stdout).toContain("STEP_FAILED: fetch failed.");
+  });
+
+  test("says that a run is lost to the records", async () => {
+    const calls = {
+      snapshots: {
+        create: async () => snapshotRecord,
+        get: async () => ({ snapshot: snapshotRecord, manifest }),
+      },
+      run: async (_source: unknown, _parameters: unknown, options?: RunOptions) => {
+        options?.onNotRecorded?.();
+        return failedRun;
+      },
+    };
+    const { stderr } = await runCommand(["run", "./pipeline.ts", "--city", "Lisbon"], { calls });
+    expect(stderr).toContain("The run is not recorded");
   });
 });
 

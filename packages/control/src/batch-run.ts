@@ -25,6 +25,7 @@ const CANCEL_SECONDS = 15;
 interface BatchResult {
   readonly run: RunRecord | null;
   readonly error: ErrorSummary | null;
+  readonly recorded?: false;
 }
 
 /**
@@ -75,6 +76,7 @@ export async function runBatch(
       options,
       () => void folder.release(),
     );
+    if (result.recorded === false) options.onNotRecorded?.();
     if (result.error !== null) throw failure(result.error, result.run);
     if (result.run === null) throw new TypeError("the runtime gave neither a run nor an error");
     return result.run;

@@ -371,6 +371,8 @@ export interface Client {
 export interface RunOptions extends CallOptions {
   readonly runName?: string;
   readonly timeoutSeconds?: number;
+  /** Called when the run has ended and neither the store nor its spool took it. */
+  readonly onNotRecorded?: () => void;
   /** Log lines of the pipeline's process. */
   readonly onLog?: (line: LogLine) => void;
 }

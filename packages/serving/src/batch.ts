@@ -25,6 +25,8 @@ export interface BatchResult {
   readonly run: RunRecord | null;
   /** Null when the run completed. */
   readonly error: ErrorSummary | null;
+  /** Only when neither the store nor its spool took the run. */
+  readonly recorded?: false;
 }
 
 export interface BatchOptions {
@@ -131,10 +133,11 @@ async function runOnce(
       const timeoutMs = options.timeoutMs ?? Number.POSITIVE_INFINITY;
       const run = await host.engine.run({ input, timeoutMs, name: options.name }, stop.signal);
       logFailure(run, log);
-      await recording.ended(run, textsOf(run));
+      const recorded = await recording.ended(run, textsOf(run));
       return {
         run: recording.record(run),
         error: run.error === null ? null : summarizeError(run.error, secrets.values()),
+        ...(recorded === false ? { recorded } : {}),
       };
     } finally {
       await host.stop();

@@ -581,6 +581,7 @@ const batchSchema = z.object({
     })
     .nullable(),
   error: z.looseObject({ code: z.string() }).nullable(),
+  recorded: z.boolean().optional(),
 });
 
 describe("a batch run", () => {
@@ -633,6 +634,15 @@ describe("a batch run", () => {
   ])("says by its exit code how it ended: %s", async (_what, stdin, args, exitCode, errorCode) => {
     const { code, error } = await batch(await fixtureOf("obedient"), stdin, args);
     expect({ code, errorCode: error?.code }).toEqual({ code: exitCode, errorCode });
+  });
+
+  it("says that it is lost to the records when neither the store nor its spool takes it", async () => {
+    const file = join(await mkdtemp(join(tmpdir(), "millrace-store-")), "no-folder");
+    await writeFile(file, "");
+    const store = { kind: "sqlite" as const, file: join(file, "db"), spoolDirectory: file };
+    const { code, run, recorded } = await batch(await fixtureOf("obedient", { store }), "{}");
+    expect({ code, recorded }).toEqual({ code: 0, recorded: false });
+    expect(run?.status).toBe("completed");
   });
 
   it("writes no secret in clear when it cannot begin", async () => {

@@ -78,6 +78,13 @@ export const run = defineCommand({
         ...call,
         ...(runName === undefined ? {} : { runName }),
         ...(timeoutSeconds === undefined ? {} : { timeoutSeconds }),
+        onNotRecorded: () =>
+          context.tell(
+            context.sideStyle(
+              "yellow",
+              "The run is not recorded: neither the store nor the state folder takes it. The log lines say why.",
+            ),
+          ),
         onLog: (line) => context.tell(formatLogLine(line, context.sideStyle)),
       });
     });
