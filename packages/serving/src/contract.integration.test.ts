@@ -565,6 +565,26 @@ describe("a service with a key", () => {
     expect((await fetch(service.url + path)).status).toBe(200);
   });
 
+  it("says in its OpenAPI document that a refusal without it names no deployment", async () => {
+    const headers = { authorization: `Bearer ${KEY}` };
+    const document = await (await fetch(`${service.url}/openapi.json`, { headers })).json();
+    const failure = (name: string) => ({
+      content: {
+        "application/problem+json": { schema: { $ref: `#/components/schemas/${name}` } },
+      },
+    });
+    expect(document).toMatchObject({
+      paths: {
+        "/invoke": {
+          post: { responses: { 401: failure("Problem"), 422: failure("InvokeFailure") } },
+        },
+      },
+    });
+    expect(
+      await (await fetch(`${service.url}/invoke`, { method: "POST" })).json(),
+    ).not.toHaveProperty("metadata");
+  });
+
   it("does not read the body of whoever has none", async () => {
     const response = await fetch(`${service.url}/invoke`, {
       method: "POST",

@@ -144,7 +144,9 @@ function failures(path: string, secured: boolean): JsonSchema {
     ...(secured ? (["UNAUTHENTICATED"] as const) : []),
   ];
   const byStatus = Map.groupBy(codes, (code) => PROBLEMS[code].status);
-  const schema = ref(path === "/invoke" ? "InvokeFailure" : "Problem");
+  // Whoever has no key is told nothing of the deployment, at /invoke either.
+  const schemaOf = (group: readonly ProblemCode[]): JsonSchema =>
+    ref(path === "/invoke" && !group.includes("UNAUTHENTICATED") ? "InvokeFailure" : "Problem");
   return Object.fromEntries(
     [...byStatus].map(([status, group]) => [
       status,
@@ -153,7 +155,7 @@ function failures(path: string, secured: boolean): JsonSchema {
         ...(status === 429 || status === 503
           ? { headers: { "Retry-After": { schema: { type: "integer" }, description: "Seconds." } } }
           : {}),
-        content: { "application/problem+json": { schema } },
+        content: { "application/problem+json": { schema: schemaOf(group) } },
       },
     ]),
   );
