@@ -440,7 +440,7 @@ describe("a worker", () => {
         },
         { timeout: 5000, interval: 5 },
       );
-    return { child, told, exited };
+    return { child, messages, told, exited };
   }
 
   it("takes the parent's socket after onInit, shares it with others, and is replaced without a lost request", async () => {
@@ -552,6 +552,18 @@ describe("a worker", () => {
     },
     10_000,
   );
+
+  it("does not call itself drained when an exception outside of any step ends it", async () => {
+    const socket = await listening();
+    const { child, messages, told, exited } = worker(await fixtureOf("obedient"), socket);
+    await told("ready");
+    socket.on("connection", (connection) => child.send({ type: "connection" }, connection));
+    const silent = new Promise((resolve) => child.once("disconnect", resolve));
+    await invoke(`http://127.0.0.1:${portOf(socket)}`, { parameters: { what: "crash" } });
+    expect(await exited).toBe(1);
+    await silent;
+    expect(messages.map(({ type }) => type)).toEqual(["ready"]);
+  });
 
   it("ends when its parent is gone", async () => {
     const { child, told, exited } = worker(await fixtureOf("weather"), await listening());

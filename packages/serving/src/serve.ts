@@ -309,6 +309,8 @@ async function stop(
   await host?.stop();
   await service.recorder.close(RECORDER_CLOSE_MS);
   service.log.flush();
-  await parent?.send({ type: "drained" });
-  return (stopping.current ?? request).exitCode;
+  const { exitCode } = stopping.current ?? request;
+  // A process that lost its footing does not end in good order, whatever it could still answer.
+  if (exitCode === 0) await parent?.send({ type: "drained" });
+  return exitCode;
 }
