@@ -6,10 +6,19 @@ import { issuesOf } from "./parse.ts";
  * of growing precedence.
  */
 export const servingSettingsSchema = z.strictObject({
-  authKey: z.string().min(16, "must have at least 16 characters").max(256).optional().meta({
-    description:
-      "Key that requests must carry; it is kept in the secret store, and only its digest elsewhere. Better: `generateAuthKey`.",
-  }),
+  authKey: z
+    .string()
+    .min(16, "must have at least 16 characters")
+    .max(256)
+    .regex(
+      /^[\x21-\x7e]*$/,
+      "must consist of letters, digits and punctuation of ASCII, without spaces: the Authorization header carries nothing else",
+    )
+    .optional()
+    .meta({
+      description:
+        "Key that requests must carry; it is kept in the secret store, and only its digest elsewhere. Better: `generateAuthKey`.",
+    }),
   generateAuthKey: z
     .boolean()
     .default(false)
