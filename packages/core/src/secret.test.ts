@@ -31,6 +31,11 @@ describe("Secret", () => {
     expect(redact("abc", [new Secret("b")])).toBe("abc");
   });
 
+  it("is redacted to its end when it begins with another one", () => {
+    const secrets = [new Secret("abcd"), new Secret("abcdEFGHIJKL")];
+    expect(redact("abcdEFGHIJKL abcd", secrets)).toBe("[secret] [secret]");
+  });
+
   it.each([
     ["quotes and backslashes", 'pa"ss\\wo/rd<Q>'],
     ["several lines", "-----BEGIN KEY-----\nMIIBaaaaaaaa\nbbbbbbbbbbbb\n-----END KEY-----\n"],

@@ -49,7 +49,7 @@ const SHORTEST_VALUE = 4;
 /** The same for the lines of a value that has several. */
 const SHORTEST_LINE = 8;
 
-/** Forms that a value takes in texts: as it is, within JSON, and cut into lines. Longest first. */
+/** Forms that a value takes in texts: as it is, within JSON, and cut into lines. */
 const forms = new WeakMap<Secret, readonly string[]>();
 
 function formsOf(secret: Secret): readonly string[] {
@@ -60,9 +60,7 @@ function formsOf(secret: Secret): readonly string[] {
   const lines = value.split(/\r?\n/).filter((line) => line.trim().length >= SHORTEST_LINE);
   const all = value.length < SHORTEST_VALUE ? [] : [value, ...lines];
   // A line of JSON within a line of JSON is escaped twice.
-  const made = [...new Set(all.flatMap((text) => [text, inJson(text), inJson(inJson(text))]))].sort(
-    (a, b) => b.length - a.length,
-  );
+  const made = [...new Set(all.flatMap((text) => [text, inJson(text), inJson(inJson(text))]))];
   forms.set(secret, made);
   return made;
 }
@@ -72,8 +70,11 @@ function formsOf(secret: Secret): readonly string[] {
  * that has several. Values shorter than 4 characters are left: they would garble it.
  */
 export function redact(text: string, secrets: Iterable<Secret>): string {
-  let redacted = text;
+  const found: string[] = [];
   for (const secret of secrets)
-    for (const form of formsOf(secret)) redacted = redacted.replaceAll(form, REDACTED);
-  return redacted;
+    for (const form of formsOf(secret)) if (text.includes(form)) found.push(form);
+  // Longest first, of all secrets: of one that holds another the rest would be left. Most texts hold none, so only what was
+  // found is put in order.
+  found.sort((a, b) => b.length - a.length);
+  return found.reduce((cleaned, form) => cleaned.replaceAll(form, REDACTED), text);
 }
