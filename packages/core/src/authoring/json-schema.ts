@@ -41,6 +41,30 @@ export function fieldSchema(schema: JsonSchema, path: readonly (string | number)
   return current;
 }
 
+/** Whether every value of a schema has something at a path. False where that cannot be told. */
+export function isAlwaysThere(schema: JsonSchema, path: readonly (string | number)[]): boolean {
+  let current = schema;
+  for (const part of path) {
+    const { required, minItems } = current;
+    const isThere =
+      typeof part === "number"
+        ? typeof minItems === "number" && part < minItems
+        : Array.isArray(required) && required.includes(part);
+    if (!isThere) return false;
+    current = fieldSchema(current, [part]);
+  }
+  return !allowsAnything(current);
+}
+
+const RESTRICTING = ["type", "const", "enum", "$ref", "oneOf", "allOf"];
+
+/** Also `undefined`, which JSON leaves out. */
+function allowsAnything(schema: JsonSchema): boolean {
+  const { anyOf } = schema;
+  if (Array.isArray(anyOf)) return anyOf.some(allowsAnything);
+  return !RESTRICTING.some((key) => key in schema);
+}
+
 function item(schema: JsonSchema, index: number): unknown {
   const { prefixItems, items } = schema;
   return Array.isArray(prefixItems) && index < prefixItems.length ? prefixItems[index] : items;

@@ -86,6 +86,40 @@ describe("definePipeline", () => {
     });
   });
 
+  it("requires only outputs that every run has", () => {
+    const look = defineStep({
+      name: "look",
+      input: z.object({}),
+      output: z.object({
+        sure: z.string(),
+        note: z.string().optional(),
+        place: z.object({ city: z.string() }).nullable(),
+        pair: z.tuple([z.string(), z.string().optional()]),
+        any: z.unknown(),
+      }),
+      run: () => ({ sure: "x", place: null, pair: ["x"], any: undefined }),
+    });
+    const maybe = defineStep({
+      name: "maybe",
+      input: z.object({}),
+      output: z.object({ sure: z.string() }).optional(),
+      run: () => undefined,
+    });
+    const { outputSchema } = definePipeline({
+      name: "p",
+      input: z.object({ days: z.int().optional(), city: z.string().default("Paris") }),
+      build: ({ city, days }) => {
+        const { sure, note, place, pair, any } = look({});
+        const none = maybe({});
+        return {
+          ...{ sure, note, place, inPlace: place.city, first: pair[0], second: pair[1], any },
+          ...{ none, inNone: none.sure, days, city },
+        };
+      },
+    }).compile();
+    expect(outputSchema["required"]).toEqual(["sure", "place", "first", "city"]);
+  });
+
   it("carries the types of parameters and outputs to the caller", () => {
     expectTypeOf<ParametersOf<typeof weather>>().toEqualTypeOf<{ city?: string | undefined }>();
     expectTypeOf<OutputsOf<typeof weather>["advice"]>().toEqualTypeOf<string>();

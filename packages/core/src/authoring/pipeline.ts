@@ -10,6 +10,7 @@ import {
   definitionsOf,
   fieldSchema,
   hasReference,
+  isAlwaysThere,
   isObjectSchema,
   jsonSchemaOf,
   moveReferences,
@@ -260,12 +261,21 @@ function outputSchemaOf(
       }
     }
   };
+  /** Whether a wire has a value in every run: a step may leave out what is optional. */
+  const hasValue = (wire: Wire, where: string): boolean => {
+    if (wire.from !== "input" && wire.from !== "step") return true;
+    const schema = wire.from === "input" ? input : definitions.get(wire.step)?.output;
+    if (schema === undefined || schema._zod.optout === "optional") return false;
+    return isAlwaysThere(jsonSchemaOf(schema, "output", where), wire.path);
+  };
   const objectSchema = (fields: Readonly<Record<string, Wire>>, where: string): JsonSchema => ({
     type: "object",
     properties: Object.fromEntries(
       Object.entries(fields).map(([name, wire]) => [name, schemaOfWire(wire, `${where}.${name}`)]),
     ),
-    required: Object.keys(fields),
+    required: Object.entries(fields)
+      .filter(([name, wire]) => hasValue(wire, `${where}.${name}`))
+      .map(([name]) => name),
   });
   const outputs = objectSchema(graph.outputs, `The output of pipeline "${pipeline}"`);
   return Object.keys(shared).length === 0 ? outputs : { ...outputs, $defs: shared };
