@@ -1226,7 +1226,7 @@ describe("run", () => {
   test("says that a run is lost to the records", async () => {
     const calls = {
       snapshots: {
-        create: async () => snapshotRecord,
+        create: async () => ({ ...snapshotRecord, nameBefore: null }),
         get: async () => ({ snapshot: snapshotRecord, manifest }),
       },
       run: async (_source: unknown, _parameters: unknown, options?: RunOptions) => {
