@@ -16,6 +16,26 @@ export const PUBLISHED_HOST_VARIABLE = "MILLRACE_PUBLISHED_HOST";
  */
 export const STORE_URL_SECRET = "MILLRACE_STORE_URL";
 
+/** How long what a service still does after its drain may take, in seconds. */
+export const SERVICE_END_SECONDS = {
+  /** Aborted runs are recorded and answered. */
+  answers: 3,
+  /** `onCleanup`. */
+  cleanup: 10,
+  /** The last runs go to the store or the spool. */
+  records: 10,
+  /** The last lines go to the reader of the log. */
+  log: 1,
+} as const;
+
+/**
+ * How long a service may take to end on top of `drainSeconds`: all of that, and a second for the process itself. Whoever kills
+ * it earlier may cut off `onCleanup` and lose runs.
+ */
+export const SERVICE_END_ALLOWANCE_SECONDS: number = Object.values(
+  SERVICE_END_SECONDS,
+).reduce<number>((sum, seconds) => sum + seconds, 1);
+
 /** Everything that a deployment's process must know beside its snapshot. Made by control, passed on by the deployer. */
 export const serviceConfigSchema = z.strictObject({
   deployment: z.strictObject({

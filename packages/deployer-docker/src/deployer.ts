@@ -12,6 +12,7 @@ import {
   type Observation,
   type Plan,
   type ReadContext,
+  SERVICE_END_ALLOWANCE_SECONDS,
   type SecretDigests,
   secretDigestsSchema,
 } from "@millrace/core";
@@ -32,8 +33,8 @@ import { listNetworks, look, type Sight } from "./sight.ts";
 import { handOverLeftSpool, handOverSpool, spoolReader } from "./spool.ts";
 import { removeVolumes } from "./volumes.ts";
 
-/** How long requests in flight may take when a deployment goes, in seconds; then its container is killed. */
-const LAST_DRAIN_SECONDS = 35;
+/** How long requests in flight may take when a deployment goes, in seconds. */
+const LAST_DRAIN_SECONDS = 30;
 
 /** Runs each deployment as containers of a Docker engine. */
 export class DockerDeployer implements Deployer<DockerSettings> {
@@ -143,7 +144,8 @@ async function removeServices(
   await Promise.all(
     services.map(async ({ name, status }) => {
       // A process that is paused hears no signal.
-      if (status !== "paused") await engine.stopContainer(name, LAST_DRAIN_SECONDS);
+      if (status !== "paused")
+        await await engine.stopContainer(name, LAST_DRAIN_SECONDS + SERVICE_END_ALLOWANCE_SECONDS);
       await handOverLog(engine, name, context);
     }),
   );

@@ -5,6 +5,7 @@ import {
   isMillraceError,
   MillraceError,
   messageOf,
+  SERVICE_END_ALLOWANCE_SECONDS,
 } from "@millrace/core";
 import { handOverLog } from "./container-log.ts";
 import {
@@ -59,8 +60,6 @@ const DOOR_POLL_MS = 20;
 const ROUTE_MS = 10_000;
 /** A process that has only just begun dies of a signal, and would be started again. */
 const ASK_AGAIN_MS = 2_000;
-/** On top of what requests in flight may take: for the process to end. */
-const STOP_ALLOWANCE_SECONDS = 5;
 /** How long a door may take to end, which has nothing to finish. */
 const DOOR_STOP_SECONDS = 1;
 /** How often somebody else may be quicker with the same thing. */
@@ -404,7 +403,7 @@ export class Provision {
     const { drainSeconds } = this.#request.serving;
     // A process that is paused hears no signal.
     if (status !== "paused")
-      await this.#engine.stopContainer(name, drainSeconds + STOP_ALLOWANCE_SECONDS);
+      await this.#engine.stopContainer(name, drainSeconds + SERVICE_END_ALLOWANCE_SECONDS);
     await handOverLog(this.#engine, name, this.#context);
     await this.#remove(name);
   }

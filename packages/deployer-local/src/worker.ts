@@ -6,6 +6,7 @@ import {
   MillraceError,
   messageOf,
   redact,
+  SERVICE_END_ALLOWANCE_SECONDS,
   type Secret,
   summarizeError,
 } from "@millrace/core";
@@ -31,8 +32,6 @@ const LAST_LINES = 20;
 const MAX_LINE_LENGTH = 65_536;
 /** How long output may still come after the process ended: a child of its own may keep the pipes open for ever. */
 const OUTPUT_GRACE_MS = 500;
-/** On top of the drain deadline, which the worker keeps by itself. */
-const DRAIN_GRACE_MS = 5_000;
 /** So many questions in a row go unanswered before a worker counts as silent. Several, since this process may be held up too. */
 const PINGS = 3;
 
@@ -70,7 +69,9 @@ export class Worker {
   async drain(seconds: number, successor: boolean): Promise<void> {
     this.state = "draining";
     this.#send({ type: "drain", seconds, successor });
-    const timer = setTimeout(() => this.kill(), seconds * 1000 + DRAIN_GRACE_MS);
+    // The worker keeps the deadline by itself, and has more to do after it.
+    const limitMs = (seconds + SERVICE_END_ALLOWANCE_SECONDS) * 1000;
+    const timer = setTimeout(() => this.kill(), limitMs);
     await this.exited;
     clearTimeout(timer);
   }

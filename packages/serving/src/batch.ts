@@ -5,6 +5,7 @@ import {
   MillraceError,
   messageOf,
   type RunRecord,
+  SERVICE_END_SECONDS,
   summarizeError,
 } from "@millrace/core";
 import { folderStepCache, type Run } from "@millrace/engine";
@@ -16,8 +17,6 @@ import { startPipeline } from "./pipeline-host.ts";
 import { hidePrintedSecrets } from "./printed-secrets.ts";
 import { makeRunRecording, textsOf } from "./run-recording.ts";
 import { loadSnapshot } from "./snapshot-directory.ts";
-
-const RECORDER_CLOSE_MS = 10_000;
 
 /** What a batch run writes to stdout, as one line of JSON. */
 export interface BatchResult {
@@ -143,7 +142,7 @@ async function runOnce(
       await host.stop();
     }
   } finally {
-    await recorder.close(RECORDER_CLOSE_MS);
+    await recorder.close(SERVICE_END_SECONDS.records * 1000);
     log.flush();
   }
 }

@@ -1,13 +1,11 @@
 import type { Server as HttpServer } from "node:http";
 import { Server as NetServer, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import { MillraceError } from "@millrace/core";
+import { MillraceError, SERVICE_END_SECONDS } from "@millrace/core";
 import type { Service } from "./service.ts";
 
 /** How often the state of a draining service is looked at, in milliseconds. */
 const LOOK_MS = 20;
-/** How long aborted runs may take to be recorded and answered, in milliseconds. */
-const LAST_ANSWERS_MS = 3000;
 
 export interface DrainOptions {
   /** Deadline for requests in flight, in milliseconds. */
@@ -67,7 +65,7 @@ export async function drain(
   service.admission.clear();
   for (const refuse of service.checks) refuse();
   for (const run of service.engine?.active ?? []) run.abort(drained());
-  const end = performance.now() + LAST_ANSWERS_MS;
+  const end = performance.now() + SERVICE_END_SECONDS.answers * 1000;
   while (connections.count > 0 && performance.now() < end) {
     connections.closeIdle();
     await sleep(LOOK_MS);

@@ -1,4 +1,11 @@
-import { type Logger, messageOf, redact, type Secret, type ServingSettings } from "@millrace/core";
+import {
+  type Logger,
+  messageOf,
+  redact,
+  SERVICE_END_SECONDS,
+  type Secret,
+  type ServingSettings,
+} from "@millrace/core";
 import { pino, stdSerializers, stdTimeFunctions } from "pino";
 import { LogWriter } from "./log-writer.ts";
 import { originalStack } from "./source-map.ts";
@@ -14,9 +21,6 @@ export interface Log {
   flush(): void;
 }
 
-/** How long the last lines may wait for a slow reader, in milliseconds. */
-const LAST_FLUSH_MS = 1000;
-
 /**
  * Structured log lines to a file descriptor, written without blocking. Clear values of the secrets are replaced in every
  * line, whoever wrote it.
@@ -28,7 +32,7 @@ export function openLog(
 ): Log {
   // Node makes a pipe non-blocking when it opens the stream.
   const writer = new LogWriter((fd === 1 ? process.stdout : process.stderr).fd);
-  let patienceMs = LAST_FLUSH_MS;
+  let patienceMs = SERVICE_END_SECONDS.log * 1000;
   const flush = (): void => {
     if (!writer.flush(patienceMs)) patienceMs = 0;
   };

@@ -4,6 +4,7 @@ import {
   MillraceError,
   messageOf,
   type ProcessContext,
+  SERVICE_END_SECONDS,
   type Secret,
   type ServiceConfig,
 } from "@millrace/core";
@@ -11,9 +12,6 @@ import { createEngine, type Engine, type Run, type StepCache } from "@millrace/e
 import type { Log } from "./log.ts";
 import type { LoadedSnapshot } from "./snapshot-directory.ts";
 import { traceFields } from "./trace.ts";
-
-/** Longest time that `onCleanup` may take, in seconds. */
-const CLEANUP_SECONDS = 10;
 
 export interface HostOptions {
   readonly config: ServiceConfig;
@@ -64,7 +62,7 @@ export async function startPipeline(options: HostOptions): Promise<PipelineHost>
       const { onCleanup } = pipeline;
       if (onCleanup === undefined) return;
       try {
-        await within(CLEANUP_SECONDS, "onCleanup", neverAborted, (context) =>
+        await within(SERVICE_END_SECONDS.cleanup, "onCleanup", neverAborted, (context) =>
           // The state's type was checked against onCleanup's where the pipeline was defined.
           onCleanup(state as never, { ...context, log: log.with({}), secret }),
         );

@@ -5,6 +5,7 @@ import {
   MillraceError,
   messageOf,
   PUBLISHED_HOST_VARIABLE,
+  SERVICE_END_SECONDS,
   type ServiceConfig,
   summarizeError,
 } from "@millrace/core";
@@ -33,8 +34,6 @@ import type { Service } from "./service.ts";
 import { type LoadedSnapshot, loadSnapshot } from "./snapshot-directory.ts";
 import { Stopping } from "./stopping.ts";
 
-/** How long the last run records may take to be written, in milliseconds. */
-const RECORDER_CLOSE_MS = 10_000;
 /** How long after its deadline a run may still be on its way to the store, in milliseconds. */
 const DEADLINE_GRACE_MS = 60_000;
 /** How long requests in flight may go on after the process lost its footing, in milliseconds. */
@@ -307,7 +306,7 @@ async function stop(
   const request = await stopping.requested;
   await drain(service, connections, () => stopping.current ?? request);
   await host?.stop();
-  await service.recorder.close(RECORDER_CLOSE_MS);
+  await service.recorder.close(SERVICE_END_SECONDS.records * 1000);
   service.log.flush();
   const { exitCode } = stopping.current ?? request;
   // A process that lost its footing does not end in good order, whatever it could still answer.
