@@ -145,7 +145,7 @@ async function removeServices(
     services.map(async ({ name, status }) => {
       // A process that is paused hears no signal.
       if (status !== "paused")
-        await await engine.stopContainer(name, LAST_DRAIN_SECONDS + SERVICE_END_ALLOWANCE_SECONDS);
+        await engine.stopContainer(name, LAST_DRAIN_SECONDS + SERVICE_END_ALLOWANCE_SECONDS);
       await handOverLog(engine, name, context);
     }),
   );
