@@ -14,10 +14,10 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: "run",
-    summary: "Run a pipeline once; list, show and import runs",
+    summary: "Run a pipeline once; list, show, import, delete runs",
     load: async () => {
-      const { run, runList, runShow, runImport } = await import("./commands/run.ts");
-      return { command: run, subcommands: [runList, runShow, runImport] };
+      const { run, runCommands } = await import("./commands/run.ts");
+      return { command: run, subcommands: runCommands };
     },
   },
   {

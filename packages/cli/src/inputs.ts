@@ -39,9 +39,9 @@ export function optionalArgument(
   return input("argument", flags, description, textOf);
 }
 
-/** Any number of arguments; `[names...]`. */
+/** Any number of arguments; `[names...]`, or `<names...>` for at least one. */
 export function argumentList(
-  flags: `[${string}...]`,
+  flags: `[${string}...]` | `<${string}...>`,
   description: string,
 ): Input<readonly string[]> {
   return input("argument", flags, description, listOf);

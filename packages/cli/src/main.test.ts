@@ -7,6 +7,7 @@ import type {
   DeploymentPlan,
   DeployOptions,
   InvokeOptions,
+  PruneOptions,
   RunOptions,
 } from "@millrace/control";
 import {
@@ -1180,6 +1181,68 @@ describe("run list", () => {
     expect(rows[0]).toMatch(/weather {3}trip +failed/);
     expect(rows[1]).toMatch(/weather {3}id-of-one +failed/);
     expect(rows[2]).toMatch(/weather {13,}failed/);
+  });
+});
+
+describe("run delete", () => {
+  function recorded() {
+    const deleted: unknown[] = [];
+    const runs = {
+      get: async (name: string) => ({ ...failedRun, id: name === "weather-1" ? "r1" : name, name }),
+      delete: async (ids: readonly string[]) => void deleted.push(ids),
+    };
+    return { deleted, calls: { runs } };
+  }
+
+  test("shows the runs, and deletes each once after a yes", async () => {
+    const { deleted, calls } = recorded();
+    const argv = ["run", "delete", "weather-1", "r2", "r1"];
+    const refused = await runCommand(argv, { calls, answers: ["n"] });
+    expect(refused.stderr).toMatch(/r1 +r1 +weather +failed/);
+    expect(refused.stderr).toContain("Delete these 2 runs?");
+    expect([refused.code, deleted]).toEqual([130, []]);
+    const done = await runCommand([...argv, "-y", "-o", "json"], { calls });
+    expect(JSON.parse(done.stdout)).toEqual({ deleted: ["r1", "r2"] });
+    expect(deleted).toEqual([["r1", "r2"]]);
+  });
+
+  test("names at least one", async () => {
+    const { code, stderr } = await runCommand(["run", "delete"]);
+    expect([code, stderr]).toEqual([2, expect.stringContaining("ARGUMENT_MISSING")]);
+  });
+});
+
+describe("run prune", () => {
+  function recorded() {
+    const given: PruneOptions[] = [];
+    const prune = async (options: PruneOptions) => {
+      given.push(options);
+      if ((await options.confirm?.(7)) === false) throw fault("aborted", "PRUNE_DECLINED");
+      return { deleted: 7, running: 1 };
+    };
+    return { given, calls: { runs: { prune } } };
+  }
+  const argv = ["run", "prune", "--older-than", "2026-03-01", "-d", "trip", "--snapshot", "v1"];
+
+  test("asks with how many runs it would delete, and says how many were left", async () => {
+    const { given, calls } = recorded();
+    const done = await runCommand(argv, { calls, answers: ["y"] });
+    expect(done.stderr).toContain(
+      "Runs of deployment trip of snapshot v1 that began before 2026-03-01T00:00:00.000Z",
+    );
+    expect(done.stderr).toContain("Delete 7 runs?");
+    expect(done.stdout).toBe("7 runs deleted. 1 run recorded as running left.\n");
+    const before = Date.UTC(2026, 2, 1);
+    expect(given).toMatchObject([{ before, deployment: "trip", snapshot: "v1" }]);
+    expect((await runCommand(argv, { calls, answers: ["n"] })).code).toBe(130);
+    expect((await runCommand(argv, { calls })).stderr).toContain("CONFIRMATION_NEEDED");
+    const json = await runCommand([...argv, "-y", "-o", "json"], { calls });
+    expect(JSON.parse(json.stdout)).toEqual({ deleted: 7, running: 1 });
+  });
+
+  test("must be told how old", async () => {
+    const { code, stderr } = await runCommand(["run", "prune"]);
+    expect([code, stderr]).toEqual([2, expect.stringContaining("OPTION_MISSING")]);
   });
 });
 

@@ -326,6 +326,10 @@ export interface Client {
       source: string | AsyncIterable<Uint8Array>,
       options?: { readonly adopt?: boolean; readonly signal?: AbortSignal },
     ): Promise<RunImport>;
+    /** Removes runs by name, id or id prefix, all or none. @throws `RUN_NOT_FOUND`, `RUN_RUNNING` */
+    delete(runs: readonly string[]): Promise<void>;
+    /** Removes runs that began before a time, some at a time; those that are running stay. */
+    prune(options: PruneOptions): Promise<PruneResult>;
   };
   readonly deployers: {
     flavors(): Promise<readonly Flavor[]>;
@@ -366,6 +370,23 @@ export interface Client {
   };
   /** Releases the store. Running deployments go on. */
   close(): Promise<void>;
+}
+
+export interface PruneOptions extends CallOptions {
+  /** Milliseconds since the epoch. */
+  readonly before: number;
+  /** Only runs of this deployment. */
+  readonly deployment?: string;
+  /** Only runs of this snapshot. */
+  readonly snapshot?: string;
+  /** Called with how many runs there are to delete, unless there are none; false stops with `PRUNE_DECLINED`. Default: go on. */
+  readonly confirm?: (runs: number) => boolean | Promise<boolean>;
+}
+
+export interface PruneResult {
+  readonly deleted: number;
+  /** Runs of that age that stay, because they are recorded as running. */
+  readonly running: number;
 }
 
 export interface RunOptions extends CallOptions {

@@ -1,12 +1,11 @@
-import { createReadStream } from "node:fs";
-import { MillraceError, messageOf, type RunRecord } from "@millrace/core";
-import { importRuns } from "@millrace/store";
+import { MillraceError } from "@millrace/core";
 import { runBatch } from "./batch-run.ts";
 import type { Client, ConnectOptions, DeployOptions, RunOptions, Source } from "./client.ts";
 import { Deployments } from "./deployments.ts";
 import { serveInForeground } from "./dev/dev.ts";
 import { invoke } from "./invoke.ts";
 import { brokenReferences } from "./references.ts";
+import { runsOf } from "./runs.ts";
 import { secretFolder } from "./secrets/secret-folder.ts";
 import { validSecretName } from "./secrets/secret-name.ts";
 import { hiddenSecrets, secretValues } from "./secrets/values.ts";
@@ -26,7 +25,7 @@ export async function connect(options: ConnectOptions = {}): Promise<Client> {
   if (process.env[COMPILING_VARIABLE] !== undefined) throw connectsWhenLoaded();
   const workspace = await openWorkspace(options);
   const deployments = new Deployments(workspace);
-  const { store, project, secrets, loaded } = workspace;
+  const { store, secrets, loaded } = workspace;
   return {
     snapshots: snapshotsOf(workspace),
     plan: (source, call: DeployOptions = {}) => deployments.plan(source, call),
@@ -38,32 +37,7 @@ export async function connect(options: ConnectOptions = {}): Promise<Client> {
       return invoke(workspace, await deployments.find(deployment), parameters, call);
     },
     deployments: deployments.calls,
-    runs: {
-      async list({ deployment, ...filter } = {}) {
-        const deploymentId =
-          deployment === undefined ? undefined : (await deployments.find(deployment)).id;
-        return store.runs.list(project.id, {
-          ...filter,
-          ...(deploymentId === undefined ? {} : { deploymentId }),
-        });
-      },
-      async get(idOrName): Promise<RunRecord> {
-        const run = await store.runs.find(project.id, idOrName);
-        if (run !== null) return run;
-        throw new MillraceError({
-          class: "not_found",
-          code: "RUN_NOT_FOUND",
-          message: `There is no run "${idOrName}" in project "${project.name}".`,
-          action:
-            "Run `npx millrace run list` to see what there is. A run that has just ended is recorded within 50 ms.",
-        });
-      },
-      import: (source, call = {}) =>
-        importRuns(store, typeof source === "string" ? bytesOf(source) : source, {
-          ...call,
-          projectId: project.id,
-        }),
-    },
+    runs: runsOf(workspace, deployments),
     deployers: deployersOf(workspace),
     stacks: stacksOf(workspace),
     secrets: {
@@ -103,20 +77,6 @@ export async function connect(options: ConnectOptions = {}): Promise<Client> {
 }
 
 /** @throws MillraceError `IMPORT_UNREADABLE` */
-async function* bytesOf(file: string): AsyncGenerator<Uint8Array> {
-  try {
-    yield* createReadStream(file);
-  } catch (cause) {
-    throw new MillraceError({
-      class: "usage",
-      code: "IMPORT_UNREADABLE",
-      message: `${file} cannot be read: ${messageOf(cause)}.`,
-      action: "Name a file with a service's log lines or a spool.",
-      cause,
-    });
-  }
-}
-
 function devParts(
   workspace: Workspace,
   source: string,

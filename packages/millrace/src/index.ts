@@ -15,6 +15,8 @@ export type {
   InvokeOptions,
   OperationEntry,
   ProgressEvent,
+  PruneOptions,
+  PruneResult,
   RunOptions,
   SecretEntry,
   SettingOrigin,

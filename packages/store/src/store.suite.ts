@@ -578,6 +578,57 @@ export function storeSuite(name: string, openFresh: OpenFresh): void {
         expect(items.map(({ id }) => id)).toEqual([young.id]);
       });
 
+      test("are deleted by id, all or none: one that is running is refused", async () => {
+        const other = await store.projects.ensure("other");
+        const [one, two, running, foreign] = [
+          run(),
+          run(),
+          run({ status: "running" }),
+          run({ projectId: other.id }),
+        ];
+        await store.runs.record([one, two, running, foreign]);
+        await expect(store.runs.delete(projectId, [one.id, running.id])).rejects.toMatchObject({
+          code: "RUN_RUNNING",
+          class: "conflict",
+          message: expect.stringContaining(running.name),
+        });
+        expect(await store.runs.find(projectId, one.id)).toEqual(one);
+        expect(await store.runs.delete(projectId, [one.id, "none", foreign.id])).toBe(1);
+        expect((await store.runs.list(projectId)).items.map(({ id }) => id)).toEqual([
+          running.id,
+          two.id,
+        ]);
+        expect(await store.runs.find(other.id, foreign.id)).toEqual(foreign);
+      });
+
+      test("that are old go some at a time, of one deployment or snapshot, and those that are running stay", async () => {
+        const other = await store.projects.ensure("other");
+        const [, b = ""] = SNAPSHOTS;
+        const before = now + 60_000;
+        await store.runs.record([
+          ...Array.from({ length: 5 }, (_, i) => run({ deploymentId: `d${i % 2}` })),
+          run({ deploymentId: "d0", status: "running" }),
+          run({ snapshotId: b, status: "failed" }),
+          run({ projectId: other.id }),
+        ]);
+        now = before;
+        await store.runs.record([run({ deploymentId: "d0" })]);
+        const count = (of = {}) => store.runs.countOld(projectId, { before, ...of });
+        const remove = (limit: number, of = {}) =>
+          store.runs.deleteOld(projectId, { before, ...of }, limit);
+        expect(await count()).toEqual({ ended: 6, running: 1 });
+        expect(await count({ deploymentId: "d0" })).toEqual({ ended: 3, running: 1 });
+        expect(await remove(2, { deploymentId: "d0" })).toBe(2);
+        expect(await remove(2, { deploymentId: "d0" })).toBe(1);
+        expect(await remove(2, { deploymentId: "d0" })).toBe(0);
+        expect(await count({ snapshotId: b })).toEqual({ ended: 1, running: 0 });
+        expect(await remove(9, { snapshotId: b })).toBe(1);
+        expect(await remove(9)).toBe(2);
+        expect(await count()).toEqual({ ended: 0, running: 1 });
+        expect((await store.runs.list(projectId)).items).toHaveLength(2);
+        expect((await store.runs.list(other.id)).items).toHaveLength(1);
+      });
+
       test("is found by a prefix when it is the only one", async () => {
         const [one, two] = [run(), run()];
         await store.runs.record([one, two]);

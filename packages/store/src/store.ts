@@ -43,6 +43,14 @@ export interface RunFilter extends PageQuery {
   readonly since?: number;
 }
 
+/** Runs that began before a time, of one deployment or snapshot where it is given. */
+export interface OldRuns {
+  /** Milliseconds since the epoch. */
+  readonly before: number;
+  readonly deploymentId?: string;
+  readonly snapshotId?: string;
+}
+
 /** A run as lists show it: without payloads and steps. */
 export interface RunSummary extends Omit<RunRecord, "inputs" | "outputs" | "steps"> {
   /** Null for a batch run, and for one of a deployment that is not there any more. */
@@ -233,6 +241,12 @@ export interface Store {
     /** By id, unique id prefix (4 or more) or name. @throws `RUN_AMBIGUOUS` */
     find(projectId: string, idOrName: string): Promise<RunRecord | null>;
     list(projectId: string, filter?: RunFilter): Promise<Page<RunSummary>>;
+    /** Removes runs by id, all or none; returns how many there were. @throws `RUN_RUNNING` */
+    delete(projectId: string, ids: readonly string[]): Promise<number>;
+    /** How many old runs there are, and how many are recorded as running and therefore stay. */
+    countOld(projectId: string, old: OldRuns): Promise<{ ended: number; running: number }>;
+    /** Removes at most `limit` old runs that have ended; returns how many, and 0 once there are none. */
+    deleteOld(projectId: string, old: OldRuns, limit: number): Promise<number>;
   };
   readonly leases: LeaseStore;
   close(): Promise<void>;

@@ -8,9 +8,11 @@ import {
   type RunRecord,
   suggest,
 } from "@millrace/core";
+import { agree } from "../agree.ts";
 import { defineCommand } from "../command.ts";
 import {
   argument,
+  argumentList,
   choice,
   flag,
   moment,
@@ -25,12 +27,13 @@ import { listResult, pageInputs } from "../page.ts";
 import { parameterInputs, parametersFor } from "../parameter-inputs.ts";
 import { formatRun } from "../run-text.ts";
 import { paintStatus } from "../style.ts";
+import { formatTable } from "../table.ts";
 import { formatAgo, formatDuration } from "../time.ts";
 import { sourceOf } from "./deploy.ts";
 
 export const run = defineCommand({
   name: "run",
-  summary: "Run a pipeline once as a batch run; list, show and import recorded runs",
+  summary: "Run a pipeline once as a batch run; list, show, import, delete recorded runs",
   description:
     "A source is a path or a file that exists: `run list` lists runs, `run ./list` runs the module list. " +
     "Parameters are given as with `npx millrace invoke`.",
@@ -96,7 +99,7 @@ export const run = defineCommand({
   },
 });
 
-export const runList = defineCommand({
+const list = defineCommand({
   name: "list",
   summary: "List recorded runs, newest first",
   inputs: {
@@ -141,7 +144,7 @@ export const runList = defineCommand({
   },
 });
 
-export const runShow = defineCommand({
+const show = defineCommand({
   name: "show",
   summary: "Show a recorded run with its inputs, outputs and steps",
   inputs: { run: argument("<run>", "Id, unique beginning of it, or name of the run.") },
@@ -168,7 +171,7 @@ async function nameOf(client: Client, deploymentId: string | null): Promise<stri
   }
 }
 
-export const runImport = defineCommand({
+const importing = defineCommand({
   name: "import",
   summary: "Read runs back from a service's log or a spool into the store",
   description:
@@ -211,6 +214,82 @@ function formatImport({ runs, recorded, skipped, badLines, bad }: RunImport): st
   return lines.join("\n");
 }
 
+const remove = defineCommand({
+  name: "delete",
+  summary: "Delete recorded runs, all that are named or none",
+  inputs: { runs: argumentList("<run...>", "Ids, unique beginnings of them, or names of runs.") },
+  examples: ["run delete 0190a6e2-7b3c", "run delete weather-42 weather-43 --yes"],
+  run: async (context, { runs: names }) => {
+    const client = await context.client();
+    const runs = new Map<string, RunRecord>();
+    for (const name of names) {
+      const found = await client.runs.get(name);
+      runs.set(found.id, found);
+    }
+    const now = Date.now();
+    const rows = [...runs.values()].map((found) => [
+      found.id,
+      found.name,
+      found.pipelineName,
+      paintStatus(found.status, context.sideStyle),
+      formatAgo(found.startedAt, now),
+    ]);
+    await agree(
+      context,
+      `Delete ${runs.size === 1 ? "this run" : `these ${runs.size} runs`}?`,
+      formatTable(["ID", "NAME", "PIPELINE", "STATUS", "STARTED"], rows, context.sideStyle),
+    );
+    const deleted = [...runs.keys()];
+    await client.runs.delete(deleted);
+    return { json: { deleted }, text: () => `${count(deleted.length, "run")} deleted.` };
+  },
+});
+
+const prune = defineCommand({
+  name: "prune",
+  summary: "Delete recorded runs that are older than a time",
+  description:
+    "Services delete their own old runs by the setting tracking.retentionDays; this deletes more. Runs that are recorded " +
+    "as running stay.",
+  inputs: {
+    olderThan: moment(
+      "--older-than <time>",
+      "Only runs that began before this: 12h, 30d, or a date and time; 0s for all.",
+    ),
+    deployment: text("-d, --deployment <name>", "Only runs of this deployment."),
+    snapshot: text("--snapshot <name>", "Only runs of this snapshot."),
+  },
+  examples: [
+    "run prune --older-than 30d",
+    "run prune --older-than 0s --snapshot weather-v1 --yes",
+    "run prune --older-than 2026-03-01 --deployment weather --output json",
+  ],
+  run: async (context, { olderThan, ...of }) => {
+    if (olderThan === undefined)
+      throw usage(
+        "OPTION_MISSING",
+        "The option --older-than is required.",
+        "Say how old: --older-than 30d; 0s means all.",
+      );
+    const client = await context.client();
+    const whose = Object.entries(of).map(([what, name]) => ` of ${what} ${name}`);
+    const about = `Runs${whose.join("")} that began before ${olderThan.toISOString()}`;
+    const done = await context.during("Counting old runs", (call) =>
+      client.runs.prune({
+        ...of,
+        ...call,
+        before: olderThan.getTime(),
+        confirm: (runs) => context.confirm(`Delete ${count(runs, "run")}?`, about),
+      }),
+    );
+    const { deleted, running } = done;
+    const left = running === 0 ? "" : ` ${count(running, "run")} recorded as running left.`;
+    return { json: done, text: () => `${count(deleted, "run")} deleted.${left}` };
+  },
+});
+
+export const runCommands = [list, show, importing, remove, prune] as const;
+
 function count(number: number, what: string): string {
   return `${number} ${what}${number === 1 ? "" : "s"}`;
 }
@@ -219,7 +298,10 @@ function count(number: number, what: string): string {
 function checkSource(source: string, directory: string): void {
   const file = source.replace(/#[^#/\\]*$/, "");
   if (/[/\\]/.test(file) || extname(file) !== "" || existsSync(resolve(directory, file))) return;
-  const meant = suggest(source, ["list", "show", "import"]);
+  const meant = suggest(
+    source,
+    runCommands.map(({ name }) => name),
+  );
   throw usage(
     "SOURCE_UNKNOWN",
     `${JSON.stringify(source)} is neither a subcommand of run nor a file.`,

@@ -1,4 +1,10 @@
-import { partsOfDefaultRunName, type RunRecord, type RunStatus, uuidv7Floor } from "@millrace/core";
+import {
+  MillraceError,
+  partsOfDefaultRunName,
+  type RunRecord,
+  type RunStatus,
+  uuidv7Floor,
+} from "@millrace/core";
 import {
   type ExpressionBuilder,
   type Kysely,
@@ -25,13 +31,15 @@ import {
   roundMs,
   type StepTuple,
 } from "../run-codec.ts";
-import type { RunFilter, RunSummary, Store } from "../store.ts";
+import type { OldRuns, RunFilter, RunSummary, Store } from "../store.ts";
 import { onlyMatch } from "./id-prefix.ts";
 
 /** Rows of one insert: keeps the number of bind values below what every database takes. */
 const INSERT_ROWS = 500;
 /** How many of the newest runs a list looks through before it goes by the index of each origin. */
 const WINDOW = 2000;
+/** Of how many origins old runs are deleted in one transaction. */
+const ORIGINS = 100;
 /** Greater than every id. */
 const AFTER_ALL_IDS = "~";
 
@@ -56,6 +64,25 @@ export function runRepository({ lateral, read, write }: Access): Store["runs"] {
           ({ deploymentName, ...row }) => ({ ...toHead(row), deploymentName }),
         );
       }),
+    delete: (projectId, ids) => write((transaction) => deleteRuns(transaction, projectId, ids)),
+    countOld: (projectId, old) =>
+      read(async (db) => {
+        const wanted = {
+          ...wantedOf(db, projectId, old, Number.MAX_SAFE_INTEGER),
+          to: uuidv7Floor(old.before),
+        };
+        // Without the status an index alone tells; the few that are running have one of their own.
+        const all = await db
+          .selectFrom("runs")
+          .select((eb) => eb.fn.countAll().as("count"))
+          .where("originId", "in", wanted.origins)
+          .where("id", "<", wanted.to)
+          .executeTakeFirstOrThrow();
+        const running = (await idsByStatus(db, wanted, "running").execute()).length;
+        return { ended: Number(all.count) - running, running };
+      }),
+    deleteOld: (projectId, old, limit) =>
+      write((transaction) => deleteOldRuns(transaction, projectId, old, limit)),
   };
 }
 
@@ -106,6 +133,74 @@ function toColumns(run: RunRecord) {
     steps: encodeSteps(run.steps),
     error: toNullableJsonColumn(run.error),
   };
+}
+
+async function deleteRuns(
+  transaction: Transaction<Database>,
+  projectId: string,
+  ids: readonly string[],
+): Promise<number> {
+  let deleted = 0;
+  for (const id of ids) {
+    const run = await selectRuns(transaction)
+      .where("runOrigins.projectId", "=", projectId)
+      .where("runs.id", "=", id)
+      .executeTakeFirst();
+    if (run?.status === "running") throw stillRunning(nameOf(run.name, run.pipelineName, id), id);
+    if (run === undefined) continue;
+    await transaction.deleteFrom("runs").where("id", "=", id).execute();
+    deleted += 1;
+  }
+  return deleted;
+}
+
+async function deleteOldRuns(
+  transaction: Transaction<Database>,
+  projectId: string,
+  old: OldRuns,
+  limit: number,
+): Promise<number> {
+  const before = uuidv7Floor(old.before);
+  const origins = await originIds(transaction, projectId, old)
+    .where(({ exists, selectFrom }) =>
+      exists(
+        selectFrom("runs")
+          .select("runs.id")
+          .whereRef("runs.originId", "=", "runOrigins.id")
+          .where("runs.id", "<", before)
+          .where("runs.status", "<>", "running"),
+      ),
+    )
+    .limit(ORIGINS)
+    .execute();
+  let deleted = 0;
+  for (const { id } of origins) {
+    if (deleted >= limit) break;
+    const oldest = transaction
+      .selectFrom("runs")
+      .select("id")
+      .where("originId", "=", id)
+      .where("id", "<", before)
+      .where("status", "<>", "running")
+      .orderBy("id")
+      .limit(limit - deleted);
+    const { numDeletedRows } = await transaction
+      .deleteFrom("runs")
+      .where("id", "in", oldest)
+      .executeTakeFirstOrThrow();
+    deleted += Number(numDeletedRows);
+  }
+  return deleted;
+}
+
+function stillRunning(name: string, id: string): MillraceError {
+  return new MillraceError({
+    class: "conflict",
+    code: "RUN_RUNNING",
+    message: `The run ${name} (${id}) is running, and its end would be recorded all the same.`,
+    action: "Wait for its end. If its process was killed, it is deleted by its age.",
+    details: { runId: id },
+  });
 }
 
 async function ensureOrigin(transaction: Transaction<Database>, run: RunRecord): Promise<number> {
@@ -307,11 +402,12 @@ function withoutIndex(column: "originId") {
 function originIds(
   db: Kysely<Database>,
   projectId: string,
-  filter: Pick<RunFilter, "deploymentId" | "pipeline">,
+  filter: Pick<RunFilter, "deploymentId" | "pipeline"> & Pick<OldRuns, "snapshotId">,
 ) {
   let select = db.selectFrom("runOrigins").select("id").where("projectId", "=", projectId);
   if (filter.deploymentId !== undefined)
     select = select.where("deploymentId", "=", filter.deploymentId);
+  if (filter.snapshotId !== undefined) select = select.where("snapshotId", "=", filter.snapshotId);
   if (filter.pipeline !== undefined) select = select.where("pipelineName", "=", filter.pipeline);
   return select;
 }

@@ -219,7 +219,7 @@ async function requireUnused(transaction: Transaction<Database>, projectId: stri
     throw inUse(
       id,
       `the run ${run.id}, and maybe others`,
-      "Keep it until those runs are deleted by their age.",
+      `Delete its runs first: npx millrace run prune --older-than 0s --snapshot ${id.slice(7, 19)}`,
     );
 }
 
