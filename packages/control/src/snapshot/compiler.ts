@@ -57,15 +57,19 @@ async function load(file: string): Promise<{ readonly default?: unknown }> {
     await module.default;
     return module;
   } catch (cause) {
-    if (isMillraceError(cause)) throw cause;
-    const noFile = cause instanceof Error && "code" in cause && cause.code === "ENOENT";
-    throw userError("PIPELINE_THROWS", "The module fails when it is loaded", file, cause, [
-      "Correct what it does at its top level.",
-      ...(noFile
-        ? ['Files beside a module are found by new URL("./file.csv", import.meta.url).']
-        : []),
-    ]);
+    throw loadingFails(file, cause);
   }
+}
+
+function loadingFails(file: string, cause: unknown): MillraceError {
+  if (isMillraceError(cause)) return cause;
+  const noFile = cause instanceof Error && "code" in cause && cause.code === "ENOENT";
+  return userError("PIPELINE_THROWS", "The module fails when it is loaded", file, cause, [
+    "Correct what it does at its top level.",
+    ...(noFile
+      ? ['Files beside a module are found by new URL("./file.csv", import.meta.url).']
+      : []),
+  ]);
 }
 
 function build(pipeline: Pipeline, file: string): CompiledPipeline {
@@ -131,7 +135,13 @@ function originalStack(stack: string, folder: string): string {
 process.once("disconnect", () => process.exit(1));
 process.channel?.unref();
 const [file = "", exported = "default"] = process.argv.slice(2);
-const message = await answer(file, exported).catch(
-  (error: unknown): CompilerAnswer => ({ error: summarizeError(error) }),
+const send = (message: CompilerAnswer): void => void process.send?.(message, () => process.exit(0));
+// What fails in a timer, or in a promise that nobody awaits, ends the process while the module may still be waiting.
+process.once("uncaughtException", (cause) =>
+  send({ error: summarizeError(loadingFails(file, cause)) }),
 );
-process.send?.(message, () => process.exit(0));
+send(
+  await answer(file, exported).catch(
+    (error: unknown): CompilerAnswer => ({ error: summarizeError(error) }),
+  ),
+);

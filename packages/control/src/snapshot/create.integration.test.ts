@@ -240,6 +240,18 @@ describe("a pipeline that cannot be compiled is told of in the user's words", ()
     ],
     ["a module that throws no error", "throw 'a word';", "PIPELINE_THROWS", /a word/],
     [
+      "a module that throws later",
+      "setTimeout(() => {\n  throw new Error('too late');\n}, 1);\nawait new Promise((done) => setTimeout(done, 1e7));",
+      "PIPELINE_THROWS",
+      /\(pipeline\.ts:2:9\): too late/,
+    ],
+    [
+      "a module with a rejection that nobody handles",
+      "Promise.reject(new Error('lost'));\nawait new Promise((done) => setTimeout(done, 1e7));",
+      "PIPELINE_THROWS",
+      /\(pipeline\.ts:1:16\): lost/,
+    ],
+    [
       "a module that looks for files",
       "import { readFileSync } from 'node:fs'; readFileSync('not-there.csv');",
       "PIPELINE_THROWS",
