@@ -56,7 +56,7 @@ export interface DeployOptions extends CallOptions {
   readonly serving?: ServingSettingsInput;
   /** Plain environment of the service. */
   readonly environment?: Readonly<Record<string, string>>;
-  /** Deadline of the operation in seconds. Default 600. */
+  /** Deadline of the operation in seconds. Default 600. Loading the pipeline's module has as long before, and 60 s at most. */
   readonly timeoutSeconds?: number;
   /** Answers the question that updating another user's deployment asks. Default false. */
   readonly overtake?: boolean;

@@ -122,9 +122,15 @@ export class Deployments {
     return record?.name === name ? record : null;
   }
 
+  /** Who sets a deadline does not wait longer for the module either. */
+  #ready(source: Source, options: DeployOptions): Promise<ReadySnapshot> {
+    const call = { ...options, loadSeconds: options.timeoutSeconds };
+    return readySnapshot(this.#workspace, source, call);
+  }
+
   async plan(source: Source, options: DeployOptions): Promise<DeploymentPlan> {
     const { store, project } = this.#workspace;
-    const ready = await readySnapshot(this.#workspace, source, options);
+    const ready = await this.#ready(source, options);
     const name = deploymentName(source, ready, options);
     const existing = await this.#findByName(name);
     const { record, deployer } =
@@ -141,7 +147,7 @@ export class Deployments {
   }
 
   async deploy(source: Source, options: DeployOptions): Promise<DeployResult> {
-    const ready = await readySnapshot(this.#workspace, source, options);
+    const ready = await this.#ready(source, options);
     const name = deploymentName(source, ready, options);
     const existing = await this.#findByName(name);
     if (existing === null) return this.#create(name, ready, options);

@@ -7,6 +7,7 @@ import {
   validName,
 } from "@millrace/core";
 import type { CallOptions, Client, Source } from "./client.ts";
+import type { CompileOptions } from "./snapshot/compile.ts";
 import { makeSnapshot } from "./snapshot/create.ts";
 import { type PipelineSource, sourceOfPath, sourceOfPipeline } from "./snapshot/source.ts";
 import type { Workspace } from "./workspace.ts";
@@ -20,6 +21,8 @@ export interface ReadySnapshot {
   readonly nameBefore: string | null;
 }
 
+type SourceOptions = CallOptions & Pick<CompileOptions, "loadSeconds">;
+
 interface Naming {
   readonly name?: string;
   readonly description?: string;
@@ -30,7 +33,7 @@ interface Naming {
 export async function readySnapshot(
   workspace: Workspace,
   source: Source,
-  call: CallOptions,
+  call: SourceOptions,
   naming: Naming = {},
 ): Promise<ReadySnapshot> {
   if (typeof source === "string")
@@ -45,20 +48,17 @@ export async function readySnapshot(
 async function fromSource(
   workspace: Workspace,
   source: PipelineSource,
-  { onProgress, signal }: CallOptions,
+  { onProgress, signal, loadSeconds }: SourceOptions,
   naming: Naming,
 ): Promise<ReadySnapshot> {
   const { store, project, artifacts, fingerprints } = workspace;
   if (naming.name !== undefined) validName("snapshot", naming.name);
   const progress = (message: string): void =>
     onProgress?.({ at: Date.now(), deployment: null, message });
-  const { id, manifest, sources } = await makeSnapshot(
-    source,
-    artifacts,
-    fingerprints,
-    progress,
+  const { id, manifest, sources } = await makeSnapshot(source, artifacts, fingerprints, progress, {
     signal,
-  );
+    loadSeconds,
+  });
   const before = naming.name === undefined ? null : await store.snapshots.find(project.id, id);
   const pipeline = await store.pipelines.ensure(project.id, manifest.pipeline.name);
   const snapshot = await store.snapshots.ensure(

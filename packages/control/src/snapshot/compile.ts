@@ -8,7 +8,7 @@ import {
 } from "@millrace/core";
 
 /** A user's top-level code that takes longer than this does not end by itself. */
-const DEADLINE_MS = 60_000;
+const DEADLINE_SECONDS = 60;
 /** Node's exit code for a module whose top-level await never ends. */
 const UNSETTLED = 13;
 /** Set in the process that evaluates a pipeline's module: there, no client may be opened. */
@@ -24,6 +24,12 @@ export type CompiledDescription = Pick<
   readonly secrets: string[];
 };
 
+export interface CompileOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** How long the module and `build` may take together. Default 60, which is also the most. */
+  readonly loadSeconds?: number | undefined;
+}
+
 export type CompilerAnswer =
   | { readonly compiled: CompiledDescription }
   | { readonly error: ErrorSummary };
@@ -35,9 +41,10 @@ export type CompilerAnswer =
 export async function compileBundle(
   file: string,
   source: { readonly shown: string; readonly export: string },
-  signal?: AbortSignal,
+  { signal, loadSeconds = DEADLINE_SECONDS }: CompileOptions = {},
 ): Promise<CompiledDescription> {
   signal?.throwIfAborted();
+  const limit = Math.min(loadSeconds, DEADLINE_SECONDS);
   const child = fork(COMPILER, [file, source.export], {
     stdio: ["ignore", "ignore", "pipe", "ipc"],
     execArgv: [],
@@ -47,14 +54,14 @@ export async function compileBundle(
   signal?.addEventListener("abort", stop);
   const stderr: string[] = [];
   child.stderr?.setEncoding("utf8").on("data", (text: string) => stderr.push(text));
-  const timer = setTimeout(stop, DEADLINE_MS);
+  const timer = setTimeout(stop, limit * 1000);
   try {
     const message = await new Promise<CompilerAnswer>((resolve, reject) => {
       // The compiler is ours: what it sends has this form.
       child.once("message", (answer) => resolve(answer as CompilerAnswer));
       child.once("error", reject);
       child.once("exit", (code, signal) =>
-        reject(ended(source.shown, code, signal, stderr.join(""))),
+        reject(ended(source.shown, limit, code, signal, stderr.join(""))),
       );
     });
     if ("compiled" in message) return message.compiled;
@@ -77,21 +84,22 @@ export async function compileBundle(
 
 function ended(
   source: string,
+  limit: number,
   code: number | null,
   signal: string | null,
   stderr: string,
 ): MillraceError {
-  const how =
-    signal === "SIGKILL"
-      ? `did not come to an end within ${DEADLINE_MS / 1000} seconds`
-      : code === UNSETTLED
-        ? "waits at its top level for something that never comes"
-        : `ended the process (${signal ?? `exit code ${code}`})`;
+  const wasTooLong = signal === "SIGKILL";
+  const how = wasTooLong
+    ? `and building its pipeline did not come to an end within ${limit} s`
+    : code === UNSETTLED
+      ? "waits at its top level for something that never comes"
+      : `ended the process (${signal ?? `exit code ${code}`})`;
   return new MillraceError({
     class: "pipeline",
     code: "PIPELINE_ENDED",
     message: `${source}: loading the module ${how}.`,
-    action: "A pipeline's module must only define things; start servers and connections in onInit.",
+    action: `${wasTooLong ? "Look for an endless loop, also in build, and for an await that takes long. " : ""}A pipeline's module must only define things; start servers and connections in onInit.`,
     details: { stderr: stderr.slice(-4000) },
   });
 }

@@ -230,6 +230,21 @@ await new Promise(() => {});`,
   });
 });
 
+it.each([
+  ["the module", "await new Promise((done) => setTimeout(done, 1e7));"],
+  ["build", build("() => { for (;;); }")],
+])("a deadline counts for loading too: %s has no end", async (_what, text) => {
+  const { client, pipeline } = await open({ "pipeline.ts": text });
+  const options = { timeoutSeconds: 0.5 };
+  for (const call of [client.plan, client.deploy])
+    await expect(call(pipeline, options)).rejects.toMatchObject({
+      class: "pipeline",
+      code: "PIPELINE_ENDED",
+      message: expect.stringContaining("did not come to an end within 0.5 s"),
+      action: expect.stringContaining("endless loop"),
+    });
+});
+
 describe("a pipeline that cannot be compiled is told of in the user's words", () => {
   it.each<readonly [string, string, string, RegExp]>([
     [

@@ -8,7 +8,7 @@ import {
 } from "@millrace/core";
 import { type ArtifactStore, digestOf } from "./artifact-store.ts";
 import { type Bundle, bundle, ENTRY_FILE, TARGET_NODE } from "./bundle.ts";
-import { type CompiledDescription, compileBundle } from "./compile.ts";
+import { type CompiledDescription, type CompileOptions, compileBundle } from "./compile.ts";
 import type { Fingerprints } from "./fingerprint.ts";
 import { type PipelineSource, shownPath } from "./source.ts";
 
@@ -25,7 +25,7 @@ export async function makeSnapshot(
   artifacts: ArtifactStore,
   fingerprints: Fingerprints,
   progress: (message: string) => void,
-  signal?: AbortSignal,
+  options: CompileOptions = {},
 ): Promise<MadeSnapshot> {
   const known = await fingerprints.find(source);
   if (known !== null && (await artifacts.isIntact(known.made))) {
@@ -39,7 +39,7 @@ export async function makeSnapshot(
   progress(`Bundling ${shown}`);
   const readSince = Date.now();
   const made = await bundle(source);
-  const compiled = await compileStaged(made, artifacts, { shown, export: source.export }, signal);
+  const compiled = await compileStaged(made, artifacts, { shown, export: source.export }, options);
   const manifest = describe(made, compiled);
   const id = await artifacts.put(manifest, made.files, made.externals);
   await fingerprints.remember(source, id, made.sources, readSince);
@@ -50,11 +50,11 @@ async function compileStaged(
   made: Bundle,
   artifacts: ArtifactStore,
   source: Parameters<typeof compileBundle>[1],
-  signal: AbortSignal | undefined,
+  options: CompileOptions,
 ): Promise<CompiledDescription> {
   const { directory, discard } = await artifacts.stage(made.files, made.externals);
   try {
-    return await compileBundle(join(directory, ENTRY_FILE), source, signal);
+    return await compileBundle(join(directory, ENTRY_FILE), source, options);
   } finally {
     await discard();
   }
