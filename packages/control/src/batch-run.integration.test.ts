@@ -72,3 +72,18 @@ test("a run that is cancelled and never gives up its thread is killed", async ()
   vi.advanceTimersByTime(15_000);
   await refused;
 });
+
+test("a run that is cancelled while its process starts is told as cancelled", async () => {
+  const { client, source } = await open('return "done";');
+  const { id } = await client.snapshots.create(source);
+  // The process waits before it has loaded anything of ours.
+  const start = `process.stderr.write("starts\\n"); await new Promise((done) => setTimeout(done, 1e7));`;
+  vi.stubEnv("NODE_OPTIONS", `--import=data:text/javascript,${encodeURIComponent(start)}`);
+  const stop = new AbortController();
+  const onLog = ({ text }: { readonly text: string }): void => {
+    if (text === "starts") stop.abort();
+  };
+  await expect(
+    client.run({ snapshot: id }, {}, { signal: stop.signal, onLog }),
+  ).rejects.toMatchObject({ class: "aborted", code: "RUN_CANCELLED" });
+});

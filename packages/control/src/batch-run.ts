@@ -143,7 +143,8 @@ async function execute(
       child.once("close", (code, killed) => resolve(killed ?? `exit code ${code}`));
     });
     const result = resultIn(lastOutput);
-    if (result === null && wasKilled) throw batchKilled();
+    // A process that has only just been started ends at the signal without a word.
+    if (result === null && signal?.aborted === true) throw cancelled(wasKilled);
     if (result === null) throw batchDied(ended, [...lastLines, lastOutput].filter(Boolean));
     return result;
   } finally {
@@ -165,12 +166,16 @@ function resultIn(line: string): BatchResult | null {
   }
 }
 
-function batchKilled(): MillraceError {
+function cancelled(wasKilled: boolean): MillraceError {
   return new MillraceError({
     class: "aborted",
     code: "RUN_CANCELLED",
-    message: `The run was cancelled. Its process did not end within ${CANCEL_SECONDS} seconds and was killed.`,
-    action: "Look for code that never gives up the thread (an endless loop).",
+    ...(wasKilled
+      ? {
+          message: `The run was cancelled. Its process did not end within ${CANCEL_SECONDS} seconds and was killed.`,
+          action: "Look for code that never gives up the thread (an endless loop).",
+        }
+      : { message: "The run was cancelled; its process ended without a result." }),
   });
 }
 
