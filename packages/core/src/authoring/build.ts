@@ -1,6 +1,6 @@
 import { MillraceError } from "../errors.ts";
 import { type Graph, type GraphStep, stepsOf } from "./graph.ts";
-import { makeReference, sourceOf, toWire, wiringError } from "./reference.ts";
+import { checkKey, makeReference, sourceOf, toWire, wiringError } from "./reference.ts";
 import type { StepDefinition, StepUse } from "./step-definition.ts";
 
 const MAX_STEPS = 1000;
@@ -46,9 +46,10 @@ export class GraphBuild {
         "Return for example { weather, advice }.",
       );
     }
-    const wires = Object.entries(outputs).map(
-      ([name, value]) => [name, toWire(value, `output "${name}"`)] as const,
-    );
+    const wires = Object.entries(outputs).map(([name, value]) => {
+      checkKey(name, `The object that build of pipeline "${this.pipeline}" returned`);
+      return [name, toWire(value, `output "${name}"`)] as const;
+    });
     for (const [name, wire] of wires)
       for (const step of stepsOf(wire)) this.#mustKnow(step, `output "${name}"`);
     const steps = [...this.#steps.values()];

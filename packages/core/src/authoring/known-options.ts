@@ -16,3 +16,8 @@ export function unknownOption(options: object, known: readonly string[]): string
     suggest(unknown, known) ?? known.find((name) => stem.length === STEM && name.startsWith(stem));
   return `has no option "${unknown}".${meant === undefined ? "" : ` Did you mean "${meant}"?`}`;
 }
+
+/** Code without types may call with anything. */
+export function isObject(options: unknown): boolean {
+  return typeof options === "object" && options !== null;
+}

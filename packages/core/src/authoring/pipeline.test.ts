@@ -51,6 +51,13 @@ function errorOf(run: () => unknown): MillraceError {
 
 const parameterless = z.object({});
 
+function circle(): object {
+  const list: unknown[] = [];
+  const value = { list };
+  list.push(value);
+  return value;
+}
+
 describe("definePipeline", () => {
   it("compiles build into a graph in topological order with wires by path", () => {
     const { graph } = weather.compile();
@@ -377,6 +384,29 @@ describe("wrong wiring at run time", () => {
     expect(error.code).toBe("SCHEMA_NOT_JSON");
     expect(error.message).toContain("when");
     expect(error.action).toContain("z.iso.datetime()");
+  });
+
+  it.each<[string, () => unknown, RegExp]>([
+    ["an output called __proto__", () => ({ ["__proto__"]: 1 }), /pipeline "a".*"__proto__"/],
+    ["a field called __proto__", () => ({ out: JSON.parse('{"__proto__":1}') }), /^output "out"/],
+    ["a literal that contains itself", () => ({ out: circle() }), /^output "out"\.list\[0\]/],
+  ])("refuses %s", (_what, build, message) => {
+    const pipeline = definePipeline({ name: "a", input: parameterless, build: build as never });
+    const error = errorOf(() => pipeline.compile());
+    expect(error.code).toBe("PIPELINE_WIRING");
+    expect(error.message).toMatch(message);
+  });
+
+  it("takes a literal that is used twice", () => {
+    const [note, out] = [{ a: 1 }, (value: unknown) => value as never];
+    const build = () => ({ both: out([note, note]) });
+    const { graph } = definePipeline({ name: "a", input: parameterless, build }).compile();
+    expect(graph.outputs["both"]).toEqual({ from: "value", value: [note, note] });
+  });
+
+  it("refuses no options", () => {
+    expect(errorOf(() => definePipeline(undefined as never)).code).toBe("PIPELINE_INVALID");
+    expect(errorOf(() => defineStep(undefined as never)).code).toBe("STEP_INVALID");
   });
 
   it.each(["", "1a", "a b", "ü", "a/b", "x".repeat(65)])("refuses the pipeline name %j", (name) => {

@@ -15,7 +15,7 @@ import {
   jsonSchemaOf,
   moveReferences,
 } from "./json-schema.ts";
-import { unknownOption } from "./known-options.ts";
+import { isObject, unknownOption } from "./known-options.ts";
 import { makeReference, type Reference, wiringError } from "./reference.ts";
 import type { StepDefinition } from "./step-definition.ts";
 import { checkWiring } from "./wiring.ts";
@@ -102,6 +102,12 @@ export function definePipeline<
   Outputs extends Readonly<Record<string, Reference<unknown, State>>>,
   State = unknown,
 >(options: PipelineOptions<Input, State, Outputs>): Pipeline<z.input<Input>, ValuesOf<Outputs>> {
+  if (!isObject(options)) {
+    throw invalid(
+      "definePipeline was given no options.",
+      "Write definePipeline({ name, input, build }).",
+    );
+  }
   if (typeof options.name !== "string" || !PIPELINE_NAME.test(options.name)) {
     throw invalid(
       `The pipeline name ${JSON.stringify(options.name)} is not usable.`,

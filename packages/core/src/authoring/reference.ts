@@ -113,15 +113,25 @@ export function sourceOf(value: unknown): Source | undefined {
   return Reflect.get(value, WIRE) as Source | undefined;
 }
 
-/** Turns what was passed to a step, or returned from `build`, into a wire. `where` names the place for error messages. */
-export function toWire(value: unknown, where: string): Wire {
+/**
+ * Turns what was passed to a step, or returned from `build`, into a wire. `where` names the place for error messages,
+ * `parents` what the value is a part of.
+ */
+export function toWire(value: unknown, where: string, parents: readonly unknown[] = []): Wire {
   const source = sourceOf(value);
   if (source !== undefined) return source;
   if (value === null || typeof value === "string" || typeof value === "boolean")
     return { from: "value", value };
   if (typeof value === "number" && Number.isFinite(value)) return { from: "value", value };
+  if (parents.includes(value)) {
+    throw wiringError(
+      `${where} is a value that contains itself, which JSON cannot carry.`,
+      "Leave it out there.",
+    );
+  }
+  const inner = [...parents, value];
   if (Array.isArray(value)) {
-    const items = value.map((item, index) => toWire(item, `${where}[${index}]`));
+    const items = value.map((item, index) => toWire(item, `${where}[${index}]`, inner));
     return items.every((item) => item.from === "value")
       ? { from: "value", value: items.map((item) => item.value) }
       : { from: "array", items };
@@ -129,7 +139,8 @@ export function toWire(value: unknown, where: string): Wire {
   if (typeof value === "object" && !isSecret(value) && isPlainObject(value)) {
     const fields: Record<string, Wire> = {};
     for (const [key, member] of Object.entries(value)) {
-      if (member !== undefined) fields[key] = toWire(member, `${where}.${key}`);
+      checkKey(key, where);
+      if (member !== undefined) fields[key] = toWire(member, `${where}.${key}`, inner);
     }
     return Object.values(fields).every((field) => field.from === "value")
       ? { from: "value", value: literalOf(fields) }
@@ -139,6 +150,12 @@ export function toWire(value: unknown, where: string): Wire {
     `${where} is ${describeValue(value)}; only references and JSON values can be wired.`,
     "Pass the output of a step, a field of the pipeline's input or a JSON literal.",
   );
+}
+
+/** A value under `__proto__` would be lost: to assign it changes what an object inherits from. */
+export function checkKey(key: string, where: string): void {
+  if (key !== "__proto__") return;
+  throw wiringError(`${where} has a field "__proto__", which is no usable name.`, "Rename it.");
 }
 
 function literalOf(fields: Readonly<Record<string, Wire>>): JsonValue {

@@ -3,7 +3,7 @@ import { MillraceError } from "../errors.ts";
 import { currentBuild } from "./build.ts";
 import type { StepContext } from "./context.ts";
 import type { CachePolicy, RetryPolicy } from "./graph.ts";
-import { unknownOption } from "./known-options.ts";
+import { isObject, unknownOption } from "./known-options.ts";
 import type { Reference, Wiring } from "./reference.ts";
 import type { StepDefinition, StepUse } from "./step-definition.ts";
 
@@ -62,6 +62,12 @@ export function defineStep<
   const Result extends Returned<z.input<Output>>,
   State = unknown,
 >(options: StepOptions<Input, Output, State, Result>): Step<Input, Output, State> {
+  if (!isObject(options)) {
+    throw invalid(
+      "defineStep was given no options.",
+      "Write defineStep({ name, input, output, run }).",
+    );
+  }
   const name = validName(options.name);
   checkOptions(name, options);
   const definition: StepDefinition = {
