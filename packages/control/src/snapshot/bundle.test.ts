@@ -1,10 +1,11 @@
-import { cp, mkdtemp, rm } from "node:fs/promises";
+import { cp, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { MillraceError } from "@millrace/core";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { type Bundle, bundle, ENTRY_FILE } from "./bundle.ts";
 import { makeProject, packageFiles, pipelineModule } from "./project.fixture.ts";
+import { shownPath } from "./source.ts";
 
 function textOf({ files }: Bundle, path: string): string {
   return Buffer.from(files.get(path) ?? []).toString();
@@ -304,6 +305,17 @@ describe("a source that cannot be bundled or traced is refused with file, line a
     expect(error.message).toMatch(message);
     expect(error.message).not.toMatch(/[\n\0]/);
     expect(error.action).toMatch(action);
+  });
+
+  it.each(["pipeline.ts", "b.ts"])("a source that is no UTF-8: %s", async (path) => {
+    const { root, source } = await makeProject({ "pipeline.ts": 'import "./b.ts";', "b.ts": "" });
+    await writeFile(join(root, path), Buffer.of(0xff, 0xfe));
+    const failure = await bundle(source()).catch((error: unknown) => error);
+    expect(failure).toMatchObject({
+      code: "SNAPSHOT_BUNDLE_FAILED",
+      message: `${shownPath(source().file)} could not be bundled: ${path}: it cannot be read: stream did not contain valid UTF-8.`,
+      action: "Save it as UTF-8.",
+    });
   });
 
   it("all of them, when there are several", async () => {

@@ -253,6 +253,18 @@ function faultsOf(failure: unknown): Fault[] {
 }
 
 function faultOf(log: z.output<typeof logSchema>): Fault {
+  // Where it is imported may be a module of ours, and the cause stands beside the bundler's drawing of that place.
+  const unread = /^Could not load (.+)$/.exec(plain(log.message))?.[1];
+  const cause = /╰─+ (.+)/.exec(log.message)?.[1];
+  if (unread !== undefined && cause !== undefined) {
+    return {
+      file: unread,
+      line: undefined,
+      column: undefined,
+      message: `it cannot be read: ${cause}`,
+      action: cause.includes("UTF-8") ? "Save it as UTF-8." : "See that this user may read it.",
+    };
+  }
   const missing = /^Could not resolve '([^'./#][^']*)'/.exec(plain(log.message))?.[1];
   return {
     file: log.loc?.file ?? log.id,
