@@ -8,13 +8,14 @@ import {
   SERVICE_END_SECONDS,
   summarizeError,
 } from "@millrace/core";
-import { folderStepCache, type Run } from "@millrace/engine";
+import { folderStepCache } from "@millrace/engine";
 import { startRecorder } from "@millrace/store";
 import { givenSecrets, readEnvironment, runStoreOf, secretReader } from "./environment.ts";
 import { openLog } from "./log.ts";
 import { findParent } from "./parent.ts";
 import { startPipeline } from "./pipeline-host.ts";
 import { hidePrintedSecrets } from "./printed-secrets.ts";
+import { logEnd } from "./run-end.ts";
 import { makeRunRecording, textsOf } from "./run-recording.ts";
 import { loadSnapshot } from "./snapshot-directory.ts";
 
@@ -131,7 +132,7 @@ async function runOnce(
       const input = await host.engine.parse(await readParameters());
       const timeoutMs = options.timeoutMs ?? Number.POSITIVE_INFINITY;
       const run = await host.engine.run({ input, timeoutMs, name: options.name }, stop.signal);
-      logFailure(run, log);
+      logEnd(log.with({}), run);
       const recorded = await recording.ended(run, textsOf(run));
       return {
         run: recording.record(run),
@@ -145,15 +146,6 @@ async function runOnce(
     await recorder.close(SERVICE_END_SECONDS.records * 1000);
     log.flush();
   }
-}
-
-function logFailure(run: Run, log: ReturnType<typeof openLog>): void {
-  if (run.error === null) return;
-  log.with({}).error(`The run ${run.status.replace("_", " ")}.`, {
-    run_id: run.id,
-    step: run.failedStep ?? undefined,
-    error: run.error.cause ?? run.error,
-  });
 }
 
 async function readParameters(): Promise<unknown> {

@@ -705,6 +705,8 @@ describe("runs", () => {
     hangUp.abort();
     expect(await call).toBe("AbortError");
     await vi.waitFor(async () => expect((await counts()).aborted).toBe(before.aborted + 1));
+    const told = { level: "info", msg: "The run was cancelled: the client hung up." };
+    await vi.waitFor(() => expect(service.log).toContainEqual(expect.objectContaining(told)));
   });
 
   it("wait for a place: too many are refused at once, and one that waits too long later", async () => {

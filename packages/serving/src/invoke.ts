@@ -9,6 +9,7 @@ import { problemOfRun } from "./invocation-answer.ts";
 import { endConnection } from "./pipelining.ts";
 import { PROBLEMS, type Problem, problemHeaders } from "./problem.ts";
 import { type InvokeRequest, readInvokeRequest, requestInvalid } from "./request-body.ts";
+import { logEnd } from "./run-end.ts";
 import { type RunTexts, textsOf } from "./run-recording.ts";
 import type { Service } from "./service.ts";
 import { traceFields, traceOf } from "./trace.ts";
@@ -240,12 +241,7 @@ class Call {
   }
 
   #fail(run: Run, problem: Problem, recorded: boolean): void {
-    this.#log().error(`The run ${run.status.replace("_", " ")}.`, {
-      run_id: run.id,
-      step: run.failedStep ?? undefined,
-      code: problem.code,
-      error: run.error?.cause ?? run.error,
-    });
+    logEnd(this.#log(), run, problem.code);
     const body = this.#service.answers.failure(problem, this.#request.id, run, recorded);
     if (this.#stream !== undefined) {
       this.#stream.end("result", body);
@@ -276,7 +272,7 @@ class Call {
       new MillraceError({
         class: "aborted",
         code: "RUN_CANCELLED",
-        message: "The client hung up.",
+        message: "The run was cancelled: the client hung up.",
       }),
     );
   }

@@ -1,4 +1,5 @@
 import {
+  isMillraceError,
   type Logger,
   messageOf,
   redact,
@@ -76,7 +77,11 @@ function describe(error: unknown): unknown {
     if (!(error instanceof Error)) return error;
     const described = stdSerializers.err(error);
     // pino adds the messages of the causes, which the stack has, and our own messages too.
-    return { ...described, message: error.message, stack: originalStack(described.stack) };
+    return {
+      ...described,
+      message: error.message,
+      stack: originalStack(described.stack, isMillraceError(error)),
+    };
   } catch {
     return { message: messageOf(error) };
   }

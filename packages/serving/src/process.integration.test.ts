@@ -677,7 +677,13 @@ describe("a batch run", () => {
   it("logs how it ended, without a step where none is to blame", async () => {
     const wait = '{"what":"wait","ms":60000}';
     const { err } = await batch(await fixtureOf("obedient"), wait, ["--timeout", "0.1"]);
-    const line = expect.objectContaining({ msg: "The run timed out.", run_id: expect.any(String) });
+    const line = expect.objectContaining({
+      msg: "The run timed out.",
+      run_id: expect.any(String),
+      error: expect.objectContaining({
+        stack: "MillraceError: The run did not finish within 0.1 s.",
+      }),
+    });
     expect(logOf(err)).toContainEqual(line);
     expect(err).not.toContain('"step":null');
   });
@@ -696,7 +702,7 @@ describe("a batch run", () => {
 
   it("is cancelled by SIGINT, and recorded as such", async () => {
     let interrupted = false;
-    const { code, run } = await batch(
+    const { code, run, err } = await batch(
       await fixtureOf("obedient"),
       '{"what":"wait","ms":60000}',
       [],
@@ -712,6 +718,8 @@ describe("a batch run", () => {
       status: "cancelled",
       steps: [{ step: "perform", status: "cancelled" }],
     });
+    const msg = "The run was cancelled by SIGINT.";
+    expect(logOf(err)).toContainEqual(expect.objectContaining({ level: "info", msg }));
   });
 
   describe("with a parent", () => {

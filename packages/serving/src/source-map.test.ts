@@ -41,6 +41,8 @@ it("leaves out the frames of Millrace and of Node's insides, unless there are no
   expect(originalStack(stack.join("\n"))).toBe("Error: no\n    at fetch (src/pipeline.ts:12:1)");
   const ours = ["Error: no", ...inside].join("\n");
   expect(originalStack(ours)).toBe(ours);
+  expect(originalStack(ours, true)).toBe("Error: no");
+  expect(originalStack(stack.join("\n"), true)).toBe(originalStack(stack.join("\n")));
 });
 
 it("leaves alone what has no map, and what has a broken one", async () => {

@@ -15,15 +15,15 @@ const OWN_FOLDERS = [
 
 /**
  * A stack in which the places in bundled code are those of its sources, without the frames of Millrace and of Node's
- * insides as long as others are left. Maps are read when the first stack needs them: Node's own support reads each one at
+ * insides as long as others are left, or without any when Millrace made the error itself: its message says all. Maps are read when the first stack needs them: Node's own support reads each one at
  * start-up, which takes time and memory of every process for what few ever need.
  */
-export function originalStack(stack: string): string {
+export function originalStack(stack: string, isOwn = false): string {
   const lines = stack
     .split("\n")
     .map((line) => ({ frame: /^\s+at /.test(line), line, shown: shown(line) }));
   const others = lines.filter(({ frame, line, shown }) => !frame || !isInside(line, shown));
-  const kept = others.some(({ frame }) => frame) ? others : lines;
+  const kept = isOwn || others.some(({ frame }) => frame) ? others : lines;
   return kept.map(({ shown }) => shown).join("\n");
 }
 
