@@ -87,3 +87,13 @@ test("a run that is cancelled while its process starts is told as cancelled", as
     client.run({ snapshot: id }, {}, { signal: stop.signal, onLog }),
   ).rejects.toMatchObject({ class: "aborted", code: "RUN_CANCELLED" });
 });
+
+test("a run is called what a service would take, also when that looks like an option", async () => {
+  const { client, source } = await open('return "done";');
+  expect(await client.run(source, {}, { runName: "-x" })).toMatchObject({ name: "-x" });
+  for (const runName of ["", "a\nb", "x".repeat(300)])
+    await expect(client.run(source, {}, { runName })).rejects.toMatchObject({
+      class: "usage",
+      code: "NAME_INVALID",
+    });
+});

@@ -65,7 +65,7 @@ export async function runBatch(
   });
   try {
     const args = [workspace.runtime, "run", artifacts.folderToRun(snapshot.id, manifest)];
-    if (options.runName !== undefined) args.push("--name", options.runName);
+    if (options.runName !== undefined) args.push(`--name=${options.runName}`);
     if (options.timeoutSeconds !== undefined)
       args.push("--timeout", String(options.timeoutSeconds));
     const result = await execute(

@@ -1,4 +1,4 @@
-import { MillraceError } from "@millrace/core";
+import { MillraceError, validRunName } from "@millrace/core";
 import { runBatch } from "./batch-run.ts";
 import type { Client, ConnectOptions, DeployOptions, RunOptions, Source } from "./client.ts";
 import { Deployments } from "./deployments.ts";
@@ -31,6 +31,7 @@ export async function connect(options: ConnectOptions = {}): Promise<Client> {
     plan: (source, call: DeployOptions = {}) => deployments.plan(source, call),
     deploy: (source, call: DeployOptions = {}) => deployments.deploy(source, call),
     async run(source: Source, parameters: Parameters<typeof runBatch>[2], call: RunOptions = {}) {
+      if (call.runName !== undefined) validRunName(call.runName);
       return runBatch(workspace, await readySnapshot(workspace, source, call), parameters, call);
     },
     async invoke(deployment: string, parameters: Parameters<typeof invoke>[2], call = {}) {

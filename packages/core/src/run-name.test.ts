@@ -1,6 +1,21 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { defaultRunName, isDefaultRunName, partsOfDefaultRunName } from "./run-name.ts";
+import {
+  defaultRunName,
+  isDefaultRunName,
+  partsOfDefaultRunName,
+  validRunName,
+} from "./run-name.ts";
+
+test.each(["a", "-x", "läuft heute", "🌊".repeat(200)])("a run may be called %j", (name) => {
+  expect(validRunName(name)).toBe(name);
+});
+
+test.each(["", "a\nb", "\u009f", "\ud800", "x".repeat(201)])("no run is called %j", (name) => {
+  expect(() => validRunName(name)).toThrow(
+    expect.objectContaining({ class: "usage", code: "NAME_INVALID" }),
+  );
+});
 
 test("a run's default name is known as such and comes apart again", () => {
   fc.assert(

@@ -1,3 +1,30 @@
+import { MillraceError } from "./errors.ts";
+
+/** No control characters, in words that every reader of JSON Schema knows. */
+export const RUN_NAME_PATTERN = "^[^\\u0000-\\u001f\\u007f-\\u009f]{1,200}$";
+export const RUN_NAME_RULE =
+  "1 to 200 characters, without control characters and halves of surrogate pairs";
+const RUN_NAME = new RegExp(RUN_NAME_PATTERN, "u");
+
+export function isRunName(name: string): boolean {
+  return RUN_NAME.test(name) && name.isWellFormed();
+}
+
+/**
+ * Checks a name that a user gives to a run.
+ * @throws MillraceError `NAME_INVALID`
+ */
+export function validRunName(name: string): string {
+  if (isRunName(name)) return name;
+  const shown = JSON.stringify(name.length > 60 ? `${name.slice(0, 60)}…` : name);
+  throw new MillraceError({
+    class: "usage",
+    code: "NAME_INVALID",
+    message: `${shown} is no usable run name.`,
+    action: `Use ${RUN_NAME_RULE}.`,
+  });
+}
+
 /** Where the last 12 digits of a UUID begin. */
 const ID_END = 24;
 

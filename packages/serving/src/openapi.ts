@@ -1,6 +1,5 @@
-import type { JsonSchema } from "@millrace/core";
+import { type JsonSchema, RUN_NAME_PATTERN } from "@millrace/core";
 import { PROBLEMS, type ProblemCode } from "./problem.ts";
-import { RUN_NAME_PATTERN } from "./request-body.ts";
 import { type Path, ROUTES } from "./route-table.ts";
 import type { Service } from "./service.ts";
 

@@ -1,4 +1,12 @@
-import { formatIssue, type Issue, MAX_ISSUES, MillraceError, suggest } from "@millrace/core";
+import {
+  formatIssue,
+  type Issue,
+  isRunName,
+  MAX_ISSUES,
+  MillraceError,
+  RUN_NAME_RULE,
+  suggest,
+} from "@millrace/core";
 
 /** The body of `POST /invoke`, checked. */
 export interface InvokeRequest {
@@ -9,9 +17,6 @@ export interface InvokeRequest {
 }
 
 const KEYS = ["parameters", "run_name", "timeout"];
-/** No control characters, in words that every reader of JSON Schema knows. */
-export const RUN_NAME_PATTERN = "^[^\\u0000-\\u001f\\u007f-\\u009f]{1,200}$";
-const RUN_NAME = new RegExp(RUN_NAME_PATTERN, "u");
 
 /**
  * Checks the body of an invocation, all but the parameters themselves. Written by hand, because every request pays for it.
@@ -37,13 +42,8 @@ export function readInvokeRequest(body: unknown, maxTimeoutSeconds: number): Inv
         parameters = value;
         break;
       case "run_name":
-        if (isRunName(value)) runName = value;
-        else
-          issues.push({
-            path: [key],
-            message:
-              "must be 1 to 200 characters, without control characters and halves of surrogate pairs",
-          });
+        if (typeof value === "string" && isRunName(value)) runName = value;
+        else issues.push({ path: [key], message: `must be ${RUN_NAME_RULE}` });
         break;
       case "timeout":
         if (typeof value === "number" && value > 0 && value <= maxTimeoutSeconds)
@@ -60,10 +60,6 @@ export function readInvokeRequest(body: unknown, maxTimeoutSeconds: number): Inv
   }
   if (issues.length > 0) throw requestInvalid(issues);
   return { parameters, runName, timeoutMs };
-}
-
-function isRunName(value: unknown): value is string {
-  return typeof value === "string" && RUN_NAME.test(value) && value.isWellFormed();
 }
 
 function unknownKey(key: string): string {
