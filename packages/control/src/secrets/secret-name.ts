@@ -1,6 +1,7 @@
 import { MillraceError } from "@millrace/core";
 
-const NAME = /^[A-Za-z_][A-Za-z0-9_]{0,127}$/;
+// What is kept under __proto__ is lost where objects are copied.
+const NAME = /^(?!__proto__$)[A-Za-z_][A-Za-z0-9_]{0,127}$/;
 
 /**
  * Checks a secret's name: as for an environment variable, because that is one of the places for its value.
@@ -14,6 +15,6 @@ export function validSecretName(name: string): string {
     code: "NAME_INVALID",
     message: `${shown} is no usable secret name.`,
     action:
-      "Use 1 to 128 letters, digits and _, not beginning with a digit, as for environment variables.",
+      "Use 1 to 128 letters, digits and _, not beginning with a digit, as for environment variables, and not __proto__.",
   });
 }

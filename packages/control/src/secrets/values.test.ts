@@ -93,7 +93,7 @@ describe("validSecretName", () => {
     expect(validSecretName(name)).toBe(name);
   });
 
-  it.each(["", "2A", "A-B", "a/b", "../x", "ä", "A B", "A\n", "x".repeat(129)])(
+  it.each(["", "2A", "A-B", "a/b", "../x", "ä", "A B", "A\n", "__proto__", "x".repeat(129)])(
     "refuses %j",
     (name) => {
       expect(() => validSecretName(name)).toThrow(
