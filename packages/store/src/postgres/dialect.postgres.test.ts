@@ -114,6 +114,20 @@ describe("errors", () => {
     });
   });
 
+  test.each(["update millrace_store set version = 0", "drop table projects cascade"])(
+    "a store whose tables are not those of its version is corrupt: %s",
+    async (statement) => {
+      const url = await freshUrl();
+      await open(url);
+      await asSuperuser((client) => client.query(statement), url);
+      const use = async () => (await open(url)).projects.ensure("x");
+      await expect(use()).rejects.toMatchObject({
+        code: "STORE_CORRUPT",
+        action: expect.stringContaining("backup"),
+      });
+    },
+  );
+
   test("another program's schema is refused, an extension's tables are not", async () => {
     const url = await freshUrl();
     await asSuperuser((client) => client.query("create table notes (text text)"), url);

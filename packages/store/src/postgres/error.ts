@@ -73,6 +73,9 @@ const BY_STATE: Readonly<Record<string, Fault>> = {
   "40001": LOCKED, // serialization_failure
   "40P01": LOCKED, // deadlock_detected
   "42501": DENIED,
+  "42703": CORRUPT, // undefined_column: tables are not as our statements, which never change, know them
+  "42P01": CORRUPT, // undefined_table
+  "42P07": CORRUPT, // duplicate_table
   "53100": FULL,
   "53300": UNREACHABLE, // too_many_connections
   "55P03": LOCKED, // lock_not_available

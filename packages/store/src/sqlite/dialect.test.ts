@@ -128,6 +128,21 @@ describe("errors", () => {
     });
   });
 
+  test.each(["pragma user_version = 0", "pragma user_version = -5", "drop table projects"])(
+    "a store whose tables are not those of its version is corrupt: %s",
+    async (statement) => {
+      await damage((database) => database.exec(`pragma foreign_keys = off; ${statement}`));
+      const use = async () => {
+        const store = await openStore({ url: url() });
+        await store.projects.ensure("x").finally(() => store.close());
+      };
+      await expect(use()).rejects.toMatchObject({
+        code: "STORE_CORRUPT",
+        action: expect.stringContaining("backup"),
+      });
+    },
+  );
+
   test("another program's database is refused", async () => {
     mkdirSync(join(folder, "state"));
     const database = new DatabaseSync(file);

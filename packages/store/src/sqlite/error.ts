@@ -85,9 +85,14 @@ export function translateSqliteError(thrown: unknown, file: string): MillraceErr
 const IO_ERROR = 10;
 const LITTLE_BYTES = 65_536;
 
+/** SQLite has no code of its own for tables that are not as our statements, which never change, know them. */
+const ERROR = 1;
+const OTHER_TABLES = /^no such |already exists$/;
+
 function faultOf(thrown: unknown, file: string): Fault | undefined {
   const code = resultCode(thrown);
   if (code === IO_ERROR && freeBytes(dirname(file)) < LITTLE_BYTES) return FULL;
+  if (code === ERROR && OTHER_TABLES.test(messageOf(thrown))) return CORRUPT;
   if (code !== null) return BY_RESULT_CODE[code];
   if (thrown instanceof Error && "code" in thrown && typeof thrown.code === "string")
     return BY_SYSTEM_CODE[thrown.code];
