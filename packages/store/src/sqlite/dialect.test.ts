@@ -250,6 +250,24 @@ function modulesOf(program: string): string[] {
 
 const moduleUrl = (path: string) => JSON.stringify(new URL(path, import.meta.url).href);
 
+test("a store can be read although its disk has no room for the memory that processes share", async () => {
+  const store = await openStore({ url: url() });
+  const project = await store.projects.ensure("default");
+  await store.close();
+  const program = `
+    const { openStore } = await import(${moduleUrl("../index.ts")});
+    const store = await openStore({ url: ${JSON.stringify(url())} });
+    const { id } = await store.projects.ensure("default");
+    console.log(id, await store.pipelines.list(id));
+    await store.close();`;
+  // Smaller than that memory: a file that may not grow is as good as a disk that is full.
+  const command = 'ulimit -f 16; exec "$0" --input-type=module -e "$1"';
+  const output = execFileSync("sh", ["-c", command, process.execPath, program], {
+    encoding: "utf8",
+  });
+  expect(output).toBe(`${project.id} []\n`);
+});
+
 test("the index loads neither Kysely nor SQLite", () => {
   const loaded = modulesOf(`await import(${moduleUrl("../index.ts")});`);
   expect(loaded.filter((name) => /kysely|sqlite|^pg$/.test(name))).toEqual([]);

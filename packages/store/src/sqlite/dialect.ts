@@ -12,7 +12,7 @@ import {
   sql,
 } from "kysely";
 import type { StoreDialect } from "../dialect.ts";
-import { isBusy, translateSqliteError } from "./error.ts";
+import { isBusy, lacksSharedMemory, translateSqliteError } from "./error.ts";
 import { prepareFile } from "./file.ts";
 import { DatabaseSync } from "./node-sqlite.ts";
 
@@ -97,9 +97,25 @@ class ImmediateDriver extends SqliteDriver {
 
 function openDatabase(file: string): DatabaseSync {
   prepareFile(file);
+  try {
+    return connect(file, "normal");
+  } catch (thrown) {
+    if (!lacksSharedMemory(thrown)) throw thrown;
+    // A full disk has no room for the file that processes share. Alone, one needs none: it can read, to see what may be deleted.
+    try {
+      return connect(file, "exclusive");
+    } catch {
+      throw thrown;
+    }
+  }
+}
+
+function connect(file: string, locking: "normal" | "exclusive"): DatabaseSync {
   const database = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS });
   try {
-    database.exec("pragma foreign_keys = on; pragma synchronous = normal");
+    database.exec(
+      `pragma locking_mode = ${locking}; pragma foreign_keys = on; pragma synchronous = normal`,
+    );
     // Changing the mode needs the file for a moment alone; reading it does not.
     const mode = database.prepare("pragma journal_mode").get();
     if (mode?.["journal_mode"] !== "wal") database.exec("pragma journal_mode = wal");

@@ -76,6 +76,14 @@ export function isBusy(thrown: unknown): boolean {
   return code === 5 || code === 6;
 }
 
+/** SQLITE_IOERR_SHMSIZE */
+const SHARED_MEMORY_SIZE = 4874;
+
+/** Whether SQLite could not make the file that the processes of a database share. */
+export function lacksSharedMemory(thrown: unknown): boolean {
+  return thrown instanceof Error && "errcode" in thrown && thrown.errcode === SHARED_MEMORY_SIZE;
+}
+
 export function translateSqliteError(thrown: unknown, file: string): MillraceError | null {
   const fault = faultOf(thrown, file);
   return fault === undefined ? null : storeError(fault, file, messageOf(thrown), thrown);
