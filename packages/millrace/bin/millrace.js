@@ -24,9 +24,13 @@ if (process.argv.length === 3 && (process.argv[2] === "--version" || process.arg
   // Keeps compiled code between calls: a quarter of the start-up time. In the user's own folder, since whoever can write
   // into the cache can run code.
   const { join } = process.getBuiltinModule("node:path");
-  const caches =
-    process.env.XDG_CACHE_HOME || join(process.getBuiltinModule("node:os").homedir(), ".cache");
-  process.getBuiltinModule("node:module").enableCompileCache(join(caches, "millrace"));
+  try {
+    const caches =
+      process.env.XDG_CACHE_HOME || join(process.getBuiltinModule("node:os").homedir(), ".cache");
+    process.getBuiltinModule("node:module").enableCompileCache(join(caches, "millrace"));
+  } catch {
+    // A container's user may have no folder of its own, and then has no cache.
+  }
   let isDone = false;
   // The configuration and plugins are loaded into this process: one that waits for ever, or that ends the process, must not
   // look like success. 13 is Node's code for a top-level await that nothing resolves.
@@ -38,10 +42,18 @@ if (process.argv.length === 3 && (process.argv[2] === "--version" || process.arg
         "Look in millrace.config.ts and in the plugins that it names for an await that nothing resolves, and for process.exit.\n",
     );
   });
-  import("@millrace/cli").then(async ({ flush, main, processTerminal }) => {
-    const code = await main(process.argv.slice(2), { version, terminal: processTerminal() });
-    isDone = true;
-    await Promise.all([flush(process.stdout), flush(process.stderr)]);
-    process.exit(code);
-  });
+  import("@millrace/cli")
+    .then(async ({ flush, main, processTerminal }) => {
+      const code = await main(process.argv.slice(2), { version, terminal: processTerminal() });
+      isDone = true;
+      await Promise.all([flush(process.stdout), flush(process.stderr)]);
+      process.exit(code);
+    })
+    .catch((error) => {
+      const shown = process.argv.includes("--debug") ? error.stack : error.message;
+      process.stderr.write(
+        `error INTERNAL: ${shown}\nReinstall millrace; where that does not help, please report this with the output of --debug.\n`,
+      );
+      process.exit(1);
+    });
 }

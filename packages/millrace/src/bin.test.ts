@@ -7,6 +7,9 @@ import { expect, onTestFinished, test } from "vitest";
 
 const bin = join(import.meta.dirname, "../bin/millrace.js");
 const run = promisify(execFile);
+/** As where neither HOME nor the list of users says where it is. */
+const noHome =
+  "data:text/javascript,process.getBuiltinModule('node:os').homedir=()=>{throw new Error('ENOENT')}";
 
 test("--version prints the package's version and loads nothing but its package.json", async () => {
   const { version } = JSON.parse(
@@ -34,6 +37,26 @@ test("an older Node is told what to do, with exit code 2", async () => {
 test("a module that needs the client is loaded only when a command asks for it", async () => {
   const { stdout } = await run(process.execPath, [bin, "--help"]);
   expect(stdout).toContain("Usage: npx millrace [options] [command]");
+});
+
+test("who has no home folder has no cache, and the command all the same", async () => {
+  const { stdout } = await run(process.execPath, ["--import", noHome, bin, "--help"], {
+    env: { PATH: process.env["PATH"] },
+  });
+  expect(stdout).toContain("Usage: npx millrace");
+});
+
+test("a command that cannot be loaded is told without a stack", async () => {
+  const hook =
+    "data:text/javascript,import{registerHooks}from'node:module';registerHooks({resolve(s,c,n){if(s==='commander')throw new Error('no commander');return n(s,c)}})";
+  const failure = await run(process.execPath, ["--import", hook, bin, "--help"]).catch(
+    (error: unknown) => error,
+  );
+  expect(failure).toMatchObject({
+    code: 1,
+    stdout: "",
+    stderr: expect.stringMatching(/^error INTERNAL: no commander\nReinstall .*\n$/),
+  });
 });
 
 test.each([
