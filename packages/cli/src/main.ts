@@ -150,7 +150,7 @@ function contextOf({ globals, host, connection, interruption }: Session): Comman
     json,
     yes: globals.yes === true,
     signal,
-    client: () => connection.open(globals),
+    client: () => connection.open(globals, signal),
     during: (message, work) =>
       silent
         ? work({ signal, onProgress: () => {} })
@@ -188,12 +188,16 @@ class Connection {
     this.#host = host;
   }
 
-  open(globals: Globals): Promise<Client> {
-    this.#client ??= this.#connect({
-      directory: this.#host.terminal.directory,
-      ...(globals.config === undefined ? {} : { configFile: globals.config }),
-      ...(globals.home === undefined ? {} : { home: globals.home }),
-    });
+  /** An interruption does not wait for a configuration that is still loading: nothing has begun that could be left undone. */
+  open(globals: Globals, signal: AbortSignal): Promise<Client> {
+    this.#client ??= unlessAborted(
+      signal,
+      this.#connect({
+        directory: this.#host.terminal.directory,
+        ...(globals.config === undefined ? {} : { configFile: globals.config }),
+        ...(globals.home === undefined ? {} : { home: globals.home }),
+      }),
+    );
     return this.#client;
   }
 
@@ -207,4 +211,12 @@ class Connection {
     const connect = this.#host.connect ?? (await import("@millrace/control")).connect;
     return connect(options);
   }
+}
+
+function unlessAborted<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    if (signal.aborted) reject(signal.reason);
+    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+    work.then(resolve, reject);
+  });
 }

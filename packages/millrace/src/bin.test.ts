@@ -1,4 +1,4 @@
-import { execFile } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -57,6 +57,25 @@ test("a command that cannot be loaded is told without a stack", async () => {
     stdout: "",
     stderr: expect.stringMatching(/^error INTERNAL: no commander\nReinstall .*\n$/),
   });
+});
+
+test("the first Ctrl-C ends a command whose configuration is still loading", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "millrace-bin-"));
+  onTestFinished(() => rm(folder, { recursive: true }));
+  await writeFile(join(folder, "package.json"), '{"type":"module"}');
+  await writeFile(
+    join(folder, "millrace.config.js"),
+    "process.stderr.write('loads'); await new Promise((done) => setTimeout(done, 1e7)); export default {};",
+  );
+  const child = spawn(process.execPath, [bin, "deployment", "list"], { cwd: folder });
+  onTestFinished(() => void child.kill("SIGKILL"));
+  let stderr = "";
+  child.stderr.setEncoding("utf8").on("data", (text: string) => {
+    stderr += text;
+    if (stderr === "loads") child.kill("SIGINT");
+  });
+  expect(await new Promise((done) => child.once("close", done))).toBe(130);
+  expect(stderr).toContain("error INTERRUPTED");
 });
 
 test.each([
