@@ -5,7 +5,14 @@ import { servingSettingsInputSchema } from "./serving-settings.ts";
 const name = z.string().min(1).max(128);
 
 function isPlugin(value: unknown): value is Plugin {
-  return typeof value === "object" && value !== null && "contract" in value && "flavors" in value;
+  return (
+    typeof value === "object" &&
+    value !== null &&
+    "contract" in value &&
+    "flavors" in value &&
+    "name" in value &&
+    typeof value.name === "string"
+  );
 }
 
 /** The form of `millrace.config.ts`, `.js` or `.json`. Every key is optional. */

@@ -145,6 +145,14 @@ describe("finding the configuration", () => {
 });
 
 describe("reading the configuration", () => {
+  it("refuses a plugin object without a name", async () => {
+    const content = "export default { plugins: [{ contract: 99, flavors: [] }] };";
+    expect(await failure("millrace.config.mjs", content)).toMatchObject({
+      code: "CONFIG_INVALID",
+      message: expect.stringContaining("plugins[0]"),
+    });
+  });
+
   it("loads TypeScript without a build step, with defineConfig and plugin objects", async () => {
     const core = dirname(createRequire(import.meta.url).resolve("@millrace/core/package.json"));
     await write({

@@ -30,8 +30,15 @@ function flavorOf(name: string): Flavor {
   });
 }
 
-const moduleOf = (flavor: string, contract: number | string = CONTRACT_VERSION): string =>
-  `export default { contract: ${contract}, name: "plugin of ${flavor}", flavors: [{ name: "${flavor}" }] };`;
+/** The properties of a flavor beside its name, as source text. */
+const FLAVOR =
+  'description: "", capabilities: { artefact: "bundle", logs: {} }, settings: { safeParse() {} }, create() {}';
+
+const pluginModule = (name: string, flavors: string): string =>
+  `export default { contract: ${CONTRACT_VERSION}, name: "${name}", flavors: ${flavors} };`;
+
+const moduleOf = (flavor: string): string =>
+  pluginModule(`plugin of ${flavor}`, `[{ name: "${flavor}", ${FLAVOR} }]`);
 
 const local = packageFiles(
   "@millrace/deployer-local",
@@ -178,6 +185,64 @@ describe("Plugins", () => {
       code: "PLUGIN_INVALID",
       message: expect.stringContaining("other"),
     });
+  });
+
+  it.each([
+    ["null", "[null]", "flavors[0]: expected object, received null"],
+    ["nothing", "[{}]", "flavors[0].name: is missing (string)"],
+    ["a name alone", '[{ name: "x" }]', "flavors[0].settings: must be a zod schema"],
+    [
+      "settings that are no schema",
+      `[{ name: "x", ${FLAVOR}, settings: { port: 1 } }]`,
+      "flavors[0].settings: must be a zod schema",
+    ],
+    [
+      "a getter that throws",
+      '[{ get name() { throw new Error("gotten"); } }]',
+      "The plugin @acme/cloud cannot be used: gotten",
+    ],
+  ])("refuses a plugin whose flavor is %s", async (_case, flavors, message) => {
+    const { plugins } = await pluginsOf(
+      ["@acme/cloud"],
+      packageFiles(
+        "@acme/cloud",
+        { type: "module" },
+        { "index.js": pluginModule("cloud", flavors) },
+      ),
+    );
+    expect((await plugins.flavor("local")).name).toBe("local");
+    await expect(plugins.all()).rejects.toMatchObject({
+      class: "usage",
+      code: "PLUGIN_INVALID",
+      message: expect.stringMatching(/^The plugin @acme\/cloud cannot be used: /),
+    });
+    await expect(plugins.all()).rejects.toThrow(message);
+  });
+
+  it.each(["node:fs", "http://127.0.0.1/plugin.js"])(
+    "refuses %s as the name of a plugin",
+    async (name) => {
+      const { plugins } = await pluginsOf([name]);
+      await expect(plugins.all()).rejects.toMatchObject({
+        class: "usage",
+        code: "PLUGIN_INVALID",
+        message: `The plugin ${name} is neither the name of a package nor a path.`,
+      });
+    },
+  );
+
+  it("calls a plugin that does not say its name as the configuration does", async () => {
+    const { plugins } = await pluginsOf(
+      ["@acme/cloud"],
+      packageFiles(
+        "@acme/cloud",
+        { type: "module" },
+        { "index.js": "export default { contract: '1', flavors: [] };" },
+      ),
+    );
+    await expect(plugins.all()).rejects.toThrow(
+      "The plugin @acme/cloud was made for version '1' of the deployer contract; this is version 1.",
+    );
   });
 
   it("refuses two plugins with the same flavor, and names both", async () => {

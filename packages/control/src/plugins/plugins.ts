@@ -2,14 +2,18 @@ import { readFileSync, realpathSync } from "node:fs";
 import { findPackageJSON } from "node:module";
 import { dirname, join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
+import { inspect } from "node:util";
 import {
   CONTRACT_VERSION,
   type Flavor,
+  isMillraceError,
   MillraceError,
   messageOf,
   type Plugin,
+  parse,
   suggest,
 } from "@millrace/core";
+import { z } from "zod";
 import { BUILT_IN } from "../config/defaults.ts";
 import type { LoadedConfig } from "../config/load.ts";
 
@@ -74,8 +78,10 @@ export class Plugins {
     for (const entry of named) {
       let plugin: Plugin;
       try {
-        plugin = typeof entry === "string" ? await importPlugin(entry, directory) : entry;
-        checkContract(plugin);
+        plugin =
+          typeof entry === "string"
+            ? await importPlugin(entry, directory)
+            : checked(entry, entry.name);
       } catch (cause) {
         failure ??= { cause };
         continue;
@@ -104,11 +110,11 @@ function installedBuiltIn(directory: string): readonly string[] {
 }
 
 async function importPlugin(name: string, directory: string): Promise<Plugin> {
-  const url = resolvePlugin(name, directory);
   let module: { readonly default?: unknown };
   try {
-    module = await import(url);
+    module = await import(resolvePlugin(name, directory));
   } catch (cause) {
+    if (isMillraceError(cause)) throw cause;
     throw new MillraceError({
       class: "usage",
       code: "PLUGIN_FAILED",
@@ -117,16 +123,16 @@ async function importPlugin(name: string, directory: string): Promise<Plugin> {
       cause,
     });
   }
-  if (isPlugin(module.default)) return module.default;
-  throw new MillraceError({
-    class: "usage",
-    code: "PLUGIN_INVALID",
-    message: `The package ${name} is no Millrace plugin: its default export is not made by definePlugin.`,
-    action: "Check the name in `plugins` of millrace.config.ts.",
-  });
+  return checked(module.default, name);
 }
 
 function resolvePlugin(name: string, directory: string): string {
+  if (/^[a-z][a-z0-9+.-]*:/i.test(name)) {
+    throw pluginInvalid(
+      `The plugin ${name} is neither the name of a package nor a path.`,
+      "Correct it in `plugins` of millrace.config.ts.",
+    );
+  }
   if (name.startsWith(".") || name.startsWith("/"))
     return pathToFileURL(resolve(directory, name)).href;
   const manifest = findPlugin(name, directory);
@@ -197,27 +203,74 @@ function importTarget(exports: unknown): string | undefined {
   return undefined;
 }
 
-function isPlugin(value: unknown): value is Plugin {
+/** What the client relies on before it makes a deployer. Everything else is the contract's, which the conformance suite checks. */
+const flavorSchema = z.looseObject({
+  name: z.string().min(1),
+  description: z.string(),
+  capabilities: z.looseObject({ artefact: z.enum(["bundle", "image"]), logs: z.looseObject({}) }),
+  settings: z.custom(isSchema, "must be a zod schema"),
+  create: z.custom((value) => typeof value === "function", "must be a function"),
+});
+const pluginSchema = z.looseObject({ name: z.string().min(1), flavors: z.array(flavorSchema) });
+
+function isSchema(value: unknown): boolean {
   return (
     typeof value === "object" &&
     value !== null &&
-    "contract" in value &&
-    "flavors" in value &&
-    Array.isArray(value.flavors)
+    "safeParse" in value &&
+    typeof value.safeParse === "function"
   );
 }
 
-function checkContract(plugin: Plugin): void {
-  if (plugin.contract === CONTRACT_VERSION) return;
-  const older = plugin.contract < CONTRACT_VERSION;
+/**
+ * Checks what a plugin gives, which may be anything: it is the code of others.
+ * @throws MillraceError `PLUGIN_INVALID`, `PLUGIN_CONTRACT`
+ */
+function checked(value: unknown, name: string): Plugin {
+  try {
+    if (isPlugin(value, name)) return value;
+  } catch (cause) {
+    if (isMillraceError(cause)) throw cause;
+    throw pluginInvalid(
+      `The plugin ${name} cannot be used: ${messageOf(cause)}`,
+      "Update or reinstall it; `--debug` shows where it failed.",
+      cause,
+    );
+  }
+  throw pluginInvalid(
+    `The package ${name} is no Millrace plugin: its default export is not made by definePlugin.`,
+    "Check the name in `plugins` of millrace.config.ts.",
+  );
+}
+
+function isPlugin(value: unknown, name: string): value is Plugin {
+  if (typeof value !== "object" || value === null || !("contract" in value && "flavors" in value))
+    return false;
+  // First, since a plugin for another version may have another form.
+  checkContract(value.contract, name);
+  parse(pluginSchema, value, {
+    what: `The plugin ${name}`,
+    code: "PLUGIN_INVALID",
+    action: "Update it, or correct what it gives to definePlugin and defineFlavor.",
+  });
+  return true;
+}
+
+function checkContract(contract: unknown, name: string): void {
+  if (contract === CONTRACT_VERSION) return;
+  const isNewer = typeof contract === "number" && contract > CONTRACT_VERSION;
   throw new MillraceError({
     class: "usage",
     code: "PLUGIN_CONTRACT",
-    message: `The plugin ${plugin.name} was made for version ${plugin.contract} of the deployer contract; this is version ${CONTRACT_VERSION}.`,
-    action: older
-      ? `Update it: npm install ${plugin.name}@latest`
-      : "Update millrace: npm install millrace@latest",
+    message: `The plugin ${name} was made for version ${inspect(contract)} of the deployer contract; this is version ${CONTRACT_VERSION}.`,
+    action: isNewer
+      ? "Update millrace: npm install millrace@latest"
+      : `Update it: npm install ${name}@latest`,
   });
+}
+
+function pluginInvalid(message: string, action: string, cause?: unknown): MillraceError {
+  return new MillraceError({ class: "usage", code: "PLUGIN_INVALID", message, action, cause });
 }
 
 function flavorTwice(flavor: string, one: string, other: string): MillraceError {
