@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { tmpdir, userInfo } from "node:os";
 import { dirname, join } from "node:path";
@@ -286,6 +286,31 @@ describe("a wrong configuration is refused with its file", () => {
       code: "CONFIG_FAILED",
       message: expect.stringContaining("not-there"),
     });
+  });
+
+  it("for a getter that throws", async () => {
+    const content = 'export default { get project() { throw new Error("no project today"); } };';
+    expect(await failure("millrace.config.mjs", content)).toMatchObject({
+      code: "CONFIG_FAILED",
+      message: expect.stringMatching(/millrace\.config\.mjs:1:\d+ could .* no project today/),
+    });
+  });
+
+  it.each([
+    ["leads nowhere", "not-there.mjs", "ENOENT"],
+    ["leads to itself", "millrace.config.mjs", "ELOOP"],
+    ["leads to a folder", ".", "it is a folder"],
+  ])("for a link that %s", async (_where, target, reason) => {
+    await symlink(target, join(folder, "millrace.config.mjs"));
+    const refused = {
+      class: "usage",
+      code: "CONFIG_FAILED",
+      message: expect.stringContaining(`/millrace.config.mjs could not be loaded: ${reason}`),
+    };
+    await expect(load()).rejects.toMatchObject(refused);
+    await expect(
+      loadConfig({ directory: folder, configFile: "millrace.config.mjs" }, {}),
+    ).rejects.toMatchObject(refused);
   });
 
   it("for a module without a default export", async () => {

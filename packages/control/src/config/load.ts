@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { lstatSync, statSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { userInfo } from "node:os";
 import { dirname, join, resolve } from "node:path";
@@ -55,6 +55,7 @@ export async function loadConfig(
     options.configFile === undefined
       ? findUpwards(start)
       : mustExist(resolve(start, options.configFile));
+  if (file !== null) mustBeFile(file);
   const directory = file === null ? start : dirname(file);
   const config = file === null ? {} : await readConfig(file);
   return place(config, file, directory, options, environment);
@@ -187,7 +188,7 @@ function withoutInput(cause: unknown): Error {
 
 function findUpwards(start: string): string | null {
   for (let directory = start; ; directory = dirname(directory)) {
-    const [file, other] = CONFIG_FILES.map((name) => join(directory, name)).filter(existsSync);
+    const [file, other] = CONFIG_FILES.map((name) => join(directory, name)).filter(isThere);
     if (file !== undefined && other !== undefined) throw ambiguous(file, other);
     if (file !== undefined) return file;
     if (dirname(directory) === directory) return null;
@@ -203,8 +204,28 @@ function ambiguous(file: string, other: string): MillraceError {
   });
 }
 
+/** Also a link that leads nowhere: who made it does not want to go without a configuration. */
+function isThere(path: string): boolean {
+  try {
+    lstatSync(path);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function mustBeFile(file: string): void {
+  let isFolder: boolean;
+  try {
+    isFolder = statSync(file).isDirectory();
+  } catch (cause) {
+    throw configFailed(file, cause);
+  }
+  if (isFolder) throw configFailed(file, new Error("it is a folder."));
+}
+
 function mustExist(file: string): string {
-  if (existsSync(file)) return file;
+  if (isThere(file)) return file;
   throw new MillraceError({
     class: "usage",
     code: "CONFIG_NOT_FOUND",
@@ -217,7 +238,12 @@ function mustExist(file: string): string {
 async function readConfig(file: string): Promise<Config> {
   const value = file.endsWith(".json") ? await readJson(file) : await readModule(file);
   // What the schema checked is kept as it was written: plugin objects carry functions, and defaults come later.
-  parse(configSchema, value, { what: file, code: "CONFIG_INVALID", action: `Correct ${file}.` });
+  try {
+    parse(configSchema, value, { what: file, code: "CONFIG_INVALID", action: `Correct ${file}.` });
+  } catch (cause) {
+    // A getter may throw anything.
+    throw isMillraceError(cause) ? cause : configFailed(file, cause);
+  }
   const config = value as Config;
   for (const [kind, name] of namesIn(config)) checkName(file, kind, name);
   return config;

@@ -231,6 +231,19 @@ describe("Plugins", () => {
     },
   );
 
+  it.each([
+    ["./not-there.js", "PLUGIN_FAILED", /not-there\.js could not be loaded: ENOENT/],
+    ["./node_modules", "PLUGIN_INVALID", /node_modules is no file/],
+  ])("says of the path %s what is wrong, and names no module of ours", async (path, code, text) => {
+    const { plugins } = await pluginsOf([path]);
+    await expect(plugins.all()).rejects.toMatchObject({
+      class: "usage",
+      code,
+      message: expect.stringMatching(text),
+    });
+    await expect(plugins.all()).rejects.not.toThrow("imported from");
+  });
+
   it("calls a plugin that does not say its name as the configuration does", async () => {
     const { plugins } = await pluginsOf(
       ["@acme/cloud"],

@@ -1,4 +1,4 @@
-import { readFileSync, realpathSync } from "node:fs";
+import { readFileSync, realpathSync, statSync } from "node:fs";
 import { findPackageJSON } from "node:module";
 import { dirname, join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -133,8 +133,15 @@ function resolvePlugin(name: string, directory: string): string {
       "Correct it in `plugins` of millrace.config.ts.",
     );
   }
-  if (name.startsWith(".") || name.startsWith("/"))
-    return pathToFileURL(resolve(directory, name)).href;
+  if (name.startsWith(".") || name.startsWith("/")) {
+    const file = resolve(directory, name);
+    // Node's own error would name the module of ours that imports it.
+    if (statSync(file).isFile()) return pathToFileURL(file).href;
+    throw pluginInvalid(
+      `The plugin ${name} is no file.`,
+      "Name the module in it that has the plugin as its default export.",
+    );
+  }
   const manifest = findPlugin(name, directory);
   if (manifest !== undefined) return pathToFileURL(join(dirname(manifest), entryOf(manifest))).href;
   throw new MillraceError({
