@@ -5,7 +5,7 @@ import {
   definePlugin,
   type Flavor,
 } from "@millrace/core";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { z } from "zod";
 import { makeProject, packageFiles } from "../snapshot/project.fixture.ts";
 import { Plugins } from "./plugins.ts";
@@ -242,6 +242,21 @@ describe("Plugins", () => {
       message: expect.stringMatching(text),
     });
     await expect(plugins.all()).rejects.not.toThrow("imported from");
+  });
+
+  it("does not wait for ever for a plugin to finish loading", async () => {
+    const { plugins } = await pluginsOf(["./endless.js", "@millrace/deployer-local"], {
+      "endless.js": "await new Promise(() => {}); export default {};",
+    });
+    vi.useFakeTimers({ toFake: ["setTimeout"] });
+    onTestFinished(() => void vi.useRealTimers());
+    const refused = expect(plugins.all()).rejects.toMatchObject({
+      code: "PLUGIN_FAILED",
+      message: expect.stringMatching(/endless\.js .* did not finish loading within 20 s/),
+    });
+    vi.advanceTimersByTime(20_000);
+    await refused;
+    expect((await plugins.flavor("local")).name).toBe("local");
   });
 
   it("calls a plugin that does not say its name as the configuration does", async () => {

@@ -17,6 +17,9 @@ import { z } from "zod";
 import { BUILT_IN } from "../config/defaults.ts";
 import type { LoadedConfig } from "../config/load.ts";
 
+/** Plugins only define things when they are loaded. */
+const LOAD_SECONDS = 20;
+
 interface Loaded {
   readonly flavors: ReadonlyMap<string, Flavor>;
   /** Why the first plugin that cannot be loaded cannot be. */
@@ -112,7 +115,7 @@ function installedBuiltIn(directory: string): readonly string[] {
 async function importPlugin(name: string, directory: string): Promise<Plugin> {
   let module: { readonly default?: unknown };
   try {
-    module = await import(resolvePlugin(name, directory));
+    module = await inTime(import(resolvePlugin(name, directory)));
   } catch (cause) {
     if (isMillraceError(cause)) throw cause;
     throw new MillraceError({
@@ -124,6 +127,21 @@ async function importPlugin(name: string, directory: string): Promise<Plugin> {
     });
   }
   return checked(module.default, name);
+}
+
+/** A module that waits for ever must not hold up the command without a word. */
+async function inTime<T>(loading: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    const refuse = () => reject(new Error(`it did not finish loading within ${LOAD_SECONDS} s.`));
+    // Where nothing else goes on, the process ends by itself and says so.
+    timer = setTimeout(refuse, LOAD_SECONDS * 1000).unref();
+  });
+  try {
+    return await Promise.race([loading, late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 function resolvePlugin(name: string, directory: string): string {
