@@ -436,7 +436,21 @@ function deploymentName(
   { name }: DeployOptions,
 ): string {
   const named = typeof source === "object" && "snapshot" in source ? snapshot.name : null;
-  return validName("deployment", name ?? named ?? manifest.pipeline.name);
+  const chosen = validName("deployment", name ?? named ?? manifest.pipeline.name);
+  if (ID.test(chosen)) throw namedAsId(chosen);
+  return chosen;
+}
+
+/** How ids are written: who names a deployment by one must not meet another whose name it is. */
+const ID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+
+function namedAsId(name: string): MillraceError {
+  return new MillraceError({
+    class: "usage",
+    code: "NAME_INVALID",
+    message: `"${name}" is no usable deployment name: it has the form of an id.`,
+    action: "Choose another one with --name.",
+  });
 }
 
 /** A process that is gone could not say in the record that its operation is under way no more. */

@@ -83,6 +83,16 @@ describe("what a plan notes", () => {
   });
 });
 
+it("has no deployment whose name could be another one's id", async () => {
+  const { client, root } = await open();
+  const named = { name: "0190a6e2-7b3c-7d4e-8f5a-6b7c8d9e0f1a" };
+  for (const call of [client.plan, client.deploy])
+    await expect(call(join(root, "pipeline.ts"), named)).rejects.toMatchObject({
+      class: "usage",
+      code: "NAME_INVALID",
+    });
+});
+
 describe("the key of a service", () => {
   /** A deployment whose key this machine does not have. */
   async function protectedElsewhere(root: string): Promise<string> {
