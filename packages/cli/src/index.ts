@@ -1,2 +1,2 @@
 export { type Host, main } from "./main.ts";
-export { flush, processTerminal, type Screen, type Terminal } from "./terminal.ts";
+export { finish, processTerminal, type Screen, type Terminal } from "./terminal.ts";

@@ -1,13 +1,16 @@
 import { createInterface } from "node:readline/promises";
 import { Writable } from "node:stream";
 import { text } from "node:stream/consumers";
+import { ERROR_CLASSES, MillraceError, messageOf } from "@millrace/core";
+import { formatError } from "./error-text.ts";
+import { plain } from "./style.ts";
 
 /** One stream to write to. Writing never fails: what nobody reads any more is dropped. */
 export interface Screen {
   readonly isTerminal: boolean;
   /** Characters in a line; undefined when it is no terminal. */
   readonly columns: number | undefined;
-  /** Aborts when the reader went away, as `head` does. */
+  /** Aborts when the reader went away, as `head` does, or nothing can be written any more. */
   readonly closed: AbortSignal;
   write(text: string): void;
 }
@@ -59,8 +62,20 @@ export function processTerminal(): Terminal {
   };
 }
 
-/** Waits until everything that was written has left the process, or nobody reads it any more. */
-export function flush(stream: NodeJS.WriteStream): Promise<void> {
+/**
+ * Waits until everything that was written has left the process, or nobody reads it any more.
+ * @returns the exit code: another one when the results could not be written, as to a full disk.
+ */
+export async function finish({ stdout, stderr }: Terminal, code: number): Promise<number> {
+  await Promise.all([flush(process.stdout), flush(process.stderr)]);
+  if (code !== 0 || !stdout.closed.aborted || isWithoutReader(stdout.closed.reason)) return code;
+  const error = outputLost(stdout.closed.reason);
+  stderr.write(formatError(error, { style: plain, debug: false }));
+  await flush(process.stderr);
+  return ERROR_CLASSES[error.class].exitCode;
+}
+
+function flush(stream: NodeJS.WriteStream): Promise<void> {
   return new Promise((done) => {
     if (stream.destroyed) done();
     else stream.write("", () => done());
@@ -69,10 +84,7 @@ export function flush(stream: NodeJS.WriteStream): Promise<void> {
 
 function screenOf(stream: NodeJS.WriteStream): Screen {
   const closed = new AbortController();
-  stream.on("error", (error) => {
-    ignoreNoReader(error);
-    closed.abort();
-  });
+  stream.on("error", (error) => closed.abort(error));
   return {
     isTerminal: stream.isTTY === true,
     columns: stream.isTTY ? stream.columns : undefined,
@@ -83,10 +95,20 @@ function screenOf(stream: NodeJS.WriteStream): Screen {
   };
 }
 
-/** EPIPE comes from a pipe, EIO from a terminal that was closed. */
-function ignoreNoReader(error: unknown): void {
+/** EPIPE comes from a pipe, EIO from a terminal that was closed: who does not read misses nothing. */
+function isWithoutReader(error: unknown): boolean {
   const code = error instanceof Error && "code" in error ? error.code : undefined;
-  if (code !== "EPIPE" && code !== "EIO") throw error;
+  return code === "EPIPE" || code === "EIO";
+}
+
+function outputLost(cause: unknown): MillraceError {
+  return new MillraceError({
+    class: "usage",
+    code: "OUTPUT_LOST",
+    message: `The command was done, and what it prints could not be written: ${messageOf(cause)}.`,
+    action: "Send standard output to where there is room.",
+    cause,
+  });
 }
 
 async function ask(

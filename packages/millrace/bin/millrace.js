@@ -43,11 +43,11 @@ if (process.argv.length === 3 && (process.argv[2] === "--version" || process.arg
     );
   });
   import("@millrace/cli")
-    .then(async ({ flush, main, processTerminal }) => {
-      const code = await main(process.argv.slice(2), { version, terminal: processTerminal() });
+    .then(async ({ finish, main, processTerminal }) => {
+      const terminal = processTerminal();
+      const code = await main(process.argv.slice(2), { version, terminal });
       isDone = true;
-      await Promise.all([flush(process.stdout), flush(process.stderr)]);
-      process.exit(code);
+      process.exit(await finish(terminal, code));
     })
     .catch((error) => {
       const shown = process.argv.includes("--debug") ? error.stack : error.message;

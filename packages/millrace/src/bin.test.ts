@@ -1,7 +1,9 @@
 import { execFile, spawn } from "node:child_process";
+import { closeSync, existsSync, openSync } from "node:fs";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { promisify } from "node:util";
 import { expect, onTestFinished, test } from "vitest";
 
@@ -59,6 +61,17 @@ test("a command that cannot be loaded is told without a stack", async () => {
   });
 });
 
+test.skipIf(!existsSync("/dev/full"))("a disk that is full is told without a stack", async () => {
+  const full = openSync("/dev/full", "w");
+  onTestFinished(() => closeSync(full));
+  const child = spawn(process.execPath, [bin, "--help"], { stdio: ["ignore", full, "pipe"] });
+  const ended = new Promise((done) => child.once("close", done));
+  expect(await text(child.stderr ?? expect.fail("it has no pipe"))).toMatch(
+    /^error OUTPUT_LOST: .*ENOSPC.*\nSend .*\n$/,
+  );
+  expect(await ended).toBe(2);
+});
+
 test("the first Ctrl-C ends a command whose configuration is still loading", async () => {
   const folder = await mkdtemp(join(tmpdir(), "millrace-bin-"));
   onTestFinished(() => rm(folder, { recursive: true }));
@@ -70,8 +83,8 @@ test("the first Ctrl-C ends a command whose configuration is still loading", asy
   const child = spawn(process.execPath, [bin, "deployment", "list"], { cwd: folder });
   onTestFinished(() => void child.kill("SIGKILL"));
   let stderr = "";
-  child.stderr.setEncoding("utf8").on("data", (text: string) => {
-    stderr += text;
+  child.stderr.setEncoding("utf8").on("data", (piece: string) => {
+    stderr += piece;
     if (stderr === "loads") child.kill("SIGINT");
   });
   expect(await new Promise((done) => child.once("close", done))).toBe(130);
@@ -81,10 +94,10 @@ test("the first Ctrl-C ends a command whose configuration is still loading", asy
 test.each([
   ["never finishes loading", "await new Promise(() => {}); export default {};"],
   ["ends the process", "process.exit(0);"],
-])("a configuration that %s is an error and no success", async (_what, text) => {
+])("a configuration that %s is an error and no success", async (_what, content) => {
   const folder = await mkdtemp(join(tmpdir(), "millrace-bin-"));
   onTestFinished(() => rm(folder, { recursive: true }));
-  await writeFile(join(folder, "millrace.config.js"), text);
+  await writeFile(join(folder, "millrace.config.js"), content);
   await writeFile(join(folder, "package.json"), '{"type":"module"}');
   const failure = await run(process.execPath, [bin, "deployment", "list"], { cwd: folder }).catch(
     (error: unknown) => error,
