@@ -1324,6 +1324,27 @@ describe("secret set", () => {
   });
 });
 
+describe("secret delete", () => {
+  const list = async () => [{ name: "TOKEN", hiddenBy: null }];
+
+  test("asks about a secret that there is", async () => {
+    const calls = { secrets: { list, delete: async () => {} } };
+    const { stderr } = await runCommand(["secret", "delete", "TOKEN"], { calls, answers: ["n"] });
+    expect(stderr).toMatch(/Delete the secret TOKEN\?.*error DECLINED/s);
+  });
+
+  test("says without a question that there is none", async () => {
+    const remove = async () => {
+      throw fault("not_found", "SECRET_NOT_FOUND");
+    };
+    const { code, stderr } = await runCommand(["secret", "delete", "nope"], {
+      calls: { secrets: { list, delete: remove } },
+    });
+    expect(code).toBe(3);
+    expect(stderr).toMatch(/^error SECRET_NOT_FOUND/);
+  });
+});
+
 test.each([
   ["v1", "\nIt was called v1 before.\n"],
   [null, `${SNAPSHOT_ID}\n\nUse it`],

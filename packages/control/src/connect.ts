@@ -46,7 +46,6 @@ export async function connect(options: ConnectOptions = {}): Promise<Client> {
         validSecretName(name);
         await secrets.set(name, value);
       },
-      // The keys of deployments lie in the same file; they are their deployments' business.
       async list() {
         const places = {
           environment: workspace.environment,
@@ -55,11 +54,11 @@ export async function connect(options: ConnectOptions = {}): Promise<Client> {
         };
         const hidden = await hiddenSecrets(places);
         return (await secrets.names())
-          .filter((name) => !name.includes("/"))
+          .filter(isOwnSecret)
           .map((name) => ({ name, hiddenBy: hidden.get(name) ?? null }));
       },
       async delete(name) {
-        if (await secrets.delete(name)) return;
+        if (isOwnSecret(name) && (await secrets.delete(name))) return;
         throw new MillraceError({
           class: "not_found",
           code: "SECRET_NOT_FOUND",
@@ -75,6 +74,11 @@ export async function connect(options: ConnectOptions = {}): Promise<Client> {
     dev: (source, dev) => serveInForeground(devParts(workspace, source, dev.serving ?? {}), dev),
     close: () => store.close(),
   };
+}
+
+/** The keys of deployments lie in the same file; they are their deployments' business. */
+function isOwnSecret(name: string): boolean {
+  return !name.includes("/");
 }
 
 /** @throws MillraceError `IMPORT_UNREADABLE` */

@@ -65,6 +65,9 @@ describe("deployments", () => {
     await secrets.set(authKeyName(record.id, "a".repeat(64)), new Secret("0123456789abcdef"));
     await secrets.set(authKeyName("another", "b".repeat(64)), new Secret("0123456789abcdef"));
     await secrets.set("TOKEN", new Secret("hunter2"));
+    await expect(
+      client.secrets.delete(authKeyName(record.id, "a".repeat(64))),
+    ).rejects.toMatchObject({ code: "SECRET_NOT_FOUND" });
     await mkdir(join(home, "spool", record.id), { recursive: true });
     expect(await client.deployments.delete("weather")).toEqual({ leftBehind: [] });
     expect(await secrets.names()).toEqual(["TOKEN", authKeyName("another", "b".repeat(64))]);

@@ -60,12 +60,14 @@ const remove = defineCommand({
   inputs: { secret },
   examples: ["secret delete API_TOKEN --yes"],
   run: async (context, { secret: name }) => {
-    await agree(
-      context,
-      `Delete the secret ${name}?`,
-      "Deployments keep the value that they were deployed with until they are updated.",
-    );
     const client = await context.client();
+    // Where there is none, the call itself says so best, and there is nothing to ask.
+    if ((await client.secrets.list()).some((entry) => entry.name === name))
+      await agree(
+        context,
+        `Delete the secret ${name}?`,
+        "Deployments keep the value that they were deployed with until they are updated.",
+      );
     await client.secrets.delete(name);
     return { json: { deleted: name }, text: () => `${name}  deleted` };
   },
