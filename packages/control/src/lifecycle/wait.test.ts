@@ -70,7 +70,12 @@ test("it ends at its deadline", async () => {
 test("it ends when the caller stops it", async () => {
   await bed.deploy("a");
   const call = bed.call({ signal: AbortSignal.timeout(20) });
-  await expect(waiting("ABSENT", call)).rejects.toMatchObject({ class: "aborted" });
+  await expect(waiting("ABSENT", call)).rejects.toMatchObject({
+    class: "aborted",
+    code: "ABORTED",
+    message: expect.stringContaining("to become ABSENT: it is RUNNING."),
+    action: expect.not.stringContaining("refresh"),
+  });
 });
 
 test.each([

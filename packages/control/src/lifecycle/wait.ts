@@ -44,6 +44,7 @@ export async function waitForStatus(
     }
   } catch (thrown) {
     if (bounds.ended === "timed_out") throw waitTimedOut(record, wanted, call.timeoutSeconds);
+    if (bounds.ended === "aborted") throw waitStopped(record, wanted, thrown);
     throw bounds.explain(thrown);
   } finally {
     bounds.close();
@@ -77,6 +78,21 @@ function waitFailed(
       snapshotId === null
         ? `Deploy it again, or see: npx millrace deployment describe ${name}`
         : `Bring it back: npx millrace deployment provision ${name}`,
+  });
+}
+
+/** Who only waits leaves nothing behind that could be picked up. */
+function waitStopped(
+  { name, status }: DeploymentRecord,
+  wanted: string,
+  cause: unknown,
+): MillraceError {
+  return new MillraceError({
+    class: "aborted",
+    code: "ABORTED",
+    message: `Nobody waits any more for deployment "${name}" to become ${wanted}: it is ${status}.`,
+    action: `Wait on with the same command, or look at \`npx millrace deployment describe ${name}\`.`,
+    cause,
   });
 }
 
