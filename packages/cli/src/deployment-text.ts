@@ -87,12 +87,17 @@ export function formatInventory(inventory: readonly InventoryRecord[], style: St
   return formatTable(["KIND", "NAME", "STATE", "PLATFORM ID"], rows, style);
 }
 
+/** Empty while it goes on, and where nobody can tell. */
+export function operationDuration({ startedAt, endedAt, outcome }: OperationEntry): string {
+  // That one was abandoned is known by when the next one came, not by when it ended; and a clock may be set back.
+  if (endedAt === null || outcome === "abandoned" || endedAt < startedAt) return "";
+  return formatDuration(endedAt - startedAt);
+}
+
 /** `deploy succeeded 3 min ago, in 1.2 s, by ada` */
 export function operationLine(operation: OperationEntry, { style, now }: View): string {
-  const length =
-    operation.endedAt === null
-      ? ""
-      : `, in ${formatDuration(operation.endedAt - operation.startedAt)}`;
+  const duration = operationDuration(operation);
+  const length = duration === "" ? "" : `, in ${duration}`;
   const error =
     operation.error === null ? "" : `\n${operation.error.code}: ${operation.error.message}`;
   return `${operation.kind} ${paintStatus(operation.outcome, style)} ${formatAgo(operation.startedAt, now)}${length}, by ${operation.userName}${error}`;

@@ -693,6 +693,7 @@ describe("describe", () => {
     const items = [
       { ...operation, outcome: "interrupted", endedAt: null },
       { ...operation, outcome: "abandoned" },
+      { ...operation, userName: "clock", endedAt: operation.startedAt - 86_396_048 },
       operation,
     ] as const;
     const history = async () => ({ items, cursor: null });
@@ -705,6 +706,7 @@ describe("describe", () => {
     expect(stdout).toMatch(
       /abandoned .* ada +its process was gone; the operation after it took over\n/,
     );
+    expect(stdout).toMatch(/succeeded .* clock *\n/);
     expect(stdout).toMatch(/succeeded .* ada +1\.5 s *\n/);
   });
 

@@ -3,7 +3,7 @@ import { DEPLOYMENT_STATUSES, type DeploymentRecord, ERROR_CLASSES } from "@mill
 import { bulk, bulkInputs } from "../bulk.ts";
 import { type CommandContext, defineCommand } from "../command.ts";
 import { carryOut, deployInputs, deployOptions } from "../deploying.ts";
-import { formatDetails, formatInventory, isStale } from "../deployment-text.ts";
+import { formatDetails, formatInventory, isStale, operationDuration } from "../deployment-text.ts";
 import { argument, choice, flag, moment, number, seconds, text } from "../inputs.ts";
 import { streamLogs } from "../log-text.ts";
 import { formatOrphans, orphansOf } from "../orphan-text.ts";
@@ -11,7 +11,7 @@ import { listResult, pageInputs } from "../page.ts";
 import { shortId } from "../plan-text.ts";
 import { paintStatus } from "../style.ts";
 import { formatSection, indent } from "../table.ts";
-import { formatAgo, formatDuration } from "../time.ts";
+import { formatAgo } from "../time.ts";
 import { invoke } from "./invoke.ts";
 
 const deployment = argument("<deployment>", "Name, id or unique beginning of the id.");
@@ -301,10 +301,7 @@ const history = defineCommand({
         operation.snapshotId === null ? "" : shortId(operation.snapshotId),
         operation.previousSnapshotId === null ? "" : shortId(operation.previousSnapshotId),
         operation.userName,
-        // That one was abandoned is known by when the next one came, not by when it ended.
-        operation.endedAt === null || operation.outcome === "abandoned"
-          ? ""
-          : formatDuration(operation.endedAt - operation.startedAt),
+        operationDuration(operation),
         LOST[operation.outcome] ?? operation.error?.code ?? "",
       ],
       none: "No operations.",
