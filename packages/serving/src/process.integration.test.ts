@@ -72,6 +72,12 @@ it("in a container it may listen everywhere when its port is published on loopba
   expect(service.url).toMatch(/^http:\/\/0\.0\.0\.0:/);
 });
 
+/** Lets Node pretend to be an old one. */
+const OLD_NODE = {
+  NODE_OPTIONS:
+    "--import=data:text/javascript,Object.defineProperty(process,'versions',{value:{...process.versions,node:'20.20.2'}})",
+};
+
 describe("at its start", () => {
   const outcome = async (args: readonly string[], variables: Readonly<Record<string, string>>) => {
     const child = spawnRuntime(args, variables);
@@ -106,6 +112,7 @@ describe("at its start", () => {
     ["it would be open to everybody", { HOST: "0.0.0.0" }, 2, "KEY_REQUIRED"],
     ["it is published to everybody", { MILLRACE_PUBLISHED_HOST: "192.0.2.1" }, 2, "KEY_REQUIRED"],
     ["the port is none", { PORT: "http" }, 2, "PORT_INVALID"],
+    ["Node is too old", OLD_NODE, 2, "Millrace needs Node 22.18 or newer; this is Node 20.20.2."],
     ["there is no configuration", { MILLRACE_CONFIG: "" }, 2, "SERVICE_CONFIG_MISSING"],
     [
       "the configuration has a typo",
