@@ -1,8 +1,9 @@
 import { createInterface } from "node:readline/promises";
 import { Writable } from "node:stream";
-import { text } from "node:stream/consumers";
+import { buffer } from "node:stream/consumers";
 import { ERROR_CLASSES, MillraceError, messageOf } from "@millrace/core";
 import { formatError } from "./error-text.ts";
+import { usage } from "./inputs.ts";
 import { plain } from "./style.ts";
 
 /** One stream to write to. Writing never fails: what nobody reads any more is dropped. */
@@ -21,7 +22,7 @@ export interface Terminal {
   readonly stderr: Screen;
   readonly stdin: {
     readonly isTerminal: boolean;
-    /** Everything up to the end of the input. */
+    /** Everything up to the end of the input. @throws MillraceError `INPUT_NOT_UTF8` */
     readAll(): Promise<string>;
     /** The same, as it comes. */
     readonly bytes: AsyncIterable<Uint8Array>;
@@ -46,7 +47,7 @@ export function processTerminal(): Terminal {
     stderr: screenOf(process.stderr),
     stdin: {
       isTerminal: process.stdin.isTTY === true,
-      readAll: () => text(process.stdin),
+      readAll: async () => utf8(await buffer(process.stdin)),
       bytes: process.stdin,
       ask,
     },
@@ -60,6 +61,19 @@ export function processTerminal(): Terminal {
     },
     exit: (code) => process.exit(code),
   };
+}
+
+/** Other characters in place of the bytes that are no UTF-8 would make another secret. */
+function utf8(bytes: Uint8Array): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    throw usage(
+      "INPUT_NOT_UTF8",
+      "What came from standard input is no text in UTF-8.",
+      "Convert it to UTF-8, or encode it as text, for example with base64.",
+    );
+  }
 }
 
 /**
