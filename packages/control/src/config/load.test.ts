@@ -313,6 +313,14 @@ describe("a wrong configuration is refused with its file", () => {
     ).rejects.toMatchObject(refused);
   });
 
+  it("for a folder, also one that holds Millrace itself", async () => {
+    const configFile = dirname(import.meta.dirname);
+    await expect(loadConfig({ configFile }, {})).rejects.toMatchObject({
+      code: "CONFIG_FAILED",
+      message: `${configFile} could not be loaded: it is a folder.`,
+    });
+  });
+
   it("for a module without a default export", async () => {
     expect(await failure("millrace.config.mjs", "export const project = 1;")).toMatchObject({
       code: "CONFIG_INVALID",

@@ -219,9 +219,19 @@ function mustBeFile(file: string): void {
   try {
     isFolder = statSync(file).isDirectory();
   } catch (cause) {
-    throw configFailed(file, cause);
+    throw noFile(file, messageOf(cause), cause);
   }
-  if (isFolder) throw configFailed(file, new Error("it is a folder."));
+  if (isFolder) throw noFile(file, "it is a folder.");
+}
+
+function noFile(file: string, reason: string, cause?: unknown): MillraceError {
+  return new MillraceError({
+    class: "usage",
+    code: "CONFIG_FAILED",
+    message: `${file} could not be loaded: ${reason}`,
+    action: "Put a configuration file there, or name another one by --config.",
+    cause,
+  });
 }
 
 function mustExist(file: string): string {
