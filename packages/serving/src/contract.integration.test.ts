@@ -938,6 +938,20 @@ describe("a step that does what no step should", () => {
     },
   );
 
+  it("and logs what cannot be read completes, and the line says so", async () => {
+    const response = await service.invoke({ logs: true });
+    expect(response.status).toBe(200);
+    await vi.waitFor(() =>
+      expect(service.log).toContainEqual(
+        expect.objectContaining({
+          step: "surprise",
+          msg: "odd (Its fields cannot be read.)",
+          error: expect.objectContaining({ message: "not to be looked at" }),
+        }),
+      ),
+    );
+  });
+
   it.each(["null", "undefined", "string", "bare", "object", "error", "bigint", "proxy"])(
     "and throws %s fails the run like any other",
     async (throws) => {

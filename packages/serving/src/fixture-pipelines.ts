@@ -175,9 +175,10 @@ const ODD_ERRORS = {
 
 const surprise = defineStep({
   name: "surprise",
-  input: z.object({ returns: z.string(), throws: z.string() }),
+  input: z.object({ returns: z.string(), throws: z.string(), logs: z.boolean() }),
   output: z.any(),
-  run: async ({ returns, throws }) => {
+  run: async ({ returns, throws, logs }, { log }) => {
+    if (logs) log.info("odd", Object.defineProperty({}, "a", { get: refuse, enumerable: true }));
     const error = Object.entries(ODD_ERRORS).find(([name]) => name === throws);
     if (error !== undefined) throw error[1]();
     const value = Object.entries(ODD_VALUES).find(([name]) => name === returns);
@@ -185,16 +186,17 @@ const surprise = defineStep({
   },
 });
 
-/** Returns or throws what a sensible step would not. */
+/** Returns, throws or logs what a sensible step would not. */
 export const surprising = definePipeline({
   name: "surprising",
   input: z.object({
     returns: z.enum(["", ...Object.keys(ODD_VALUES)]).default(""),
     throws: z.enum(["", ...Object.keys(ODD_ERRORS)]).default(""),
+    logs: z.boolean().default(false),
   }),
-  build: ({ returns, throws }) => ({
+  build: ({ returns, throws, logs }) => ({
     city: celsius({ city: "Rome" }).city,
-    out: surprise({ returns, throws }),
+    out: surprise({ returns, throws, logs }),
   }),
 });
 

@@ -56,8 +56,17 @@ export function openLog(
     with: (bindings) => {
       const write =
         (name: ServingSettings["logLevel"]) =>
-        (message: string, fields?: Readonly<Record<string, unknown>>): void =>
-          root[name]({ ...bindings, ...fields }, message);
+        (message: string, fields?: Readonly<Record<string, unknown>>): void => {
+          try {
+            root[name]({ ...bindings, ...fields }, message);
+          } catch (error) {
+            // Fields of user code may throw when they are read. A log never fails what it tells of.
+            root[name](
+              { ...bindings, error },
+              `${messageOf(message)} (Its fields cannot be read.)`,
+            );
+          }
+        };
       return {
         debug: write("debug"),
         info: write("info"),
