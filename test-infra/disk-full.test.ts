@@ -69,6 +69,14 @@ describe.skipIf(!canMount)("a full disk", () => {
     }
   });
 
+  it("stands in the way of nobody who only looks, also when no run has opened the store yet", () => {
+    fill(join(disk, "filling"));
+    for (const command of ["list", "describe weather", "history weather", "logs weather"])
+      expect(millrace("deployment", ...command.split(" "))).toMatchObject({ status: 0 });
+    expect(millrace("invoke", "weather", "--city", "Tokyo").stdout).toContain("Tokyo is in its");
+    rmSync(join(disk, "filling"));
+  });
+
   it("leaves nothing half-written: the deployment answers, and no staging folder is left", () => {
     expect(millrace("invoke", "weather", "--city", "Tokyo").stdout).toContain("Tokyo is in its");
     expect(readdirSync(join(disk, "home", "artifacts", "default", "staging"))).toEqual([]);
