@@ -193,6 +193,7 @@ class Connection {
     this.#client ??= unlessAborted(
       signal,
       this.#connect({
+        signal,
         directory: this.#host.terminal.directory,
         ...(globals.config === undefined ? {} : { configFile: globals.config }),
         ...(globals.home === undefined ? {} : { home: globals.home }),

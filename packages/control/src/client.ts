@@ -436,6 +436,8 @@ export interface ConnectOptions {
   readonly home?: string;
   /** Acting user. Default: MILLRACE_USER, else the operating system's user. */
   readonly user?: string;
+  /** Ends the loading of plugins, which the first call that needs one begins. */
+  readonly signal?: AbortSignal;
   /** Flavors beside those of the configured plugins; used by tests and the conformance suite. */
   readonly flavors?: readonly Flavor[];
   /** Poll and retry times; for tests and platforms with scaled time. */

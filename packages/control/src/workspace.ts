@@ -50,7 +50,7 @@ export async function openWorkspace(options: ConnectOptions): Promise<Workspace>
       store,
       project,
       user: await store.users.ensure(loaded.user),
-      plugins: new Plugins(loaded, options.flavors ?? []),
+      plugins: new Plugins(loaded, options.flavors ?? [], options.signal),
       // A folder per project, because deleting a snapshot in one project must not take it from another.
       artifacts: new ArtifactStore(join(loaded.artifacts, project.name)),
       fingerprints: new Fingerprints(

@@ -72,15 +72,24 @@ test.skipIf(!existsSync("/dev/full"))("a disk that is full is told without a sta
   expect(await ended).toBe(2);
 });
 
-test("the first Ctrl-C ends a command whose configuration is still loading", async () => {
+const ENDLESS =
+  "process.stderr.write('loads'); await new Promise((done) => setTimeout(done, 1e7)); export default {};";
+
+test.each([
+  ["configuration", { "millrace.config.js": ENDLESS }],
+  [
+    "plugin",
+    {
+      "millrace.config.js": "export default { plugins: ['./plugin.js'] };",
+      "plugin.js": ENDLESS,
+    },
+  ],
+])("the first Ctrl-C ends a command whose %s is still loading", async (_what, files) => {
   const folder = await mkdtemp(join(tmpdir(), "millrace-bin-"));
   onTestFinished(() => rm(folder, { recursive: true }));
-  await writeFile(join(folder, "package.json"), '{"type":"module"}');
-  await writeFile(
-    join(folder, "millrace.config.js"),
-    "process.stderr.write('loads'); await new Promise((done) => setTimeout(done, 1e7)); export default {};",
-  );
-  const child = spawn(process.execPath, [bin, "deployment", "list"], { cwd: folder });
+  for (const [name, content] of Object.entries({ "package.json": '{"type":"module"}', ...files }))
+    await writeFile(join(folder, name), content);
+  const child = spawn(process.execPath, [bin, "deployer", "flavors"], { cwd: folder });
   onTestFinished(() => void child.kill("SIGKILL"));
   let stderr = "";
   child.stderr.setEncoding("utf8").on("data", (piece: string) => {

@@ -30,11 +30,17 @@ interface Loaded {
 export class Plugins {
   readonly #config: Pick<LoadedConfig, "config" | "directory">;
   readonly #given: readonly Flavor[];
+  readonly #signal: AbortSignal | undefined;
   #loaded: Promise<Loaded> | undefined;
 
-  constructor(config: Pick<LoadedConfig, "config" | "directory">, given: readonly Flavor[]) {
+  constructor(
+    config: Pick<LoadedConfig, "config" | "directory">,
+    given: readonly Flavor[],
+    signal?: AbortSignal,
+  ) {
     this.#config = config;
     this.#given = given;
+    this.#signal = signal;
   }
 
   /** @throws MillraceError when a plugin cannot be loaded. */
@@ -83,7 +89,7 @@ export class Plugins {
       try {
         plugin =
           typeof entry === "string"
-            ? await importPlugin(entry, directory)
+            ? await importPlugin(entry, directory, this.#signal)
             : checked(entry, entry.name);
       } catch (cause) {
         failure ??= { cause };
@@ -112,12 +118,16 @@ function installedBuiltIn(directory: string): readonly string[] {
   return findPlugin(BUILT_IN.plugin, directory) === undefined ? [] : [BUILT_IN.plugin];
 }
 
-async function importPlugin(name: string, directory: string): Promise<Plugin> {
+async function importPlugin(
+  name: string,
+  directory: string,
+  signal: AbortSignal | undefined,
+): Promise<Plugin> {
   let module: { readonly default?: unknown };
   try {
-    module = await inTime(import(resolvePlugin(name, directory)));
+    module = await inTime(import(resolvePlugin(name, directory)), signal);
   } catch (cause) {
-    if (isMillraceError(cause)) throw cause;
+    if (isMillraceError(cause) || signal?.aborted === true) throw cause;
     throw new MillraceError({
       class: "usage",
       code: "PLUGIN_FAILED",
@@ -129,18 +139,19 @@ async function importPlugin(name: string, directory: string): Promise<Plugin> {
   return checked(module.default, name);
 }
 
-/** A module that waits for ever must not hold up the command without a word. */
-async function inTime<T>(loading: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_resolve, reject) => {
-    const refuse = () => reject(new Error(`it did not finish loading within ${LOAD_SECONDS} s.`));
-    // Where nothing else goes on, the process ends by itself and says so.
-    timer = setTimeout(refuse, LOAD_SECONDS * 1000).unref();
-  });
+/** A module that waits for ever must not hold up the command without a word, nor who wants to leave. */
+async function inTime<T>(loading: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  const { promise: end, reject } = Promise.withResolvers<never>();
+  const refuse = () => reject(new Error(`it did not finish loading within ${LOAD_SECONDS} s.`));
+  const leave = () => reject(signal?.reason);
+  // Where nothing else goes on, the process ends by itself and says so.
+  const timer = setTimeout(refuse, LOAD_SECONDS * 1000).unref();
+  signal?.addEventListener("abort", leave);
   try {
-    return await Promise.race([loading, late]);
+    return await Promise.race([loading, end]);
   } finally {
     clearTimeout(timer);
+    signal?.removeEventListener("abort", leave);
   }
 }
 
