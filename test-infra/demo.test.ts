@@ -26,7 +26,7 @@ describe("the demo", () => {
     expect(stdout).toContain("weather  RUNNING");
     expect(stdout).toContain("Lisbon is in its");
     expect(stdout).toContain('"city": "Sydney"');
-    expect(stdout.match(/weather-[0-9a-f]{12} +weather +completed/g)).toHaveLength(2);
+    expect(stdout.match(/weather-[0-9a-f]{12} +weather +weather +completed/g)).toHaveLength(2);
   });
 
   it("finds nothing to do when it is run again, and serves on at the same place", () => {
@@ -36,6 +36,6 @@ describe("the demo", () => {
     expect(status).toBe(0);
     expect(before).toBeDefined();
     expect(urlOf(stdout)).toBe(before);
-    expect(stdout.match(/weather-[0-9a-f]{12} +weather +completed/g)).toHaveLength(4);
+    expect(stdout.match(/weather-[0-9a-f]{12} +weather +weather +completed/g)).toHaveLength(4);
   });
 });
