@@ -1,6 +1,6 @@
 /**
  * The test command: runs every lane that this machine can run, names the others with the reason, and closes with a line
- * that counts the tests. `--only NAME,NAME` runs some lanes. In CI a required lane that cannot run is a failure.
+ * that counts the tests. Lanes that mostly wait run side by side. `--only NAME,NAME` runs some lanes. In CI a required lane that cannot run is a failure.
  */
 import { parseArgs } from "node:util";
 import {
@@ -8,6 +8,7 @@ import {
   conformanceLane,
   engineMissing,
   type Lane,
+  type LaneOutput,
   root,
   turboLane,
   vitestLane,
@@ -28,18 +29,29 @@ const ABOUT_REGISTRIES = [
   ...["PROV-02", "FAIL-02", "LIFE-18", "LIFE-19"],
 ];
 
-const lanes: readonly Lane[] = [
+/** One after the other: they build, or use both processors as it is. */
+const alone: readonly Lane[] = [
   commandLane("lint", "biome", "ci", "--error-on-warnings", "."),
   commandLane("types", "tsc", "-b", "tsconfig.json", "tsconfig.check.json"),
-  vitestLane("repository", "test-infra/vitest.config.ts"),
   turboLane("unit", "test", "unit.json", 2),
   turboLane("integration", "test:integration", "integration.json", 2),
-  vitestLane("postgres", "test-infra/postgres/vitest.config.ts", postgresMissing),
-  vitestLane("docker", "test-infra/docker/vitest.config.ts", engineMissing, "engine"),
-  conformanceLane("local"),
-  conformanceLane("docker", engineMissing),
-  conformanceLane("docker-registry", engineMissing, ABOUT_REGISTRIES),
 ];
+
+/** Side by side: they wait for processes and engines most of the time. */
+const tracks: readonly (readonly Lane[])[] = [
+  [
+    vitestLane("docker", "test-infra/docker/vitest.config.ts", engineMissing, "engine"),
+    conformanceLane("docker", engineMissing),
+  ],
+  [
+    vitestLane("repository", "test-infra/vitest.config.ts"),
+    vitestLane("postgres", "test-infra/postgres/vitest.config.ts", postgresMissing),
+    conformanceLane("local"),
+    conformanceLane("docker-registry", engineMissing, ABOUT_REGISTRIES),
+  ],
+];
+
+const lanes = [...alone, ...tracks.flat()];
 
 const { values } = parseArgs({ options: { only: { type: "string" } } });
 const names = values.only?.split(",") ?? lanes.map(({ name }) => name);
@@ -53,7 +65,7 @@ if (unknown.length > 0) {
 
 const notRun: string[] = [];
 
-function runLane(lane: Lane): Outcome {
+async function runLane(lane: Lane, output: LaneOutput): Promise<Outcome> {
   const missing = lane.missing?.();
   if (missing !== undefined) {
     notRun.push(`${lane.name}: ${missing}`);
@@ -61,17 +73,47 @@ function runLane(lane: Lane): Outcome {
       ? oneFailed(`${lane.name}: ${missing}`)
       : NOTHING;
   }
-  console.log(`\n== ${lane.name}`);
   const began = performance.now();
-  const outcome = lane.run();
-  console.log(
-    `== ${lane.name}: ${closingLine(outcome)} in ${((performance.now() - began) / 1000).toFixed(1)} s`,
-  );
+  console.log(`\n== ${lane.name}`);
+  const outcome = await lane.run(output);
+  const seconds = ((performance.now() - began) / 1000).toFixed(1);
+  const closing = `== ${lane.name}: ${closingLine(outcome)} in ${seconds} s`;
+  if (output.write === undefined) console.log(closing);
+  else output.write(`${closing}\n`);
   const failures = outcome.failures.map((what) => `${lane.name}: ${what.replaceAll(root, "")}`);
   return { ...outcome, failures };
 }
 
-const total = sum(lanes.filter(({ name }) => names.includes(name)).map(runLane));
+async function runInTurn(
+  track: readonly Lane[],
+  run: (lane: Lane) => Promise<Outcome>,
+): Promise<Outcome> {
+  const outcomes: Outcome[] = [];
+  for (const lane of track) outcomes.push(await run(lane));
+  return sum(outcomes);
+}
+
+/** What a lane that is not alone writes is shown when it has ended, so that it stands together. */
+async function runBeside(lane: Lane): Promise<Outcome> {
+  const written: string[] = [];
+  const outcome = await runLane(lane, { write: (text) => written.push(text) });
+  console.log(`\n${written.join("")}`);
+  return outcome;
+}
+
+function runAlone(lane: Lane): Promise<Outcome> {
+  return runLane(lane, { write: undefined });
+}
+
+const wanted = (track: readonly Lane[]): readonly Lane[] =>
+  track.filter(({ name }) => names.includes(name));
+const besides = tracks.map(wanted).filter((track) => track.length > 0);
+const total = sum([
+  await runInTurn(wanted(alone), runAlone),
+  ...(await Promise.all(
+    besides.map((track) => runInTurn(track, besides.length > 1 ? runBeside : runAlone)),
+  )),
+]);
 if (notRun.length > 0) console.log(`\nNot run on this machine:\n  ${notRun.join("\n  ")}`);
 if (total.failures.length > 0) console.log(`\nFailed:\n${failureLines(total).join("\n")}`);
 console.log(`\n${closingLine(total)}`);

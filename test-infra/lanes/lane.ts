@@ -1,4 +1,4 @@
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { existsSync, globSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -22,7 +22,13 @@ export interface Lane {
   readonly missing?: () => string | undefined;
   /** CI fails when the lane cannot run there. */
   readonly requiredInCi: boolean;
-  readonly run: () => Outcome;
+  readonly run: (output: LaneOutput) => Promise<Outcome>;
+}
+
+/** Where the commands of a lane write. */
+export interface LaneOutput {
+  /** Undefined for this process's own. */
+  readonly write: ((text: string) => void) | undefined;
 }
 
 /** Why this machine has no Docker engine or registry; undefined when it has them, or can have them installed. */
@@ -40,12 +46,29 @@ const WITH_ENGINE = ["test-infra/docker/with-engine.ts"];
 /** What a command is given beside what every one gets. */
 type Needs = "engine" | undefined;
 
-function execute(program: string, words: readonly string[], needs?: Needs): boolean {
+/** Runs a command to its end; true when it succeeded. */
+function execute(
+  { write }: LaneOutput,
+  program: string,
+  words: readonly string[],
+  needs?: Needs,
+): Promise<boolean> {
   const [command, args] =
     needs === "engine" ? ["node", [...WITH_ENGINE, program, ...words]] : [program, words];
-  const { status, error } = spawnSync(command, args, { cwd: root, stdio: "inherit" });
-  if (error !== undefined) console.error(`${command} could not be started: ${error.message}`);
-  return status === 0;
+  return new Promise((resolve) => {
+    const child = spawn(command, args, {
+      cwd: root,
+      stdio: write === undefined ? "inherit" : "pipe",
+    });
+    child.stdin?.end();
+    for (const stream of [child.stdout, child.stderr])
+      stream?.setEncoding("utf8").on("data", (text: string) => write?.(text));
+    child.on("error", (error) => {
+      console.error(`${command} could not be started: ${error.message}`);
+      resolve(false);
+    });
+    child.on("close", (code) => resolve(code === 0));
+  });
 }
 
 /** A lane whose command passes or fails as a whole. */
@@ -53,7 +76,8 @@ export function commandLane(name: string, command: string, ...args: readonly str
   return {
     name,
     requiredInCi: true,
-    run: () => (execute(command, args) ? ONE_PASSED : oneFailed(`${name}: see its output`)),
+    run: async (output) =>
+      (await execute(output, command, args)) ? ONE_PASSED : oneFailed(`${name}: see its output`),
   };
 }
 
@@ -68,13 +92,13 @@ export function turboLane(name: string, task: string, report: string, concurrenc
   return {
     name,
     requiredInCi: true,
-    run: () => {
+    run: async (output) => {
       const packages = globSync("packages/*/package.json", { cwd: root })
         .filter((file) => readFileSync(join(root, file), "utf8").includes(`"${task}":`))
         .map((file) => join(root, file, ".."));
       const reports = packages.map((folder) => join(folder, "test-results", report));
       for (const file of reports) rmSync(file, { force: true });
-      const ok = execute("turbo", [
+      const ok = await execute(output, "turbo", [
         "run",
         task,
         `--concurrency=${concurrency}`,
@@ -102,10 +126,10 @@ export function vitestLane(
     name,
     ...(missing === undefined ? {} : { missing }),
     requiredInCi: true,
-    run: () => {
+    run: async (output) => {
       rmSync(report, { force: true });
       const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${report}`];
-      execute("vitest", ["run", "--config", config, ...reporters], needs);
+      await execute(output, "vitest", ["run", "--config", config, ...reporters], needs);
       return readReport(report);
     },
   };
@@ -126,11 +150,12 @@ export function conformanceLane(
     name,
     ...(missing === undefined ? {} : { missing }),
     requiredInCi: true,
-    run: () => {
+    run: async (output) => {
       rmSync(report, { force: true });
       mkdirSync(dirname(report), { recursive: true });
       const selection = only.length === 0 ? [] : ["--only", only.join(",")];
-      execute("node", ["test-infra/conformance.ts", deployer, "--json", report, ...selection]);
+      const words = ["test-infra/conformance.ts", deployer, "--json", report, ...selection];
+      await execute(output, "node", words);
       if (!existsSync(report)) return oneFailed(`${name}: no report was written; see the output`);
       // The suite wrote it.
       return countConformance(JSON.parse(readFileSync(report, "utf8")) as ConformanceReport);
