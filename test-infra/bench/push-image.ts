@@ -21,7 +21,7 @@ export async function makeAndPush(
     os: "linux",
     architecture: process.arch === "arm64" ? "arm64" : "amd64",
   } as const;
-  const base = await resolveBase({ reference, platform, cacheDirectory, signal, progress });
+  const base = resolveBase({ reference, platform, cacheDirectory, signal, progress });
   const image = await assembleImage({
     base,
     layers: [

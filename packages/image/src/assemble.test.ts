@@ -244,8 +244,8 @@ describe("an image", () => {
       {
         "config": "sha256:228b6f671cfad3b07c8e737cacc89c2201978bf6c1bf2fd4df42191e72cac3bd",
         "diffId": "sha256:74dc5de67f7e0f932a18a36549e4779923e73ca351316f6e3f85a3e7d16f93b9",
-        "layer": "sha256:2b79171831103afdc9d985abb473af2200b80b4a1cba808f899e76a64374f519",
-        "manifest": "sha256:1e5a218e723dc8a9b323a2ab0428aa64eb4c1f09550464cd155fa699b8afb836",
+        "layer": "sha256:e6fd9dfc7f0293df2bbb1e4b908f412175b0c60590276b283f6d91c156221f6b",
+        "manifest": "sha256:b6c6d323bfb79905b89572e1d7feb537fca6c810f62e8cab535b161a99e99088",
       }
     `);
   });

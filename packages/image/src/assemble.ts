@@ -32,7 +32,8 @@ export interface ImageConfig {
 }
 
 export interface AssembleRequest {
-  readonly base: BaseImage;
+  /** May be on its way yet: layers are made meanwhile. */
+  readonly base: BaseImage | Promise<BaseImage>;
   /** Lowest first. One without files is left out. */
   readonly layers: readonly LayerInput[];
   readonly config: ImageConfig;
@@ -151,11 +152,12 @@ function manifestOf(config: Document, layers: readonly Layer[]): Document | null
  * @throws MillraceError LAYER_FILE_REFUSED when a file is none that an image can have.
  */
 export async function assembleImage(request: AssembleRequest): Promise<Image> {
-  const { base, signal } = request;
+  const { signal } = request;
   const cache = openCache(request.cacheDirectory);
   await prune(request.cacheDirectory);
   const inputs = request.layers.filter(({ files }) => files.length > 0);
-  const made = await pMap(inputs, (input) => makeLayer(cache, input, signal), { signal });
+  const making = pMap(inputs, (input) => makeLayer(cache, input, signal), { signal });
+  const [base, made] = await Promise.all([request.base, making]);
   const layers = [...base.layers, ...made];
   const config = documentOf({
     created: CREATED,

@@ -59,10 +59,10 @@ async function assemble(
   context: ReadContext,
 ): Promise<Image> {
   const { assembleImage } = await import("@millrace/image");
-  const [base, layers] = await Promise.all([
-    findBase(workspace, target, context),
-    layersOf(workspace, snapshot, target, context),
-  ]);
+  const base = findBase(workspace, target, context);
+  // It is awaited with the layers; should they fail first, its own failure tells nothing more.
+  base.catch(() => undefined);
+  const layers = await layersOf(workspace, snapshot, target, context);
   return assembleImage({
     base,
     layers,
