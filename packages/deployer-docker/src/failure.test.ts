@@ -53,5 +53,6 @@ test("the last words are those of the last line that says something", () => {
   expect(lastWords(["plain", '{"other":1}'])).toBe(' Its last words: {"other":1}');
   expect(lastWords(["plain", "{half"])).toBe(" Its last words: {half");
   expect(lastWords([run])).toBe("");
+  expect(lastWords([ready, run.slice(0, -5)])).toBe(" Its last words: The service is ready.");
   expect(lastWords([])).toBe(" It wrote nothing.");
 });

@@ -99,7 +99,8 @@ const lineSchema = z.looseObject({ msg: z.string().optional(), run: z.unknown().
 
 /** What a line says to a person; null for one that records a run or goes on with a line before it, as stacks do. */
 function wordsOf(line: string): string | null {
-  if (/^\s/.test(line)) return null;
+  // A line that records a run may be cut, and is known by its beginning.
+  if (/^\s|^\{"millrace":"run"/.test(line)) return null;
   if (!line.startsWith("{")) return line;
   try {
     const { data } = lineSchema.safeParse(JSON.parse(line));
