@@ -169,5 +169,9 @@ describe("deployments", () => {
         environment: { FOO: "1", API_TOKEN: "[secret]" },
       },
     });
+    const { items } = await client.deployments.history("weather");
+    expect(items.at(-1)?.overrides).toMatchObject({
+      environment: { FOO: "1", API_TOKEN: "[secret]" },
+    });
   });
 });

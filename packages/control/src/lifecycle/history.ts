@@ -3,6 +3,7 @@ import {
   MillraceError,
   type OperationKind,
   type OperationRecord,
+  withoutSecretSettings,
 } from "@millrace/core";
 import type { Store } from "@millrace/store";
 import type { OperationEntry } from "../client.ts";
@@ -23,8 +24,19 @@ export async function* operationsOf(
   } while (cursor !== null);
 }
 
-/** What is recorded as running may have lost its process. Takes no lease: another operation may be under way. */
+/**
+ * An operation to be shown: without the texts of overrides that carry a secret by their name, and as interrupted where it has
+ * lost its process. Takes no lease: another operation may be under way.
+ */
 export async function asItStands(
+  store: Pick<Store, "operations" | "leases">,
+  operation: OperationRecord,
+): Promise<OperationEntry> {
+  const entry = await withOutcomeOfNow(store, operation);
+  return { ...entry, overrides: withoutSecretSettings(entry.overrides) };
+}
+
+async function withOutcomeOfNow(
   store: Pick<Store, "operations" | "leases">,
   operation: OperationRecord,
 ): Promise<OperationEntry> {
