@@ -6,9 +6,11 @@ import plugin from "@millrace/deployer-docker";
 import type { HostConfig } from "dockerode";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { base, docker, engineUrl, readContext } from "./engine.fixture.ts";
-import { LABELS, namesOf } from "./names.ts";
+import { EngineAccess } from "./engine.ts";
+import { hostOf, LABELS, namesOf } from "./names.ts";
 import { newTarget, requestOf } from "./request.fixture.ts";
 import type { Request } from "./service-container.ts";
+import { readDoorState } from "./sight.ts";
 
 const IMAGE = "millrace-test/service:latest";
 
@@ -255,6 +257,106 @@ describe("runs that wait for the store", () => {
   });
 });
 
+test("a port that was taken while the deployment was away is replaced by one of the range", async () => {
+  const request = requestFor();
+  const { metadata } = await provision(request);
+  await deployer.deprovision(request.deployment, context());
+  const other = createServer().listen(Number(metadata["port"]), "127.0.0.1");
+  await once(other, "listening");
+  onTestFinished(() => void other.close());
+  const back = { ...request, deployment: { ...request.deployment, metadata } };
+  const { state, metadata: now } = await deployer.provision(back, context());
+  expect(state).toBe("running");
+  expect(now["port"]).not.toBe(metadata["port"]);
+  // Where its callers know the port, it has to be that one.
+  const known = { ...back, deployment: { ...back.deployment, metadata: { ...metadata } } };
+  await docker.getContainer(namesOf(request.deployment).door).remove({ force: true });
+  await expect(deployer.provision(known, context())).rejects.toMatchObject({
+    code: "PORT_IN_USE",
+    action: expect.stringContaining("`port`"),
+  });
+});
+
+test("what waits for a service that is down keeps nobody from the next one", async () => {
+  const deployment = newTarget();
+  const { url } = await provision(requestFor({ deployment }));
+  await docker.getContainer(namesOf(deployment).service).stop();
+  const ask = () => fetch(url ?? "", { headers: { connection: "close" } }).then(({ ok }) => ok);
+  const waiting = Array.from({ length: 200 }, () => ask().catch(() => false));
+  const next = requestFor({ deployment, revision: "b".repeat(64) });
+  expect(await deployer.provision(next, context())).toMatchObject({ state: "running" });
+  expect(await ask()).toBe(true);
+  await Promise.all(waiting);
+});
+
+describe("a service that is out of its network", () => {
+  test.each(["door", "service"] as const)("because of its %s is told and healed", async (which) => {
+    const request = requestFor();
+    await provision(request);
+    const names = namesOf(request.deployment);
+    await docker.getNetwork(names.network).disconnect({ Container: names[which], Force: true });
+    const { state, error } = await deployer.inspect(request.deployment, readContext());
+    expect(state).toBe("failed");
+    expect(error).toMatchObject({
+      code: "CONTAINER_MISSING",
+      message: expect.stringContaining(`${names[which]} in its network`),
+    });
+    expect(await deployer.provision(request, context())).toMatchObject({ state: "running" });
+  });
+});
+
+test("a candidate that another deploy removes is not waited for any more", async () => {
+  const request = requestFor();
+  await provision(request);
+  const { deployment } = request;
+  const silent = requestFor({ deployment, revision: "b".repeat(64) }, "is silent");
+  const caller = new AbortController();
+  const progress = (what: string) => {
+    if (what.startsWith("Waiting")) caller.abort();
+  };
+  const aborted = { ...context(), progress, signal: caller.signal };
+  await expect(deployer.provision(silent, aborted)).rejects.toThrow();
+  expect(await deployer.provision(request, context())).toMatchObject({ state: "running" });
+  const engine = await new EngineAccess(engineUrl).open(readContext());
+  expect(await readDoorState(engine, namesOf(deployment).door)).toMatchObject({
+    candidate: null,
+    target: { host: hostOf(request.revision) },
+  });
+});
+
+test("why a container failed is told also where its log cannot be read", async () => {
+  const request = requestFor();
+  await provision(request);
+  const { deployment } = request;
+  const settings = { logDriver: "none" };
+  const failing = requestFor({ deployment, settings, revision: "b".repeat(64) }, "exits");
+  const { rollout, state } = await deployer.provision(failing, context());
+  expect(state).toBe("running");
+  const message = expect.stringContaining("ended with exit code 3. Its log driver does not give");
+  expect(rollout?.error).toMatchObject({ code: "CONTAINER_EXITED", message });
+  expect(await deployer.inspect(deployment, readContext())).toMatchObject({ state: "running" });
+});
+
+test("an image without Node is told, and one that has it heals what it left", async () => {
+  const { repo, tag } = { repo: "millrace-test/bare", tag: "latest" };
+  const container = await docker.createContainer({ Image: IMAGE, Env: ["PATH=/nowhere"] });
+  await container.commit({ repo, tag, changes: "ENV PATH=/nowhere" });
+  await container.remove();
+  onTestFinished(async () => void (await docker.getImage(`${repo}:${tag}`).remove()));
+  const artefact = { kind: "image", reference: `${repo}:${tag}`, credentials: null } as const;
+  const code = "IMAGE_WITHOUT_NODE";
+  const first = requestFor({ artefact });
+  await expect(provision(first)).rejects.toMatchObject({ code });
+  expect(await leftOf(first)).toEqual([]);
+  const request = requestFor();
+  await provision(request);
+  const { deployment } = request;
+  const changed = requestFor({ deployment, artefact, revision: "b".repeat(64) });
+  const { rollout, serving } = await deployer.provision(changed, context());
+  expect(rollout).toMatchObject({ phase: "failed", error: { code } });
+  expect(serving).toMatchObject({ revision: request.revision });
+});
+
 describe("what the engine refuses", () => {
   test.each<[object, string, string]>([
     [{ volumes: ["no good:/data"] }, "DOCKER_REFUSED", "no good"],
@@ -374,18 +476,23 @@ describe("a change of port or address", () => {
     }
   });
 
-  test("keeps the old container serving, there too, until the new one does", async () => {
+  test("comes with the new container, and is taken back where that fails or is refused", async () => {
     const request = requestFor();
-    await provision(request);
+    const { url: before } = await provision(request);
     const port = await freePort();
     const url = `http://127.0.0.1:${port}`;
+    const refused = moveTo(request.deployment, { port, volumes: ["no good:/data"] });
+    await expect(deployer.provision(refused, context())).rejects.toMatchObject({
+      code: "DOCKER_REFUSED",
+    });
+    expect(await servedAt(before)).toBe(request.revision);
     const failed = {
       ...moveTo(request.deployment, { port, startTimeoutSeconds: 2 }),
       environment: requestFor({}, "is silent").environment,
     };
     const { rollout } = await deployer.provision(failed, context());
     expect(rollout).toMatchObject({ phase: "failed", error: { code: "CONTAINER_NOT_LISTENING" } });
-    expect(await servedAt(url)).toBe(request.revision);
+    expect(await servedAt(before)).toBe(request.revision);
     const good = moveTo(request.deployment, { port }, "c");
     expect(await deployer.provision(good, context())).toMatchObject({ state: "running", url });
     expect(await servedAt(url)).toBe(good.revision);

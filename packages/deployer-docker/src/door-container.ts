@@ -57,10 +57,11 @@ export function doorOptions(
       },
       // Not "unless-stopped": the signal for a new route counts as a stop, and it would not come back with its engine.
       RestartPolicy: { Name: "always" },
+      // Where this is set, the engine answers for a service that does not run, and asks nobody beyond its machine.
+      DnsOptions: ["ndots:1"],
       CapDrop: ["ALL"],
       SecurityOpt: ["no-new-privileges"],
       PidsLimit: 128,
-      Init: true,
       // Its state is read from its log, so the engine's own driver, whatever the machine's default is, keeps that readable.
       LogConfig: { Type: "json-file", Config: { "max-size": "1m", "max-file": "2" } },
     },

@@ -3,9 +3,10 @@
  * deployment lives, and hands each connection to the service container that the route names, so that updates change neither
  * the URL nor lose a request. It runs alone inside the container: only Node's own modules are there.
  */
+import { Resolver } from "node:dns/promises";
 import { readFileSync, writeFileSync } from "node:fs";
 import { get } from "node:http";
-import { connect, createServer, type Socket } from "node:net";
+import { connect, createServer, isIP, type Socket } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Backend, DoorState, Route } from "./door-contract.ts";
@@ -18,6 +19,8 @@ const RETRY_MS = 50;
  * would try for two minutes, long after another one serves.
  */
 const TRY_MS = 1_000;
+/** How long the engine may take to say where a name is, in milliseconds. */
+const LOOKUP_MS = 1_000;
 const PROBE_MS = 100;
 const PROBE_TIMEOUT_MS = 2_000;
 /** Health answers are small; what is longer is none. */
@@ -31,6 +34,8 @@ const [folder = ".", port = "8080"] = process.argv.slice(2);
 const switchFile = join(folder, "switched");
 let route: Route = { sequence: -1, target: null, candidate: null, failure: null };
 let told = "";
+/** Questions for addresses that wait for their answer, by name. */
+const lookups = new Map<string, Promise<string | null>>();
 
 function followRoute(): void {
   try {
@@ -111,11 +116,17 @@ interface Readiness {
   readonly detail: string | null;
 }
 
-function askReady({ host, port: at }: Backend): Promise<Readiness> {
+async function askReady({ host, port: at }: Backend): Promise<Readiness> {
+  const address = await addressOf(host);
+  if (address === null) return { revision: null, detail: "it is not in its network" };
+  return askReadyAt(address, at);
+}
+
+function askReadyAt(address: string, at: number): Promise<Readiness> {
   return new Promise((resolve) => {
     const fail = (detail: string): void => resolve({ revision: null, detail });
     const asked = get(
-      { host, port: at, path: "/health/ready", agent: false, timeout: PROBE_TIMEOUT_MS },
+      { host: address, port: at, path: "/health/ready", agent: false, timeout: PROBE_TIMEOUT_MS },
       (response) => {
         let body = "";
         response.setEncoding("utf8");
@@ -148,16 +159,21 @@ async function forward(client: Socket): Promise<void> {
   const end = performance.now() + HOLD_MS;
   client.on("error", () => client.destroy());
   while (!client.destroyed && performance.now() < end) {
-    const service = route.target === null ? null : await open(route.target);
+    const service = route.target === null ? null : await reach(route.target);
     if (service !== null) return splice(client, service);
     await sleep(RETRY_MS);
   }
   client.destroy();
 }
 
-function open({ host, port: at }: Backend): Promise<Socket | null> {
+async function reach({ host, port: at }: Backend): Promise<Socket | null> {
+  const address = await addressOf(host);
+  return address === null ? null : open(address, at);
+}
+
+function open(address: string, at: number): Promise<Socket | null> {
   return new Promise((resolve) => {
-    const socket = connect({ host, port: at, allowHalfOpen: true, noDelay: true });
+    const socket = connect({ host: address, port: at, allowHalfOpen: true, noDelay: true });
     const late = setTimeout(() => socket.destroy(), TRY_MS);
     socket.once("connect", () => {
       clearTimeout(late);
@@ -169,6 +185,28 @@ function open({ host, port: at }: Backend): Promise<Socket | null> {
       resolve(null);
     });
   });
+}
+
+/**
+ * Where a service is; null while it does not run. The engine then asks the name servers of its machine, which may never answer.
+ * So all who wait share one question, and it is none of the system's own: of those only four can wait at a time, nobody can end
+ * them, and another service would not be found for as long.
+ */
+function addressOf(host: string): Promise<string | null> {
+  if (isIP(host) !== 0) return Promise.resolve(host);
+  const asked = lookups.get(host) ?? lookUp(host).finally(() => lookups.delete(host));
+  lookups.set(host, asked);
+  return asked;
+}
+
+async function lookUp(host: string): Promise<string | null> {
+  try {
+    const [address = null] = await new Resolver({ timeout: LOOKUP_MS, tries: 1 }).resolve4(host);
+    return address;
+  } catch {
+    // It is asked again for as long as somebody waits.
+    return null;
+  }
 }
 
 /** Each end that is closed closes its other end, and what fails on one side is cut on the other. */

@@ -11,6 +11,10 @@ const engineFaultSchema = z.object({
 });
 type EngineFault = z.output<typeof engineFaultSchema>;
 
+/** What to do about an image that cannot run our programs. */
+export const NODE_IS_NEEDED =
+  "Use an `image.base` that has Node 22.18 or newer as `node` on its PATH.";
+
 interface Reading {
   readonly class: "unreachable" | "platform" | "conflict" | "usage";
   readonly code: string;
@@ -202,7 +206,7 @@ const READINGS: readonly (readonly [
     {
       class: "platform",
       code: "IMAGE_WITHOUT_NODE",
-      action: "Use an `image.base` that has Node 22.18 or newer as `node` on its PATH.",
+      action: NODE_IS_NEEDED,
     },
   ],
   [

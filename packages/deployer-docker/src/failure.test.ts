@@ -55,4 +55,5 @@ test("the last words are those of the last line that says something", () => {
   expect(lastWords([run])).toBe("");
   expect(lastWords([ready, run.slice(0, -5)])).toBe(" Its last words: The service is ready.");
   expect(lastWords([])).toBe(" It wrote nothing.");
+  expect(lastWords(null)).toBe(" Its log driver does not give back what it wrote.");
 });

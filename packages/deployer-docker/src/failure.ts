@@ -1,9 +1,16 @@
 import { constants } from "node:os";
-import { ERROR_CLASSES, errorFromSummary, MillraceError, summarizeError } from "@millrace/core";
+import {
+  ERROR_CLASSES,
+  errorFromSummary,
+  isMillraceError,
+  MillraceError,
+  summarizeError,
+} from "@millrace/core";
 import { z } from "zod";
 import { lastLines } from "./container-log.ts";
 import type { Failure } from "./door-contract.ts";
 import type { Engine } from "./engine.ts";
+import { NODE_IS_NEEDED } from "./engine-errors.ts";
 import type { Service } from "./sight.ts";
 
 /** Lines of a container that an error shows, and how much of each. */
@@ -18,23 +25,38 @@ export function errorOf({ error }: Failure): MillraceError {
   return errorFromSummary(error);
 }
 
-/** Bounded, since the door keeps it. */
-async function lastWritten(engine: Engine, { name }: Service): Promise<readonly string[]> {
-  const lines = await lastLines(engine, name, LAST_LINES);
-  return lines.map((line) => line.slice(0, LONGEST_LINE));
+/** The last lines of a container; null where its log driver does not give them back. Bounded, since the door keeps it. */
+export async function lastWritten(engine: Engine, name: string): Promise<readonly string[] | null> {
+  try {
+    const lines = await lastLines(engine, name, LAST_LINES);
+    return lines.map((line) => line.slice(0, LONGEST_LINE));
+  } catch (error) {
+    if (isMillraceError(error) && error.code === "LOGS_UNREADABLE") return null;
+    throw error;
+  }
 }
 
 /** Why a container does not run, with the last that it wrote. */
 export async function exitError(engine: Engine, service: Service): Promise<MillraceError> {
-  const logs = await lastWritten(engine, service);
+  const logs = await lastWritten(engine, service.name);
   const { message, action } = howItEnded(service);
+  const hasNoNode = lacksNode(service, logs ?? []);
   return new MillraceError({
     class: classOf(service),
-    code: service.outOfMemory ? "OUT_OF_MEMORY" : "CONTAINER_EXITED",
+    code: service.outOfMemory
+      ? "OUT_OF_MEMORY"
+      : hasNoNode
+        ? "IMAGE_WITHOUT_NODE"
+        : "CONTAINER_EXITED",
     message: `The container ${service.name} ${message}.${service.status === "paused" ? "" : lastWords(logs)}`,
-    action,
-    details: { exitCode: service.exitCode, logs: [...logs] },
+    action: hasNoNode ? NODE_IS_NEEDED : action,
+    details: { exitCode: service.exitCode, logs: [...(logs ?? [])] },
   });
+}
+
+/** The init process, which starts in any image, says so and ends like a shell that finds no such command. */
+function lacksNode({ exitCode }: Service, logs: readonly string[]): boolean {
+  return exitCode === 127 && logs.some((line) => line.includes("exec node failed"));
 }
 
 /** The server ends with the exit code of its error's class: what the pipeline's own code did wrong shows there. */
@@ -89,7 +111,9 @@ function signalOf(exitCode: number): string | undefined {
   return Object.entries(constants.signals).find(([, number]) => number + 128 === exitCode)?.[0];
 }
 
-export function lastWords(logs: readonly string[]): string {
+/** @param logs Null where the log cannot be read. */
+export function lastWords(logs: readonly string[] | null): string {
+  if (logs === null) return " Its log driver does not give back what it wrote.";
   if (logs.length === 0) return " It wrote nothing.";
   const last = logs.map(wordsOf).findLast((words) => words !== null) ?? null;
   return last === null ? "" : ` Its last words: ${last.slice(0, 300)}`;
@@ -118,7 +142,7 @@ export async function notReadyError(
   detail: string | null,
   listening: readonly string[],
 ): Promise<MillraceError> {
-  const logs = await lastWritten(engine, service);
+  const logs = await lastWritten(engine, service.name);
   const refused = detail === "ECONNREFUSED";
   const elsewhere = listening.length > 0 ? `it listens on ${listening.join(", ")} only` : undefined;
   const why = refused
@@ -131,6 +155,6 @@ export async function notReadyError(
     action: refused
       ? "Let it listen on 0.0.0.0 and on the port that PORT names; `startTimeoutSeconds` gives it more time."
       : "See what it wrote; `startTimeoutSeconds` gives it more time.",
-    details: { logs: [...logs] },
+    details: { logs: [...(logs ?? [])] },
   });
 }

@@ -3,10 +3,10 @@ import fc from "fast-check";
 import { describe, expect, it, test } from "vitest";
 import { engineThatAnswers } from "./engine-server.fixture.ts";
 import { failureOf } from "./failure.ts";
-import { hostOf, namesOf } from "./names.ts";
+import { namesOf } from "./names.ts";
 import { observe, rememberedEndpoint } from "./observation.ts";
 import { newTarget } from "./request.fixture.ts";
-import { door, OTHER, service, sights, WANTED } from "./sight.fixture.ts";
+import { awaiting, door, OTHER, service, sights, WANTED } from "./sight.fixture.ts";
 import type { Door, Sight } from "./sight.ts";
 
 const target = newTarget();
@@ -28,11 +28,6 @@ async function see(sight: Sight, engineHost: string | null = null) {
     "GET /containers/next/logs": last,
   });
   return observe(engine, engineHost, names, target, sight);
-}
-
-function awaiting(there: Door, revision: string): Door {
-  const candidate = { host: hostOf(revision), detail: null };
-  return { ...there, state: there.state && { ...there.state, candidate } };
 }
 
 function withFailure(there: Door, revision: string): Door {

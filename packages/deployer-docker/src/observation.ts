@@ -90,7 +90,7 @@ async function whyNothingServes(
   if (failure !== null && (newest === null || failure.revision === newest.revision))
     return failed(errorOf(failure));
   if (newest !== null && isDown(newest)) return failed(await exitError(engine, newest));
-  if (newest === null || network === null || door === null || hasDoorEnded(door.status))
+  if (newest === null || network === null || door === null || isCutOff(door, newest))
     return failed(doorGone(names, { door, network, service: newest }));
   if (!isAwaited(newest, door)) return failed(interrupted(newest));
   return { state: "progressing", error: null };
@@ -113,8 +113,10 @@ function interrupted({ name }: Service): MillraceError {
   });
 }
 
-function hasDoorEnded(status: string): boolean {
-  return status === "exited" || status === "dead" || status === "paused";
+/** Nobody but an operator will bring them together again. */
+function isCutOff({ joined, status }: Door, service: Service): boolean {
+  const hasEnded = status === "exited" || status === "dead" || status === "paused";
+  return hasEnded || !joined || !service.joined;
 }
 
 function isDown(service: Service): boolean {

@@ -9,9 +9,12 @@ const settings = {
 };
 const remembered = { bind: "127.0.0.1", port: 8123 };
 
-it("the configured port comes first, then the one before, and no other is tried for them", () => {
+it("the configured port is the only one, and the one before comes before those of the range", () => {
   expect(portsToTry("id", { ...settings, port: 80 }, remembered)).toEqual([80]);
-  expect(portsToTry("id", settings, remembered)).toEqual([8123]);
+  const range = portsToTry("id", settings, null);
+  expect(portsToTry("id", settings, remembered)).toEqual([8123, ...range]);
+  const [first = 0, ...others] = range;
+  expect(portsToTry("id", settings, { ...remembered, port: first })).toEqual([first, ...others]);
 });
 
 it("the port before counts only at the address before", () => {

@@ -6,8 +6,8 @@ import type { DockerSettings } from "./settings.ts";
 const TRIES = 50;
 
 /**
- * The configured port, else the one that the deployment had, else some of the range, beginning at a place that follows from the
- * deployment's id.
+ * The configured port, and no other; else the one that the deployment had, and then some of the range, beginning at a place that
+ * follows from the deployment's id.
  */
 export function portsToTry(
   deploymentId: string,
@@ -15,11 +15,12 @@ export function portsToTry(
   remembered: Endpoint | null,
 ): readonly number[] {
   if (port !== undefined) return [port];
-  if (remembered?.bind === bind) return [remembered.port];
+  const before = remembered?.bind === bind ? [remembered.port] : [];
   const size = to - from + 1;
   const start = createHash("sha256").update(deploymentId).digest().readUInt32BE(0) % size;
-  return Array.from(
+  const range = Array.from(
     { length: Math.min(size, TRIES) },
     (_, offset) => from + ((start + offset) % size),
   );
+  return [...new Set([...before, ...range])];
 }

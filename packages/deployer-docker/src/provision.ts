@@ -18,6 +18,7 @@ import {
   PORT,
 } from "./door-container.ts";
 import { type Backend, type DoorState, ROUTE_FILE, type Route } from "./door-contract.ts";
+import { doorEnds } from "./door-error.ts";
 import type { Engine } from "./engine.ts";
 import { exitError, failureOf, notReadyError } from "./failure.ts";
 import { pullImage } from "./image-pull.ts";
@@ -68,6 +69,14 @@ const CONFLICTS = 20;
 /** After these the same command goes on from what there is. */
 const LATER: ReadonlySet<ErrorClass> = new Set(["unreachable", "timeout", "aborted"]);
 
+/** Steps that bring a door to its address. */
+const ABOUT_DOORS: ReadonlySet<Step["do"]> = new Set([
+  "replace door",
+  "remove door",
+  "rename door",
+  "start door",
+]);
+
 /** Takes a deployment to a revision, step by step from what exists. */
 export class Provision {
   readonly #engine: Engine;
@@ -79,6 +88,10 @@ export class Provision {
   #created = false;
   /** That nothing of the deployment was there before. */
   #beganAnew = false;
+  /** The door that this call has made. */
+  #ownDoor: string | null = null;
+  /** Where the door was before this call opened one elsewhere. */
+  #before: Endpoint | null = null;
 
   constructor(engine: Engine, names: Names, request: Request, context: DeployerContext) {
     this.#engine = engine;
@@ -90,15 +103,19 @@ export class Provision {
   /** @returns What exists when the revision serves, or when it failed. */
   async run(): Promise<Sight> {
     try {
-      return await this.#run();
+      const sight = await this.#run();
+      if (sight !== null) return sight;
+      await this.#undo();
+      return await this.#look();
     } catch (error) {
-      if (this.#beganAnew && isMillraceError(error) && !LATER.has(error.class))
-        await this.#leaveNothing();
+      if (!isMillraceError(error) || LATER.has(error.class)) throw error;
+      await this.#undo();
       throw error;
     }
   }
 
-  async #run(): Promise<Sight> {
+  /** @returns Null when the revision failed. */
+  async #run(): Promise<Sight | null> {
     for (;;) {
       const sight = await this.#look();
       const step = nextStep(sight, this.#request);
@@ -107,7 +124,7 @@ export class Provision {
         return sight;
       }
       try {
-        if ((await this.#take(step, sight)) === "failed") return await this.#look();
+        if ((await this.#take(step, sight)) === "failed") return null;
       } catch (error) {
         if (!isConflict(error) || ++this.#conflicts > CONFLICTS) throw error;
         await this.#context.clock.sleep(POLL_MS, this.#context.signal);
@@ -115,21 +132,38 @@ export class Provision {
     }
   }
 
-  /** A first deploy that was refused before it came to a container of the service has nothing worth keeping. */
-  async #leaveNothing(): Promise<void> {
+  async #undo(): Promise<void> {
     try {
-      const { door, next, nextDoor, service } = await this.#look();
-      if (next !== null || service !== null) return;
-      for (const one of [door, nextDoor]) if (one !== null) await this.#remove(one.name);
-      await removeVolumes(this.#engine, this.#target);
-      for (const { Id } of await listNetworks(this.#engine, this.#names))
-        await removeNetwork(this.#engine, Id);
-      for (const resource of [networkResource(this.#names), spoolResource(this.#names)])
-        await this.#context.journal.gone(resource);
+      await (this.#beganAnew ? this.#leaveNothing() : this.#goBack());
     } catch (error) {
       // Why the deploy failed says more; the journal knows what stays.
       this.#context.progress(`What was begun could not be removed: ${messageOf(error)}`);
     }
+  }
+
+  /** What serves on after a failed update does so where its callers know it. */
+  async #goBack(): Promise<void> {
+    if (this.#before === null) return;
+    const { settings } = this.#request;
+    const wanted = { ...this.#request, settings: { ...settings, ...this.#before } };
+    for (;;) {
+      const sight = await this.#look();
+      const step = nextStep(sight, wanted);
+      if (!ABOUT_DOORS.has(step.do)) return;
+      await this.#take(step, sight);
+    }
+  }
+
+  /** A first deploy that was refused before it came to a container of the service has nothing worth keeping. */
+  async #leaveNothing(): Promise<void> {
+    const { door, next, nextDoor, service } = await this.#look();
+    if (next !== null || service !== null) return;
+    for (const one of [door, nextDoor]) if (one !== null) await this.#remove(one.name);
+    await removeVolumes(this.#engine, this.#target);
+    for (const { Id } of await listNetworks(this.#engine, this.#names))
+      await removeNetwork(this.#engine, Id);
+    for (const resource of [networkResource(this.#names), spoolResource(this.#names)])
+      await this.#context.journal.gone(resource);
   }
 
   get #target(): DeploymentTarget {
@@ -164,7 +198,7 @@ export class Provision {
         break;
       case "create door":
         await this.#pull();
-        await this.#createDoor(step.network);
+        await this.#createDoor(step.network, sight);
         break;
       case "replace door":
         await this.#pull();
@@ -180,11 +214,13 @@ export class Provision {
         await this.#engine.resumeContainer(this.#names.door);
         break;
       case "remove door":
+        if (step.door.id === this.#ownDoor && step.door.status === "restarting")
+          throw await doorEnds(this.#engine, step.door.name);
         await this.#remove(step.door.name);
         break;
       case "remove":
         this.#mustBeMine(step.service);
-        await this.#removeService(step.service);
+        if (await this.#settle(sight)) await this.#removeService(step.service);
         break;
       case "drain":
         await this.#drain(step.service);
@@ -194,7 +230,7 @@ export class Provision {
         break;
       case "create":
         await this.#pull();
-        await this.#forgetFailure(sight);
+        await this.#settle(sight);
         await this.#createService(this.#names[step.name], step.network);
         break;
       case "start":
@@ -205,8 +241,8 @@ export class Provision {
       case "keep up":
         await this.#engine.setRestartPolicy(step.service.name, this.#request.settings.restart);
         break;
-      case "forget failure":
-        await this.#forgetFailure(sight);
+      case "settle":
+        await this.#settle(sight);
         break;
       case "nothing":
         break;
@@ -252,12 +288,14 @@ export class Provision {
     await this.#context.journal.present(resource);
   }
 
-  /** Tries ports until one is free; a wanted one has to be. */
-  async #createDoor(network: string): Promise<void> {
+  /** Tries ports until one is free. Where something of the deployment runs, its callers know the one that it had. */
+  async #createDoor(network: string, { next, service }: Sight): Promise<void> {
     const { settings } = this.#request;
     const place = { name: this.#names.door, network };
     const route = { target: null, candidate: this.#candidate, failure: null };
-    const ports = portsToTry(this.#target.id, settings, rememberedEndpoint(this.#target));
+    const before = rememberedEndpoint(this.#target);
+    const isKnown = before?.bind === settings.bind && (next !== null || service !== null);
+    const ports = portsToTry(this.#target.id, settings, before).slice(0, isKnown ? 1 : undefined);
     for (const [index, port] of ports.entries()) {
       const id = await this.#makeDoor(place, { bind: settings.bind, port });
       try {
@@ -277,6 +315,7 @@ export class Provision {
   async #replaceDoor({ door, endpoint, network }: StepTo<"replace door">): Promise<void> {
     const { nextDoor: name } = this.#names;
     const { target = null, failure = null } = door.state ?? {};
+    this.#before ??= door.endpoint;
     // Two cannot have one port, also of two addresses where one means all.
     const makesWay = endpoint.port === door.endpoint.port;
     const id = await this.#makeDoor({ name, network }, endpoint);
@@ -299,9 +338,11 @@ export class Provision {
     if (artefact.kind !== "image") throw new TypeError("the flavor declares that it runs images");
     this.#context.progress(`Opening port ${endpoint.port}`);
     await this.#context.journal.intend(containerResource(place.name));
-    return this.#engine.createContainer(
+    const id = await this.#engine.createContainer(
       doorOptions(this.#target, place, endpoint, artefact.reference),
     );
+    this.#ownDoor = id;
+    return id;
   }
 
   /** What a door does from its start on. */
@@ -421,9 +462,15 @@ export class Provision {
     await this.#context.journal.gone(containerResource(name));
   }
 
-  async #forgetFailure({ door }: Sight): Promise<void> {
-    if (door?.state?.failure == null) return;
-    await this.#route({ target: door.state.target, candidate: null, failure: null });
+  /** Lets the door wait for nothing and say nothing of a failure. False where it has just sent everybody elsewhere. */
+  async #settle({ door }: Sight): Promise<boolean> {
+    if (door?.status !== "running" || door.state === null) return true;
+    const { target, candidate, failure } = door.state;
+    if (candidate === null && failure === null) return true;
+    const now = await readDoorState(this.#engine, door.name);
+    if (now?.target?.host !== target?.host) return false;
+    await this.#route({ target, candidate: null, failure: null });
+    return true;
   }
 
   /** Gives the door a route and waits until it follows it. */
@@ -447,11 +494,17 @@ export class Provision {
       const now = clock.now();
       if (now > deadline) throw doorDeaf(door);
       if (now > asks) {
-        await this.#engine.signalContainer(door, "SIGHUP");
+        await this.#wake(door);
         asks = now + ASK_AGAIN_MS;
       }
       await clock.sleep(DOOR_POLL_MS, signal);
     }
+  }
+
+  async #wake(door: string): Promise<void> {
+    const container = await this.#engine.inspectContainer(door);
+    if (container?.State.Status === "restarting") throw await doorEnds(this.#engine, door);
+    await this.#engine.signalContainer(door, "SIGHUP");
   }
 
   /** Another deploy at the same time has put its own candidate in the place of ours. */
@@ -480,8 +533,7 @@ function portTaken(bind: string, ports: readonly number[], cause: MillraceError)
     class: "conflict",
     code: "PORT_IN_USE",
     message: `${which} of ${bind} is in use on the engine's machine: ${cause.message}`,
-    action:
-      "Choose another `port` or `portRange`, or end what holds it (`docker ps` shows containers with their ports).",
+    action: `Choose another \`${ports.length === 1 ? "port" : "portRange"}\`, or end what holds it (\`docker ps\` shows containers with their ports).`,
     cause,
   });
 }

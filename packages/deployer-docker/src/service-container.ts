@@ -13,7 +13,7 @@ import { z } from "zod";
 import type { ArchiveFile } from "./archive.ts";
 import { type Place, PORT } from "./door-container.ts";
 import { hostOf, LABELS, labelsOf, namesOf } from "./names.ts";
-import { bytesOf, type DockerSettings } from "./settings.ts";
+import { bytesOf, type DockerSettings, logConfigOf } from "./settings.ts";
 
 /** Where a service finds its secrets: a volume that only its container has. */
 export const SECRETS_FOLDER = "/run/millrace/secrets";
@@ -123,7 +123,7 @@ function hostConfig(request: Request, network: string): HostConfig {
       Soft: soft,
       Hard: hard,
     })),
-    LogConfig: { Type: settings.logDriver, Config: settings.logOptions },
+    LogConfig: logConfigOf(settings),
     ...(memory === undefined ? {} : { Memory: bytesOf(memory) }),
     ...(cpus === undefined ? {} : { NanoCpus: Math.round(cpus * 1e9) }),
     ...(shmSize === undefined ? {} : { ShmSize: bytesOf(shmSize) }),

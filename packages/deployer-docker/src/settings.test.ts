@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { bytesOf, settingsSchema } from "./settings.ts";
+import { bytesOf, logConfigOf, settingsSchema } from "./settings.ts";
 
 describe("settings", () => {
   it("have defaults for everything that is needed", () => {
@@ -18,6 +18,8 @@ describe("settings", () => {
     { engine: "ssh://me@engine" },
     { memory: "512m", cpus: 0.5, shmSize: "1g", gpus: "all" },
     { gpus: 2 },
+    { ulimits: [{ name: "nofile", soft: 1024, hard: 4096 }] },
+    { ulimits: [{ name: "memlock", soft: -1, hard: -1 }] },
     { volumes: ["data:/data", "/srv/models:/models:ro"] },
     { runOptions: { Sysctls: { "net.core.somaxconn": "1024" } } },
     { labels: { team: "a" } },
@@ -32,6 +34,10 @@ describe("settings", () => {
     { portRange: [9001, 9000] },
     { memory: "much" },
     { memory: "0m" },
+    { memory: "999999999999999999999g" },
+    { ulimits: [{ name: "nofiles", soft: 1, hard: 1 }] },
+    { ulimits: [{ name: "nofile", soft: 9, hard: 5 }] },
+    { ulimits: [{ name: "nofile", soft: -1, hard: 5 }] },
     { cpus: 0 },
     { cpus: 0.001 },
     { gpus: 0 },
@@ -56,4 +62,13 @@ it.each([
   ["1G", 1_073_741_824],
 ])("the size %s has %i bytes", (size, bytes) => {
   expect(bytesOf(size)).toBe(bytes);
+});
+
+it("log drivers that write files keep them bounded, and others get no options that they do not know", () => {
+  const of = (settings: object) => logConfigOf(settingsSchema.parse(settings));
+  const bounded = { "max-size": "10m", "max-file": "5" };
+  expect(of({})).toEqual({ Type: "json-file", Config: bounded });
+  expect(of({ logDriver: "local" })).toEqual({ Type: "local", Config: bounded });
+  expect(of({ logDriver: "journald" })).toEqual({ Type: "journald", Config: {} });
+  expect(of({ logOptions: { "max-size": "1m" } }).Config).toEqual({ "max-size": "1m" });
 });

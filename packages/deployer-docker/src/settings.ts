@@ -5,7 +5,31 @@ import { z } from "zod";
 const port = z.int().min(1).max(65_535);
 const bytes = z
   .string()
-  .regex(/^[1-9][0-9]*[bkmg]?$/i, "must be a number of bytes, or one with k, m or g, such as 512m");
+  .regex(/^[1-9][0-9]*[bkmg]?$/i, "must be a number of bytes, or one with k, m or g, such as 512m")
+  .refine((size) => Number.isSafeInteger(bytesOf(size)), "is more than any machine has");
+
+/** Log drivers that keep files, which grow without an end unless they are told not to. */
+const FILE_DRIVERS: ReadonlySet<string> = new Set(["json-file", "local"]);
+
+/** By setrlimit(2), as the engine spells them. */
+const LIMITS = [
+  "as",
+  "core",
+  "cpu",
+  "data",
+  "fsize",
+  "locks",
+  "memlock",
+  "msgqueue",
+  "nice",
+  "nofile",
+  "nproc",
+  "rss",
+  "rtprio",
+  "rttime",
+  "sigpending",
+  "stack",
+] as const;
 
 /**
  * What `runOptions` may set: the keys of HostConfig of the Docker Engine API, apart from those that have a
@@ -149,13 +173,21 @@ export const settingsSchema = z.strictObject({
     }),
   ulimits: z
     .array(
-      z.strictObject({
-        name: z.string().meta({ description: "Which limit, such as nofile." }),
-        soft: z.int().meta({
-          description: "What applies until a process raises it, which it may up to hard.",
-        }),
-        hard: z.int().meta({ description: "The most that a process may raise it to." }),
-      }),
+      z
+        .strictObject({
+          name: z.enum(LIMITS).meta({ description: "Which limit, such as nofile." }),
+          soft: z.int().meta({
+            description:
+              "What applies until a process raises it, which it may up to hard; -1 is none.",
+          }),
+          hard: z.int().meta({
+            description: "The most that a process may raise it to; -1 for as much as it likes.",
+          }),
+        })
+        .refine(
+          ({ soft, hard }) => hard === -1 || (soft !== -1 && soft <= hard),
+          "must have a soft limit that is not above the hard one",
+        ),
     )
     .default([])
     .meta({ description: "Limits of the kernel, such as nofile." }),
@@ -163,10 +195,10 @@ export const settingsSchema = z.strictObject({
     description:
       "Docker's log driver. Others than json-file, local and journald cannot be read back.",
   }),
-  logOptions: z
-    .record(z.string(), z.string())
-    .default({ "max-size": "10m", "max-file": "5" })
-    .meta({ description: "Options of the log driver." }),
+  logOptions: z.record(z.string(), z.string()).optional().meta({
+    description:
+      "Options of the log driver. Default: max-size 10m and max-file 5 for json-file and local, none for others.",
+  }),
   labels: z
     .record(z.string(), z.string())
     .default({})
@@ -197,4 +229,12 @@ export function bytesOf(size: string): number {
   const unit = /[a-z]$/i.exec(size)?.[0]?.toLowerCase() ?? "b";
   const factor = { b: 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3 }[unit] ?? 1;
   return Number.parseInt(size, 10) * factor;
+}
+
+/** The driver that writes a container's log, with its options. */
+export function logConfigOf({
+  logDriver,
+  logOptions = FILE_DRIVERS.has(logDriver) ? { "max-size": "10m", "max-file": "5" } : {},
+}: Pick<DockerSettings, "logDriver" | "logOptions">) {
+  return { Type: logDriver, Config: logOptions };
 }

@@ -47,6 +47,12 @@ export function door(target: string | null, parts: Partial<Door> = {}): Door {
   };
 }
 
+/** A door that waits for a candidate. */
+export function awaiting(there: Door, revision: string | null): Door {
+  const candidate = revision === null ? null : { host: hostOf(revision), detail: null };
+  return { ...there, state: there.state && { ...there.state, candidate } };
+}
+
 /**
  * What exists after a step towards the wanted revision, where the engine does as it is told and a container that is waited
  * for gets ready.
@@ -101,11 +107,13 @@ export function after(sight: Sight, step: Step, wanted: Partial<Service> = {}): 
     }
     case "keep up":
       return replace(step.service, { ...step.service, restart: RESTART });
-    case "forget failure":
+    case "settle": {
+      const settled = { candidate: null, failure: null };
       return {
         ...sight,
-        door: there && { ...there, state: there.state && { ...there.state, failure: null } },
+        door: there && { ...there, state: there.state && { ...there.state, ...settled } },
       };
+    }
     case "nothing":
       return sight;
   }
@@ -144,9 +152,14 @@ function doors(
   });
   // Both send everybody to the same container.
   return fc
-    .record({ target: fc.option(anyRevision), old: fc.option(parts), young: fc.option(parts) })
-    .map(({ target, old, young }) => ({
-      door: old && door(target, old),
+    .record({
+      target: fc.option(anyRevision),
+      candidate: fc.option(anyRevision),
+      old: fc.option(parts),
+      young: fc.option(parts),
+    })
+    .map(({ target, candidate, old, young }) => ({
+      door: old && awaiting(door(target, old), candidate),
       nextDoor: young && door(target, { ...young, name: "next door" }),
     }));
 }

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { STORED } from "./request.fixture.ts";
-import { after, door, RESTART, service, sights, WANTED } from "./sight.fixture.ts";
+import { after, door, OTHER, RESTART, service, sights, WANTED } from "./sight.fixture.ts";
 import { type Door, type Sight, servingOf } from "./sight.ts";
 import { nextStep, type Wanted } from "./step.ts";
 
@@ -17,6 +17,7 @@ describe("the steps to a revision", () => {
           const step = nextStep(sight, REQUEST);
           if (step.do === "nothing") {
             expect(sight.spool).not.toBeNull();
+            expect(sight.door?.state?.candidate).toBeNull();
             expect(sight.nextDoor).toBeNull();
             expect(sight.next).toBeNull();
             expect(servingOf(sight)).toBe(sight.service);
@@ -61,6 +62,19 @@ describe("the steps to a revision", () => {
     expect(nextStep(sight, REQUEST)).toEqual({ do: "nothing" });
   });
 
+  it("keep up what serves before the one that served before it may take its time", () => {
+    const next = service("next", WANTED);
+    const sight: Sight = {
+      network: { id: "network" },
+      spool: { name: "spool" },
+      door: door(WANTED),
+      nextDoor: null,
+      service: service("service", OTHER, { restart: SETTINGS.restart }),
+      next,
+    };
+    expect(nextStep(sight, REQUEST)).toEqual({ do: "keep up", service: next });
+  });
+
   describe("to another door", () => {
     const others = { network: { id: "network" }, spool: null, service: null, next: null };
     const old = door(WANTED);
@@ -92,7 +106,8 @@ describe("the steps to a revision", () => {
         return taken.do === "remove door" ? taken.door : taken.do;
       };
       expect(removed(young)).toBe(old);
-      for (const parts of [{ status: "created" }, { joined: false }, { state: null }]) {
+      const broken = [{ status: "created" }, { status: "restarting" }];
+      for (const parts of [...broken, { joined: false }, { state: null }]) {
         const unusable = { ...young, ...parts };
         expect(removed(unusable)).toBe(unusable);
       }

@@ -32,8 +32,8 @@ export type Step =
   | { readonly do: "await"; readonly service: Service }
   /** It serves, so the engine shall start it again when it ends. */
   | { readonly do: "keep up"; readonly service: Service }
-  /** It serves, and what failed before is over. */
-  | { readonly do: "forget failure" }
+  /** It serves, and what the door waits for or says of a failure is over. */
+  | { readonly do: "settle" }
   | { readonly do: "nothing" };
 
 /** What of a request says how to go on. */
@@ -69,15 +69,19 @@ export function nextStep(sight: Sight, { environment, revision, settings }: Want
   if (door.status !== "running") return { do: "start door" };
   const target = targetOf(door.state, service, next);
   // A switch that was interrupted: what serves is not what is called so.
-  if (next !== null && target === next)
+  if (next !== null && target === next) {
+    // To drain may take minutes.
+    if (next.restart !== settings.restart) return { do: "keep up", service: next };
     return service === null ? { do: "rename", service: next } : { do: "drain", service };
+  }
   if (service !== null && service === servingOf(sight)) {
     if (next !== null && !mayServe(next, revision)) return { do: "remove", service: next };
     if (service.revision === revision) {
       // Another deploy made it when this one was done already. Both have the name that the door knows: it may have requests.
       if (next !== null) return { do: "drain", service: next };
       if (service.restart !== settings.restart) return { do: "keep up", service };
-      return door.state?.failure == null ? { do: "nothing" } : { do: "forget failure" };
+      const { candidate = null, failure = null } = door.state ?? {};
+      return candidate === null && failure === null ? { do: "nothing" } : { do: "settle" };
     }
     return next === null ? { do: "create", name: "next", network: network.id } : goOn(next);
   }
@@ -86,10 +90,12 @@ export function nextStep(sight: Sight, { environment, revision, settings }: Want
   return mayServe(service, revision) ? goOn(service) : { do: "remove", service };
 }
 
-/** It cannot be started. Only when it never was, it was not given all its files. */
+/** It cannot be started, or ends again and again. Only when it never was, it was not given all its files. */
 function isLost({ joined, status }: Door): boolean {
-  return !joined || status === "created" || status === "dead" || status === "removing";
+  return !joined || LOST.has(status);
 }
+
+const LOST: ReadonlySet<string> = new Set(["created", "dead", "removing", "restarting"]);
 
 /** It has its port, and has said that it follows its route. */
 function isOpen({ joined, state, status }: Door): boolean {
