@@ -32,7 +32,7 @@ import {
   unfinished,
 } from "./lifecycle/history.ts";
 import type { Platform } from "./lifecycle/platform.ts";
-import { mustBeFree, mustKeepStack, mustOwn } from "./lifecycle/rules.ts";
+import { deployerChanged, mustBeFree, mustKeepStack, mustOwn } from "./lifecycle/rules.ts";
 import { waitForStatus } from "./lifecycle/wait.ts";
 import { staleReferences } from "./references.ts";
 import { authKeyName, forgetAuthKeys } from "./secrets/auth-key.ts";
@@ -42,6 +42,7 @@ import { findSnapshot, type ReadySnapshot, readySnapshot } from "./snapshots.ts"
 import {
   getDeployer,
   getStack,
+  keptSettings,
   listDeployers,
   listStacks,
   settingsLayer,
@@ -138,7 +139,10 @@ export class Deployments {
         ? await this.#draft(name, options.stack)
         : { record: existing, deployer: await this.#deployerOf(existing) };
     if (existing === null) await mustBeFree(store, project.id, ready.snapshot.id, record);
-    else await this.#mayUpdate(existing, ready, options);
+    else {
+      await this.#mustKeepFlavor(existing);
+      await this.#mayUpdate(existing, ready, options);
+    }
     const call = { ...options, timeoutSeconds: options.timeoutSeconds ?? PROMPT_SECONDS };
     return this.#driver.plan({
       ...this.#provisionInput(record, ready, deployer, overridesOf(options), call),
@@ -151,6 +155,7 @@ export class Deployments {
     const name = deploymentName(source, ready, options);
     const existing = await this.#findByName(name);
     if (existing === null) return this.#create(name, ready, options);
+    await this.#mustKeepFlavor(existing);
     return this.#update("provision", existing, ready, overridesOf(options), options);
   }
 
@@ -214,6 +219,15 @@ export class Deployments {
     await mustBeFree(store, project.id, ready.snapshot.id, record);
   }
 
+  /** What the stack names now is what a deploy is about; a flavor that nobody provides is a slip. */
+  async #mustKeepFlavor(record: DeploymentRecord): Promise<void> {
+    const deployers = await listDeployers(this.#workspace);
+    const current = deployers.find(({ name }) => name === record.deployer);
+    if (current === undefined || current.flavor === record.flavor) return;
+    await this.#workspace.plugins.flavor(current.flavor);
+    throw deployerChanged(record, current.flavor);
+  }
+
   #provisionInput(
     record: DeploymentRecord,
     ready: ReadySnapshot,
@@ -271,7 +285,6 @@ export class Deployments {
   #recordToBe(name: string, deployer: DeployerEntry, stack: string): DeploymentRecord {
     const { project, user } = this.#workspace;
     const now = Date.now();
-    const { authKey: _key, ...serving } = deployer.serving;
     return {
       id: crypto.randomUUID(),
       projectId: project.id,
@@ -281,7 +294,7 @@ export class Deployments {
       stack,
       deployer: deployer.name,
       flavor: deployer.flavor,
-      deployerSettings: { settings: deployer.settings, serving },
+      deployerSettings: keptSettings(deployer),
       snapshotId: null,
       revision: null,
       status: "ABSENT",

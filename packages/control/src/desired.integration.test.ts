@@ -93,6 +93,35 @@ it("has no deployment whose name could be another one's id", async () => {
     });
 });
 
+it("does not update a deployment with what is said of a deployer of another flavor", async () => {
+  const { client, root } = await open();
+  const store = await openStore({ url: join(root, "home/millrace.db") });
+  onTestFinished(() => store.close());
+  const projectId = (await store.projects.ensure("p")).id;
+  const userId = (await store.users.ensure("ann")).id;
+  const make = (name: string, flavor: string) =>
+    store.deployments.create({
+      ...{ projectId, userId, name, flavor, stack: "prod", deployer: "prod", deployerSettings: {} },
+    });
+  await make("sample", "docker");
+  for (const call of [client.plan, client.deploy])
+    await expect(call(join(root, "pipeline.ts"))).rejects.toMatchObject({
+      class: "conflict",
+      code: "DEPLOYER_CHANGED",
+      message: expect.stringContaining('of flavor "docker", which is of flavor "cloud" now'),
+    });
+  const typo = { ...CONFIG, deployers: { prod: { flavor: "clod" } } };
+  await writeFile(join(root, "millrace.config.json"), JSON.stringify(typo));
+  const { flavor } = capturingFlavor();
+  const again = await connect({ directory: root, home: join(root, "home"), flavors: [flavor] });
+  onTestFinished(() => again.close());
+  for (const call of [again.plan, again.deploy])
+    await expect(call(join(root, "pipeline.ts"))).rejects.toMatchObject({
+      code: "FLAVOR_UNKNOWN",
+      message: expect.stringContaining('"clod"'),
+    });
+});
+
 describe("the key of a service", () => {
   /** A deployment whose key this machine does not have. */
   async function protectedElsewhere(root: string): Promise<string> {

@@ -23,7 +23,7 @@ import { keepAuthKey, wantedAuthKey } from "./secrets/auth-key.ts";
 import { hiddenSecrets, secretValues } from "./secrets/values.ts";
 import { serviceSecrets, serviceVariables, storeNotes } from "./service-environment.ts";
 import { deployerSettings, type Layer, servingSettings } from "./settings/layers.ts";
-import { servingLayer, settingsLayer } from "./stacks.ts";
+import { keptSettings, servingLayer, settingsLayer } from "./stacks.ts";
 import type { Workspace } from "./workspace.ts";
 
 /** What the caller asks for beside the snapshot. */
@@ -137,6 +137,7 @@ export async function desire(
     authKeyHash,
     ...(key === null ? {} : { keepAuthKey: () => keepAuthKey(target.id, key, workspace.secrets) }),
     overrides: storedOverrides(overrides),
+    deployerSettings: keptSettings(deployer),
     ...(ready.deliver === undefined ? {} : { deliver: ready.deliver }),
   };
 }

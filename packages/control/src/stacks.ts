@@ -29,6 +29,14 @@ export function storedSettings(value: JsonObject): StoredSettings {
   return { settings: part("settings"), serving: part("serving") };
 }
 
+/** What a deployment keeps of its deployer, for when the configuration has that no more. Keys live with the secrets. */
+export function keptSettings({
+  settings,
+  serving: { authKey: _key, ...serving },
+}: Pick<DeployerEntry, "settings" | "serving">): JsonObject {
+  return { settings, serving };
+}
+
 /** Deployers by name: what the file declares hides what the store has under the same name. */
 export async function listDeployers({
   loaded,

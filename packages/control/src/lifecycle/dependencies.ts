@@ -44,6 +44,8 @@ export interface Desired {
   readonly keepAuthKey?: () => Promise<void>;
   /** What the user asked for beside the snapshot, without secrets. Kept with the operation, for rollback. */
   readonly overrides: JsonObject;
+  /** What the stack says of the deployer, kept for when it says so no more. */
+  readonly deployerSettings: JsonObject;
   /** Brings the artefact to where the platform takes it from; absent when it lies there. May be called again. */
   readonly deliver?: (context: DeployerContext) => Promise<void>;
 }

@@ -282,6 +282,33 @@ describe("provision", () => {
     expect((await bed.record()).status).toBe("RUNNING");
   });
 
+  test("says what serves also when a setting is refused, whose error stays what it is", async () => {
+    await bed.deploy("a");
+    const deliver: Desired["deliver"] = () =>
+      Promise.reject(
+        new MillraceError({
+          class: "usage",
+          code: "NO_SUCH_FOLDER",
+          message: "There is no /data.",
+        }),
+      );
+    const error = await failureOf(bed.deploy("b", { deliver }));
+    expect(error).toMatchObject({ class: "usage", code: "NO_SUCH_FOLDER" });
+    expect(error.message).toBe("There is no /data. What served before still serves.");
+  });
+
+  test("keeps what the stack says of the deployer once it serves, and not before", async () => {
+    const kept = async () => (await bed.record()).deployerSettings;
+    await bed.deploy("a");
+    expect(await kept()).toEqual({ settings: { letter: "a" }, serving: {} });
+    bed.platform.rolloutsFail = true;
+    await failureOf(bed.deploy("b"));
+    expect(await kept()).toEqual({ settings: { letter: "a" }, serving: {} });
+    bed.platform.rolloutsFail = false;
+    await bed.deploy("c");
+    expect(await kept()).toEqual({ settings: { letter: "c" }, serving: {} });
+  });
+
   test("heals what failed before", async () => {
     bed.platform.rolloutsFail = true;
     await failureOf(bed.deploy("a"));

@@ -132,7 +132,7 @@ async function isUntouched({ record, platform, dependencies }: Session): Promise
 
 async function bringIntoService(
   session: Session,
-  { request, deliver }: Desired,
+  { request, deliver, deployerSettings }: Desired,
   wanted: Wanted,
 ): Promise<DeploymentPatch> {
   const { platform, dependencies } = session;
@@ -148,6 +148,7 @@ async function bringIntoService(
   return {
     ...(await session.findingPatch(finding, observation, wanted)),
     userId: dependencies.user.id,
+    deployerSettings,
   };
 }
 
@@ -195,7 +196,14 @@ function deployFailed(
   finding: Finding | null,
   wanted: Revision,
 ): MillraceError {
-  if (!describesRollout(error)) return error;
+  if (!describesRollout(error))
+    return recorded === null || finding === null
+      ? error
+      : new MillraceError({
+          ...error,
+          message: `${sentence(error.message)} ${whatServes(finding, wanted)}`,
+          cause: error,
+        });
   const serving = finding?.event === "observed.serving" ? finding.serving : null;
   return new MillraceError({
     class: error.class,

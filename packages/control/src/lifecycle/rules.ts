@@ -23,6 +23,16 @@ export function mustKeepStack(record: DeploymentRecord, stack: string | undefine
   });
 }
 
+/** What the stack says of a deployer of another flavor is not for this deployment. */
+export function deployerChanged(record: DeploymentRecord, flavor: string): MillraceError {
+  return new MillraceError({
+    class: "conflict",
+    code: "DEPLOYER_CHANGED",
+    message: `Deployment "${record.name}" was made with the deployer "${record.deployer}" of flavor "${record.flavor}", which is of flavor "${flavor}" now.`,
+    action: `Give the deployer of flavor "${flavor}" another name, or delete the deployment first: npx millrace deployment delete ${record.name}`,
+  });
+}
+
 /** A snapshot has at most one deployment. @throws MillraceError `SNAPSHOT_DEPLOYED` */
 export async function mustBeFree(
   store: Store,

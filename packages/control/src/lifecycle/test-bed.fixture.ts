@@ -461,6 +461,7 @@ export class Bed {
       notes: [],
       authKeyHash: `hash-${letter}`,
       overrides: { environment: { LETTER: letter } },
+      deployerSettings: { settings: { letter }, serving: {} },
     };
   }
 
