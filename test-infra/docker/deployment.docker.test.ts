@@ -245,6 +245,50 @@ describe("a deployment that cannot start", () => {
   });
 });
 
+describe("a Dockerfile", () => {
+  const settings = { image: { dockerfile: "Dockerfile" } };
+  const parts = {
+    top: 'import { readFileSync } from "node:fs";',
+    init: 'console.log(readFileSync("/made", "utf8"));',
+  };
+
+  test("makes the base image, and what it does not use changes nothing", async () => {
+    project.write("greeting.txt", "hello from the build");
+    const make =
+      'require("fs").writeFileSync("/made", require("fs").readFileSync("/greeting.txt"))';
+    project.write(
+      "Dockerfile",
+      `FROM ${BASE_IMAGE}\nCOPY greeting.txt /\nRUN ${JSON.stringify(["node", "-e", make])}\n`,
+    );
+    const file = project.pipeline("built", parts);
+    onTestFinished(async () => void (await project.client.deployments.delete("built")));
+    await project.client.deploy(file, { name: "built", settings });
+    const log = await Array.fromAsync(project.client.deployments.logs("built"));
+    expect(log.map(({ text }) => text)).toContain("hello from the build");
+    project.write("notes.txt", "of no use in the image");
+    expect(await project.client.plan(file, { name: "built", settings })).toMatchObject({
+      action: "no-op",
+    });
+    project.write("greeting.txt", "another word");
+    expect(await project.client.plan(file, { name: "built", settings })).toMatchObject({
+      action: "update",
+    });
+  });
+
+  test("whose command fails is told with the command's last line, and nothing is left behind", async () => {
+    const fail = 'console.error("there is no compiler"); process.exit(3)';
+    project.write(
+      "Dockerfile",
+      `FROM ${BASE_IMAGE}\nRUN ${JSON.stringify(["node", "-e", fail])}\n`,
+    );
+    const file = project.pipeline("unbuilt");
+    const error = await failureOf(project.client.deploy(file, { name: "unbuilt", settings }));
+    expect(error).toMatchObject({ code: "BUILD_FAILED" });
+    expect(error.message).toContain("there is no compiler");
+    expect(await project.everything()).toEqual([]);
+  });
+});
+
 describe("what is wrong before anything starts", () => {
   test("a port that another container has is named, and nothing is left behind", async () => {
     const { url } = await deploy("first", project.pipeline("first"));

@@ -95,6 +95,11 @@ export default definePipeline({
     return file;
   }
 
+  /** Writes a file into the folder of the configuration. */
+  write(name: string, content: string): void {
+    writeFileSync(join(this.#folder, name), content);
+  }
+
   /** What the service answers. */
   async says(name: string): Promise<string> {
     const { outputs } = await this.client.invoke(name, {});

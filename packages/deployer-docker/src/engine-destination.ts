@@ -10,6 +10,7 @@ import { z } from "zod";
 import type { Engine, EngineAccess } from "./engine.ts";
 import { engineFault } from "./engine-errors.ts";
 import { readProgress } from "./engine-progress.ts";
+import { LABELS } from "./names.ts";
 
 /** Repository that images are tagged with in the engine. */
 const REPOSITORY = "millrace";
@@ -127,6 +128,7 @@ async function build(
     engine.docker.buildImage(body, {
       ...options,
       t: reference,
+      labels: { [LABELS.base]: "dockerfile" },
       platform: `${os}/${architecture}`,
       forcerm: true,
     }),

@@ -53,6 +53,8 @@ export const LABELS = {
   role: "dev.millrace.role",
   revision: "dev.millrace.revision",
   snapshot: "dev.millrace.snapshot",
+  /** Of an image that a Dockerfile made for others to be put on. */
+  base: "dev.millrace.base",
   /** What the container was made from, as JSON, so that a plan can say what differs. */
   spec: "dev.millrace.spec",
 } as const;

@@ -104,7 +104,9 @@ async function findBase(
       destination,
       context,
     );
-    return engineBase({ ...request, ...built });
+    const base = await engineBase({ ...request, ...built });
+    // Its tag is that of all the files around it: most of them change the base image as little as the one that is put on it.
+    return { ...base, reference: image.dockerfile };
   }
   const reference = image.base;
   // Engines give no answer at all to what is none.
