@@ -58,6 +58,8 @@ const SECTIONS: readonly Section[] = [
       "PROV-04":
         "Another number or other values of settings, with all else equal, MUST be rolled out.",
       "PROV-05": ["The snapshot's folder MUST NOT be changed.", 'artefact `"bundle"`'],
+      "PROV-06":
+        "When the service was stopped behind our back, another revision MUST come to serve, however many callers wait for it.",
       "IDEM-01":
         "Provision called again with the same request MUST leave the same resources, and no further one.",
       "IDEM-02":

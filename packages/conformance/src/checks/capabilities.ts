@@ -1,67 +1,10 @@
 import { strict as assert } from "node:assert";
-import { at, type Bench } from "../bench.ts";
 import { check } from "../check.ts";
 import type { FixtureName } from "../fixtures.ts";
 import { whateverComes } from "./expectations.ts";
+import { withLoad } from "./load.ts";
 
-const CLIENTS = 4;
 const UPDATES = 4;
-
-/** Calls the service without a pause until it is stopped, and says what was lost. */
-class Load {
-  readonly #url: URL;
-  readonly #clients: Promise<void>[];
-  #stopped = false;
-  readonly lost: string[] = [];
-  answered = 0;
-
-  constructor(url: string) {
-    this.#url = at(url, "invoke");
-    this.#clients = Array.from({ length: CLIENTS }, () => this.#call());
-  }
-
-  async stop(): Promise<void> {
-    this.#stopped = true;
-    await Promise.all(this.#clients);
-  }
-
-  async #call(): Promise<void> {
-    while (!this.#stopped) {
-      try {
-        const response = await fetch(this.#url, {
-          method: "POST",
-          headers: { "Content-Type": "application/json" },
-          body: JSON.stringify({ parameters: { sleepMs: 2 } }),
-        });
-        const text = await response.text();
-        if (response.status === 200) this.answered++;
-        else this.lost.push(`${response.status} ${text.slice(0, 120)}`);
-      } catch (error) {
-        this.lost.push(`${error instanceof Error ? (error.cause ?? error) : error}`);
-      }
-    }
-  }
-}
-
-async function withLoad(
-  bench: Bench,
-  url: string | null,
-  work: () => Promise<void>,
-): Promise<Load> {
-  assert.ok(url !== null);
-  const load = new Load(url);
-  try {
-    await bench.until(
-      "the load is answered",
-      async () => load.answered + load.lost.length,
-      (count) => count > 10,
-    );
-    await work();
-  } finally {
-    await load.stop();
-  }
-  return load;
-}
 
 export const capabilityChecks = [
   check(

@@ -6,8 +6,11 @@ import { show } from "../bench.ts";
 import { check } from "../check.ts";
 import { keysOf } from "../subject.ts";
 import { fingerprints, richest } from "./expectations.ts";
+import { withCallers } from "./load.ts";
 
 const VARIABLE = "CONFORMANCE_VALUE";
+/** So many that whatever handles callers one after the other, or some at a time, shows. */
+const CALLERS = 60;
 
 async function digestOf(folder: string): Promise<string> {
   const hash = createHash("sha256");
@@ -82,6 +85,20 @@ export const provisionChecks = [
       );
     },
     { requires: ({ artefact }) => artefact === "bundle" },
+  ),
+  check(
+    "PROV-06",
+    "provision-while-called",
+    "callers of a stopped service do not hold up the next revision",
+    async (bench) => {
+      const subject = await bench.subject();
+      const { url } = await subject.bringUp(subject.request("v1"));
+      await bench.fault("stop")(subject.target.id);
+      await withCallers(url, CALLERS, async () => {
+        await subject.bringUp(subject.request("v2"));
+      });
+    },
+    { needs: ["stop"] },
   ),
   check(
     "IDEM-01",

@@ -86,6 +86,7 @@ export class FakePlatform {
   readonly #logs = new Map<string, LogEntry[]>();
   readonly #troubles = new Set<Trouble>();
   readonly #held = new Set<ServerResponse>();
+  readonly #turnedAway = new Map<string, number>();
   readonly #now: () => number;
   readonly images = new ImageStore();
   /** Where it pulls images from, and gives out the login for; null when it has none. */
@@ -374,7 +375,8 @@ export class FakePlatform {
   }
 
   #view(service: ServiceRecord, now: number): ServiceView {
-    return viewService(service, `${this.#endpoint}/run/${service.name}`, now);
+    const url = `${this.#endpoint}/run/${service.name}`;
+    return viewService(service, { url, turnedAway: this.#turnedAway.get(service.name) ?? 0 }, now);
   }
 
   #log(service: string, at: number, text: string): void {
@@ -407,6 +409,7 @@ export class FakePlatform {
       return;
     }
     if (service === null || serving === null) {
+      this.#turnedAway.set(name, (this.#turnedAway.get(name) ?? 0) + 1);
       send(response, problem(503, "Unavailable", `Nothing serves at ${name}.`));
       return;
     }

@@ -73,7 +73,9 @@ describe("a service of the fake platform", () => {
     };
     expect(servingRollout(service([old, next]), 6)).toBeNull();
     expect(servingRollout({ ...service([old]), held: "stopped" }, 6)).toBeNull();
-    expect(viewService({ ...service([old]), goneAt: 20 }, "http://x", 6)).toMatchObject({
+    expect(
+      viewService({ ...service([old]), goneAt: 20 }, { url: "http://x", turnedAway: 0 }, 6),
+    ).toMatchObject({
       state: "deleting",
       serving: null,
     });

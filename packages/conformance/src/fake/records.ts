@@ -65,6 +65,8 @@ export const serviceViewSchema = z
     name: z.string(),
     tags: tagsSchema,
     url: z.string(),
+    /** Requests that came while nothing served. */
+    turnedAway: z.int(),
     generation: z.int(),
     state: z.enum(["creating", "running", "failed", "stopped", "paused", "deleting"]),
     spec: specSchema,
@@ -129,7 +131,11 @@ export function servingRollout(service: ServiceRecord, now: number): Rollout | n
   return null;
 }
 
-export function viewService(service: ServiceRecord, url: string, now: number): ServiceView {
+export function viewService(
+  service: ServiceRecord,
+  { url, turnedAway }: Pick<ServiceView, "url" | "turnedAway">,
+  now: number,
+): ServiceView {
   const newest = newestRollout(service);
   const serving = servingRollout(service, now);
   const phase = phaseOf(newest, now);
@@ -138,6 +144,7 @@ export function viewService(service: ServiceRecord, url: string, now: number): S
     name: service.name,
     tags: service.tags,
     url,
+    turnedAway,
     generation: service.rollouts.length,
     state: stateOf(service, serving, phase),
     spec: newest.spec,

@@ -42,6 +42,28 @@ class NeverUpdates extends FakeDeployer {
   }
 }
 
+class AsksCallersToLeave extends FakeDeployer {
+  protected override async putService(
+    request: Request,
+    names: Names,
+    context: DeployerContext,
+  ): Promise<void> {
+    const found = await this.client.readService(names.service.name, context.signal);
+    if (found?.state === "stopped") {
+      // Health is asked for now and then; callers ask again and again.
+      await sleep(60);
+      const later = await this.client.readService(names.service.name, context.signal);
+      if ((later?.turnedAway ?? 0) > found.turnedAway + 10)
+        throw new MillraceError({
+          class: "platform",
+          code: "WRONG_CALLERS",
+          message: "Too many callers wait for the service.",
+        });
+    }
+    await super.putService(request, names, context);
+  }
+}
+
 class DropsEnvironment extends FakeDeployer {
   protected override specOf(request: Request, names: Names): Spec {
     const spec = super.specOf(request, names);
@@ -208,6 +230,7 @@ export const wrongProvisions = [
   wrong("PROV-03", "drops-environment", /null/, DropsEnvironment),
   wrong("PROV-04", "compares-snapshots", /waited in vain/, ComparesSnapshots),
   wrong("PROV-05", "writes-into-snapshot", /folder was changed/, WritesIntoSnapshot),
+  wrong("PROV-06", "asks-callers-to-leave", /callers wait/, AsksCallersToLeave),
   wrong("IDEM-01", "makes-another", /made or removed resources/, MakesAnother),
   wrong("IDEM-02", "begins-anew", /begun anew/, BeginsAnew),
   wrong("IDEM-03", "gone-is-an-error", /WRONG_NOT_FOUND/, GoneIsAnError),
