@@ -83,7 +83,7 @@ export async function invoke(
     if (heard !== undefined) throw heard.error;
     if (signal?.aborted === true) throw aborted(record, signal.reason);
     if (deadline?.aborted === true) throw noAnswerInTime(record, cause);
-    throw unreachable(record, cause);
+    throw isCutOff(cause) ? cutOff(record, cause) : unreachable(record, cause);
   }
   const value = parseJson(answer.text);
   if (answer.status === 200 && invocationSchema.safeParse(value).success)
@@ -213,6 +213,21 @@ function unreachable(record: DeploymentRecord, cause: unknown): MillraceError {
     message: `Deployment "${record.name}" does not answer at ${record.url}: ${reasonOf(cause)}`,
     action: `See what became of it: npx millrace deployment refresh ${record.name}. Bring it back: npx millrace deployment provision ${record.name}`,
     retryable: true,
+    cause,
+  });
+}
+
+/** Node's word for a connection that ended while an answer was awaited or under way. */
+function isCutOff(cause: unknown): boolean {
+  return cause instanceof Error && "code" in cause && cause.code === "ECONNRESET";
+}
+
+function cutOff(record: DeploymentRecord, cause: unknown): MillraceError {
+  return new MillraceError({
+    class: "unreachable",
+    code: "SERVICE_UNREACHABLE",
+    message: `Deployment "${record.name}" ended the connection before it had answered. How far the run came is not known.`,
+    action: `See whether it crashed: npx millrace deployment describe ${record.name}, and npx millrace deployment logs ${record.name}`,
     cause,
   });
 }
