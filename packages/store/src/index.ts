@@ -1,4 +1,9 @@
-export { isPostgresHere, isPostgresUrl, placeOfPostgres } from "./postgres/url.ts";
+export {
+  checkedPostgresUrl,
+  isPostgresHere,
+  isPostgresUrl,
+  placeOfPostgres,
+} from "./postgres/url.ts";
 export * from "./recorder/import.ts";
 export * from "./recorder/recorder.ts";
 export type * from "./store.ts";

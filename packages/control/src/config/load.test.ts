@@ -213,15 +213,29 @@ export default defineConfig({
     expect((await load(folder, { MILLRACE_STORE_URL: "" })).store.kind).toBe("postgres");
   });
 
-  it.each(["mysql://user:hunter2@host/db", "file://host/db", "sqlite+x://user:hunter2@host"])(
-    "refuses the store %s without showing a password",
-    async (url) => {
-      await write({ "millrace.config.json": JSON.stringify({ store: { url } }) });
-      const error = await load().catch((thrown: unknown) => thrown);
-      expect(error).toMatchObject({ code: "STORE_URL" });
-      expect(inspect(error, { depth: 9, showHidden: true })).not.toContain("hunter2");
-    },
-  );
+  it("takes a store's URL without the space around it", async () => {
+    const { store } = await load(folder, { MILLRACE_STORE_URL: " postgres://ann:pw@host/db\n" });
+    expect(store.kind === "postgres" && store.url.reveal()).toBe("postgres://ann:pw@host/db");
+  });
+
+  it.each([
+    "mysql://user:hunter2@host/db",
+    "file://host/db",
+    "sqlite+x://user:hunter2@host",
+    "jdbc:postgresql://ann:hunter2@host/db",
+    "'postgres://ann:hunter2@host/db'",
+    '"postgres://ann:hunter2@host/db"',
+    "postgres//ann:hunter2@host/db",
+    "//ann:hunter2@host/db",
+    "ann:hunter2@host/db",
+    "postgres:/ann:hunter2@host/db",
+    "postgres://ann@hunter2@host/db",
+  ])("refuses the store %s without showing a password", async (url) => {
+    await write({ "millrace.config.json": JSON.stringify({ store: { url } }) });
+    const error = await load().catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ code: "STORE_URL" });
+    expect(inspect(error, { depth: 9, showHidden: true })).not.toContain("hunter2");
+  });
 });
 
 describe("a wrong configuration is refused with its file", () => {

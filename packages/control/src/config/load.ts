@@ -14,7 +14,7 @@ import {
   STORE_URL_SECRET,
   validName,
 } from "@millrace/core";
-import { isPostgresUrl, placeOfPostgres } from "@millrace/store";
+import { checkedPostgresUrl, isPostgresUrl, placeOfPostgres } from "@millrace/store";
 import type { ConfigEntry, ConnectOptions } from "../client.ts";
 import { BUILT_IN, CONFIG_FILES, STATE_FOLDER } from "./defaults.ts";
 
@@ -160,25 +160,34 @@ function storeOf(url: string): StorePlace {
 }
 
 /** The URL of a database as it is; every other one as the absolute path of a file. */
-function storeUrl(url: string | undefined, directory: string): string | undefined {
+function storeUrl(given: string | undefined, directory: string): string | undefined {
+  // What an editor or a file of variables leaves at the ends is no part of it.
+  const url = given?.trim();
   if (url === undefined || url === "") return undefined;
-  if (isPostgresUrl(url)) return url;
-  if (url.startsWith("file:") && !url.startsWith("file://"))
-    return resolve(directory, url.slice("file:".length));
-  if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(url)) return resolve(directory, url);
+  if (isPostgresUrl(url)) return checkedPostgresUrl(url);
   try {
-    return fileURLToPath(url);
+    if (url.startsWith("file://")) return fileURLToPath(url);
   } catch (cause) {
-    throw new MillraceError({
-      class: "usage",
-      code: "STORE_URL",
-      // A URL may hold a password: only its scheme is shown.
-      message: `The store ${url.slice(0, url.indexOf("//"))}//… is of a kind that is not supported.`,
-      action:
-        "Give a file: URL or a path of an SQLite file, or postgres://user:password@host/database.",
-      cause: withoutInput(cause),
-    });
+    throw noStoreUrl(withoutInput(cause));
   }
+  const path = url.replace(/^file:/, "");
+  if (NO_PATH.test(path)) throw noStoreUrl();
+  return resolve(directory, path);
+}
+
+/** In quotes, with a scheme, or with what looks like a password before a host: a URL, and no path, was meant. */
+const NO_PATH = /^["'`]|^[a-z][a-z0-9+.-]+:|:\/\/|:.*@/i;
+
+function noStoreUrl(cause?: unknown): MillraceError {
+  return new MillraceError({
+    class: "usage",
+    code: "STORE_URL",
+    // It may hold a password, and where it is wrong nobody can tell which part that is.
+    message: "The store's URL is of a kind that is not supported.",
+    action:
+      "Give a file: URL or a path of an SQLite file, or postgres://user:password@host/database, without quotes around it.",
+    cause,
+  });
 }
 
 /** Node's error about a URL carries the whole of it. */
