@@ -12,8 +12,10 @@ import { placeOfPostgres } from "./url.ts";
 
 /** How long a batch may take before the spool takes its runs: requests wait for it. */
 const TIMEOUT_MS = 1000;
-/** The same for what nothing waits for. */
+/** The same for what nothing waits for, beside the time that its bytes take. */
 const PATIENT_TIMEOUT_MS = 5000;
+/** What a link is assumed to carry at least, which is 1 Mbit/s: a large run would be cut, and sent anew, for ever. */
+const LEAST_BYTES_PER_MS = 125;
 /** A connection that is not used for so long is ended. The server has few, and opens a new one in some milliseconds. */
 const IDLE_MS = 30_000;
 
@@ -77,8 +79,9 @@ export class PostgresRunWriter implements RunWriter {
   }
 
   writeSpooled(values: readonly Value[], origins: readonly Origin[]): Promise<void> {
-    return this.#patient.transaction((client, originIds) =>
-      insert(client, originIds, values, origins),
+    return this.#patient.transaction(
+      (client, originIds) => insert(client, originIds, values, origins),
+      PATIENT_TIMEOUT_MS + bytesOf(values) / LEAST_BYTES_PER_MS,
     );
   }
 
@@ -122,8 +125,8 @@ class Line {
     this.#timeoutMs = timeoutMs;
   }
 
-  transaction<T>(work: Work<T>): Promise<T> {
-    const done = this.#last.then(() => this.#transaction(work));
+  transaction<T>(work: Work<T>, timeoutMs = this.#timeoutMs): Promise<T> {
+    const done = this.#last.then(() => this.#transaction(work, timeoutMs));
     this.#last = done.catch(() => undefined);
     return done;
   }
@@ -135,11 +138,11 @@ class Line {
     this.#connection = undefined;
   }
 
-  async #transaction<T>(work: Work<T>): Promise<T> {
+  async #transaction<T>(work: Work<T>, timeoutMs: number): Promise<T> {
     clearTimeout(this.#idle);
     try {
       this.#connection ??= await this.#open();
-      const result = await this.#connection.transaction(this.#timeoutMs, work);
+      const result = await this.#connection.transaction(Math.ceil(timeoutMs), work);
       this.#idle = setTimeout(() => this.#drop(), IDLE_MS).unref();
       return result;
     } catch (thrown) {
@@ -225,6 +228,13 @@ function rowsOf(values: readonly Value[]): Value[][] {
   for (let start = 0; start < values.length; start += VALUES_PER_RUN)
     rows.push(values.slice(start, start + VALUES_PER_RUN).map(withoutNull));
   return oncePerRun(rows, (row) => ({ id: row[ID], status: row[STATUS] }));
+}
+
+function bytesOf(values: readonly Value[]): number {
+  return values.reduce<number>(
+    (sum, value) => sum + (typeof value === "string" ? Buffer.byteLength(value) : 8),
+    0,
+  );
 }
 
 function withoutNull<T extends Value>(value: T): T | string {

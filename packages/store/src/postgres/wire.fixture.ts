@@ -3,9 +3,9 @@ import { connect, createServer, type Socket } from "node:net";
 
 /**
  * What the wire to a server does with what goes over it: `pass`; `refuse` new connections, and cut what there is; `hang`: take
- * everything and say nothing; `lose replies`: let through what is sent, and cut the connection in place of the reply to a commit.
+ * everything and say nothing; `hold`: keep back what comes over the connections that there are until the next mode; `lose replies`: let through what is sent, and cut the connection in place of the reply to a commit.
  */
-type Mode = "pass" | "refuse" | "hang" | "lose replies";
+type Mode = "pass" | "refuse" | "hang" | "hold" | "lose replies";
 
 /** A wire to a server that can be broken. */
 export interface Wire {
@@ -63,6 +63,10 @@ export async function openWire(target: string): Promise<Wire> {
     set(next) {
       mode = next;
       if (mode === "refuse") cutAll();
+      for (const socket of sockets) {
+        if (mode === "hold") socket.pause();
+        else socket.resume();
+      }
     },
     get lost() {
       return lost;
