@@ -60,5 +60,22 @@ export function importSuite(freshUrl: () => string | Promise<string>): void {
       expect((await store.runs.list(projectId, { limit: 1000 })).items).toHaveLength(500);
       await store.close();
     });
+
+    test("writes large runs some megabytes at a time", async () => {
+      const store = await openStore({ url: await freshUrl() });
+      const { id: projectId } = await store.projects.ensure("default");
+      const controller = new AbortController();
+      async function* source() {
+        for (let count = 0; count < 10; count++) {
+          const run = sampleRun({ projectId, inputs: "x".repeat(1024 * 1024) });
+          yield Buffer.from(`${runLogLine(run)}\n`);
+        }
+        controller.abort(new Error("enough"));
+      }
+      const { signal } = controller;
+      await expect(importRuns(store, source(), { projectId, signal })).rejects.toThrow("enough");
+      expect((await store.runs.list(projectId)).items).toHaveLength(8);
+      await store.close();
+    });
   });
 }

@@ -3,7 +3,9 @@ import type { Store } from "../store.ts";
 import type { RunImport, RunImportOptions } from "./import.ts";
 import { readRunLine } from "./run-line.ts";
 
+/** A batch is one transaction, which a database elsewhere must have within its time: whichever is reached first. */
 const BATCH_RUNS = 500;
+const BATCH_CHARACTERS = 4 * 1024 * 1024;
 /** Longer lines than this are not runs: two payloads have 16 MiB each at most. */
 const MAX_LINE_CHARACTERS = 64 * 1024 * 1024;
 /** So many bad lines are named; the others are counted. */
@@ -21,11 +23,13 @@ export async function importLines(
     if (bad.length < MAX_NAMED) bad.push({ line: counts.lines, reason });
   };
   let batch: RunRecord[] = [];
+  let characters = 0;
   const write = async () => {
     signal?.throwIfAborted();
     counts.recorded += await store.runs.record(batch);
     counts.runs += batch.length;
     batch = [];
+    characters = 0;
   };
   for await (const text of linesOf(source)) {
     counts.lines += 1;
@@ -35,7 +39,8 @@ export async function importLines(
     else if (line.run.projectId === projectId) batch.push(line.run);
     else if (adopt) batch.push({ ...line.run, projectId });
     else name(`the run belongs to another project (${line.run.projectId})`);
-    if (batch.length === BATCH_RUNS) await write();
+    if (line.kind === "run") characters += text?.length ?? 0;
+    if (batch.length === BATCH_RUNS || characters >= BATCH_CHARACTERS) await write();
   }
   await write();
   return { ...counts, bad };
