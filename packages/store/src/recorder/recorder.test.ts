@@ -268,6 +268,18 @@ describe("an unreachable store", () => {
     expect(recordedIds()).toEqual(idsOf(some.slice(0, spooled)));
   });
 
+  test("of large runs that come at once a small spool takes what it can", async () => {
+    const recorder = start({ spoolBytes: 6 * 1024 * 1024 });
+    const blocker = new DatabaseSync(file);
+    blocker.exec("begin immediate");
+    const some = Array.from({ length: 10 }, () =>
+      sampleRun({ projectId, inputs: "x".repeat(1024 * 1024) }),
+    );
+    const kept = await Promise.all(some.map((run) => recorder.record(run)));
+    expect(kept).toEqual(some.map((_run, i) => i < 4));
+    blocker.close();
+  });
+
   test("no store and no spool: runs are dropped, counted and told of once", async () => {
     rmSync(folder, { recursive: true });
     appendFileSync(folder, "");

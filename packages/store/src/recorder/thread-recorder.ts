@@ -12,6 +12,8 @@ import type { Recorder, RunTexts } from "./recorder.ts";
 const ASYNC_FLUSH_MS = 3;
 /** A batch is sent when it is so large, so that the writer never blocks a shared core for long. */
 const MAX_BATCH_RUNS = 512;
+/** The same: the store has little time for a batch, and a spool that is nearly full takes the whole of it or nothing. */
+const MAX_BATCH_BYTES = 4 * 1024 * 1024;
 /** Bounds of what is in memory; beyond them callers wait. */
 const MAX_PENDING_RUNS = 20_000;
 const MAX_PENDING_BYTES = 32 * 1024 * 1024;
@@ -103,7 +105,8 @@ export class ThreadRecorder implements Recorder {
   }
 
   #scheduleFlush(): void {
-    if (this.#values.length >= MAX_BATCH_RUNS * VALUES_PER_RUN) this.#post();
+    if (this.#values.length >= MAX_BATCH_RUNS * VALUES_PER_RUN || this.#bytes >= MAX_BATCH_BYTES)
+      this.#post();
     if (this.#flushing || this.#values.length === 0) return;
     // In mode sync what comes while a commit is under way shares the next one: see #acknowledge.
     if (this.#sync && this.#sent.length > 0) return;
