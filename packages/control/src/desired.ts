@@ -124,7 +124,7 @@ export async function desire(
     notes: [
       ...input.notes,
       ...authKeyNotes(input.currentAuthKeyHash, authKeyHash),
-      ...storeNotes(workspace, isHere),
+      ...storeNotes(workspace.loaded.store, isHere),
       ...manifest.pipeline.secrets.flatMap((name) => {
         const place = hidden.get(name);
         return place === undefined

@@ -1,7 +1,7 @@
 import { Secret } from "@millrace/core";
 import { expect, test } from "vitest";
 import type { StorePlace } from "./config/load.ts";
-import { storeInReach } from "./service-environment.ts";
+import { storeInReach, storeNotes } from "./service-environment.ts";
 
 const postgres = (host: string): StorePlace => ({
   kind: "postgres",
@@ -21,4 +21,17 @@ test("a service elsewhere records in a server that it can reach, and in no file 
   expect(storeInReach(server, false)).toBe(server);
   expect(storeInReach(file, false)).toBeNull();
   expect(storeInReach(postgres("127.0.0.1"), false)).toBeNull();
+});
+
+test("a plan tells of a certificate that a service elsewhere does not have", () => {
+  const store: StorePlace = {
+    kind: "postgres",
+    url: new Secret("postgres://ann:pw@db.example/db?sslmode=verify-full&sslrootcert=/etc/ca.crt"),
+  };
+  expect(storeNotes(store, false)).toEqual([expect.stringContaining("sslrootcert=/etc/ca.crt")]);
+  expect(storeNotes(store, true)).toEqual([]);
+  expect(storeNotes(postgres("db.example"), false)).toEqual([]);
+  expect(storeNotes(postgres("127.0.0.1"), false)).toEqual([
+    expect.stringContaining("cannot reach the store at postgres://ann@127.0.0.1:5432/db"),
+  ]);
 });

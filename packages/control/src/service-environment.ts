@@ -7,7 +7,7 @@ import {
   type ServingSettings,
   STORE_URL_SECRET,
 } from "@millrace/core";
-import { isPostgresHere, placeOfPostgres } from "@millrace/store";
+import { filesOfPostgres, isPostgresHere, placeOfPostgres } from "@millrace/store";
 import type { StorePlace } from "./config/load.ts";
 import type { Workspace } from "./workspace.ts";
 
@@ -72,12 +72,18 @@ export function serviceSecrets(
   return store?.kind === "postgres" ? { [STORE_URL_SECRET]: store.url } : {};
 }
 
-/** For a plan: that the store's URL is of use on this machine alone. */
-export function storeNotes({ loaded: { store } }: Workspace, isHere: boolean): readonly string[] {
-  if (store.kind !== "postgres" || storeInReach(store, isHere) !== null) return [];
-  return [
-    `A service that runs elsewhere cannot reach the store at ${placeOfPostgres(store.url.reveal())}: it writes its runs into its log, which \`npx millrace run import\` reads. Name the store by an address that is reached from there too.`,
-  ];
+/** For a plan: what of the store's URL is of use on this machine alone. */
+export function storeNotes(store: StorePlace, isHere: boolean): readonly string[] {
+  if (store.kind !== "postgres" || isHere) return [];
+  const url = store.url.reveal();
+  if (storeInReach(store, isHere) === null)
+    return [
+      `A service that runs elsewhere cannot reach the store at ${placeOfPostgres(url)}: it writes its runs into its log, which \`npx millrace run import\` reads. Name the store by an address that is reached from there too.`,
+    ];
+  return filesOfPostgres(url).map(
+    ([option, path]) =>
+      `The store's URL names a file of this machine (${option}=${path}). A service that runs elsewhere records no run unless it has that file in the same place: its runs wait in its spool.`,
+  );
 }
 
 function spoolFolder({ loaded }: Workspace, deploymentId: string): string {

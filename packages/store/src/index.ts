@@ -1,5 +1,6 @@
 export {
   checkedPostgresUrl,
+  filesOfPostgres,
   isPostgresHere,
   isPostgresUrl,
   placeOfPostgres,

@@ -218,6 +218,31 @@ export default defineConfig({
     expect(store.kind === "postgres" && store.url.reveal()).toBe("postgres://ann:pw@host/db");
   });
 
+  it("completes a store's URL for services, which have neither this folder nor this environment", async () => {
+    const url = "postgres:///db?sslmode=verify-full&sslrootcert=ca/root.crt&sslkey=/etc/key";
+    await write({ "millrace.config.json": JSON.stringify({ store: { url } }) });
+    const variables = { PGUSER: "ann", PGPASSWORD: "hunter2", PGHOST: "db.example", PGPORT: "" };
+    const { store, entries } = await load(folder, variables);
+    const whole = new URL(store.kind === "postgres" ? store.url.reveal() : "");
+    expect(Object.fromEntries(whole.searchParams)).toEqual({
+      sslmode: "verify-full",
+      sslrootcert: join(folder, "ca/root.crt"),
+      sslkey: "/etc/key",
+      user: "ann",
+      password: "hunter2",
+      host: "db.example",
+    });
+    expect(entries).toContainEqual({
+      name: "store.url",
+      value: "postgres:///db",
+      origin: `${join(folder, "millrace.config.json")}, PGUSER, PGPASSWORD, PGHOST`,
+    });
+    expect(inspect(entries)).not.toContain("hunter2");
+    const own = "postgres://bob@host:1/db?password=own";
+    const other = (await load(folder, { ...variables, MILLRACE_STORE_URL: own })).store;
+    expect(other.kind === "postgres" && other.url.reveal()).toBe(own);
+  });
+
   it.each([
     "mysql://user:hunter2@host/db",
     "file://host/db",

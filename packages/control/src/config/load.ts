@@ -14,7 +14,12 @@ import {
   STORE_URL_SECRET,
   validName,
 } from "@millrace/core";
-import { checkedPostgresUrl, isPostgresUrl, placeOfPostgres } from "@millrace/store";
+import {
+  checkedPostgresUrl,
+  filesOfPostgres,
+  isPostgresUrl,
+  placeOfPostgres,
+} from "@millrace/store";
 import type { ConfigEntry, ConnectOptions } from "../client.ts";
 import { BUILT_IN, CONFIG_FILES, STATE_FOLDER } from "./defaults.ts";
 
@@ -104,8 +109,8 @@ function place(
   const store = storeOf(
     choose(
       "store.url",
-      [storeUrl(environment[STORE_URL_SECRET], process.cwd()), STORE_URL_SECRET],
-      [storeUrl(config.store?.url, directory), file ?? "file"],
+      storeUrl(environment[STORE_URL_SECRET], process.cwd(), STORE_URL_SECRET, environment),
+      storeUrl(config.store?.url, directory, file ?? "file", environment),
       [join(home, "millrace.db"), "default"],
     ),
   );
@@ -159,12 +164,51 @@ function storeOf(url: string): StorePlace {
     : { kind: "sqlite", file: url };
 }
 
-/** The URL of a database as it is; every other one as the absolute path of a file. */
-function storeUrl(given: string | undefined, directory: string): string | undefined {
+/** The URL of a database with all that it takes from elsewhere; every other one as the absolute path of a file. */
+function storeUrl(
+  given: string | undefined,
+  directory: string,
+  origin: string,
+  environment: NodeJS.ProcessEnv,
+): readonly [url: string | undefined, origin: string] {
   // What an editor or a file of variables leaves at the ends is no part of it.
   const url = given?.trim();
-  if (url === undefined || url === "") return undefined;
-  if (isPostgresUrl(url)) return checkedPostgresUrl(url);
+  if (url === undefined || url === "") return [undefined, origin];
+  return isPostgresUrl(url)
+    ? wholePostgresUrl(checkedPostgresUrl(url), directory, origin, environment)
+    : [fileOf(url, directory), origin];
+}
+
+/** Parts of a URL, as they may also be options of it, and the variables that pg takes them from otherwise. */
+const FROM_VARIABLES = [
+  ["username", "user", "PGUSER"],
+  ["password", "password", "PGPASSWORD"],
+  ["hostname", "host", "PGHOST"],
+  ["port", "port", "PGPORT"],
+] as const;
+
+/** A service, which is handed the URL, has neither our working folder nor our environment. */
+function wholePostgresUrl(
+  text: string,
+  directory: string,
+  origin: string,
+  environment: NodeJS.ProcessEnv,
+): readonly [url: string, origin: string] {
+  const url = new URL(text);
+  const used: string[] = [];
+  for (const [part, option, variable] of FROM_VARIABLES) {
+    const value = environment[variable] ?? "";
+    if (value === "" || url[part] !== "" || url.searchParams.has(option)) continue;
+    url.searchParams.set(option, value);
+    used.push(variable);
+  }
+  for (const [option, path] of filesOfPostgres(text))
+    url.searchParams.set(option, resolve(directory, path));
+  return [url.href, [origin, ...used].join(", ")];
+}
+
+/** The absolute path of an SQLite file. */
+function fileOf(url: string, directory: string): string {
   try {
     if (url.startsWith("file://")) return fileURLToPath(url);
   } catch (cause) {

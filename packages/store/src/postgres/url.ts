@@ -44,3 +44,11 @@ export function isPostgresHere(url: string): boolean {
   if (host === "" || host.startsWith("/") || host === "::1") return true;
   return isIP(host) === 4 ? host.startsWith("127.") : /^(?:.*\.)?localhost\.?$/i.test(host);
 }
+
+/** The files that the URL names, by the option that names each. */
+export function filesOfPostgres(url: string): readonly (readonly [option: string, path: string])[] {
+  if (!URL.canParse(url)) return [];
+  return [...new URL(url).searchParams].filter(
+    ([option, path]) => /^ssl(?:rootcert|cert|key)$/.test(option) && path !== "",
+  );
+}
