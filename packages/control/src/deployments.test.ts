@@ -1,8 +1,8 @@
 import { existsSync } from "node:fs";
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type DeploymentRecord, type JsonObject, Secret } from "@millrace/core";
+import { type DeploymentRecord, type JsonObject, Secret, uuidv7 } from "@millrace/core";
 import { openStore, type Store } from "@millrace/store";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { capturingFlavor } from "./capturing-flavor.fixture.ts";
@@ -75,13 +75,31 @@ describe("deployments", () => {
     expect(existsSync(join(home, "spool", record.id))).toBe(false);
   });
 
-  it("leave runs behind that still wait for the store", async () => {
-    const { client, home, record } = await open();
+  it("leave their runs behind, also those that still wait for the store", async () => {
+    const { client, home, record, store } = await open();
     const spool = join(home, "spool", record.id);
     await mkdir(spool, { recursive: true });
-    await writeFile(join(spool, "waiting.ndjson"), "{}\n");
-    await client.deployments.delete("weather");
-    expect(existsSync(join(spool, "waiting.ndjson"))).toBe(true);
+    const id = uuidv7();
+    const origin = [record.projectId, "weather", `sha256:${"a".repeat(64)}`, record.id];
+    const columns = [id, null, "completed", Date.now(), 1, "{}", "{}", "[]", null];
+    await writeFile(
+      join(spool, "whole.ndjson"),
+      `${JSON.stringify([1, ...origin, ...columns])}\n[1,"torn by a cra`,
+    );
+    await writeFile(join(spool, "unknown.ndjson"), '[2,"of a later version"]\n');
+    const messages: string[] = [];
+    const onProgress = ({ message }: { readonly message: string }) => messages.push(message);
+    await client.deployments.delete("weather", { onProgress });
+    expect(await store.runs.find(record.projectId, id)).toMatchObject({ deploymentId: record.id });
+    expect((await readdir(spool)).filter((name) => name.endsWith(".ndjson"))).toEqual([
+      "unknown.ndjson",
+    ]);
+    expect(messages).toEqual(
+      expect.arrayContaining([
+        "Keeping 1 runs of the spool",
+        expect.stringContaining(`Runs stay in ${join(spool, "unknown.ndjson")}`),
+      ]),
+    );
   });
 
   it("have a URL and a snapshot only once something served", async () => {

@@ -36,7 +36,7 @@ import { deployerChanged, mustBeFree, mustKeepStack, mustOwn } from "./lifecycle
 import { waitForStatus } from "./lifecycle/wait.ts";
 import { staleReferences } from "./references.ts";
 import { authKeyName, forgetAuthKeys } from "./secrets/auth-key.ts";
-import { forgetSpool } from "./service-environment.ts";
+import { emptySpool } from "./service-environment.ts";
 import { deployerSettings, merge } from "./settings/layers.ts";
 import { findSnapshot, type ReadySnapshot, readySnapshot } from "./snapshots.ts";
 import {
@@ -72,9 +72,9 @@ export class Deployments {
       timing,
       clock: systemClock,
       deployerOf: (record) => this.#load(record),
-      forget: async ({ id }) => {
+      forget: async ({ id }, progress) => {
         await forgetAuthKeys(id, secrets, null);
-        await forgetSpool(workspace, id);
+        await emptySpool(workspace, id, progress);
       },
     });
   }

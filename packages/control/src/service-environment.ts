@@ -7,7 +7,7 @@ import {
   type ServingSettings,
   STORE_URL_SECRET,
 } from "@millrace/core";
-import { filesOfPostgres, isPostgresHere, placeOfPostgres } from "@millrace/store";
+import { filesOfPostgres, importSpools, isPostgresHere, placeOfPostgres } from "@millrace/store";
 import type { StorePlace } from "./config/load.ts";
 import type { Workspace } from "./workspace.ts";
 
@@ -90,9 +90,20 @@ function spoolFolder({ loaded }: Workspace, deploymentId: string): string {
   return join(loaded.home, "spool", deploymentId);
 }
 
-/** Removes the spool of a deployment that is no more. Runs that still wait for the store stay. */
-export async function forgetSpool(workspace: Workspace, deploymentId: string): Promise<void> {
-  await rmdir(spoolFolder(workspace, deploymentId)).catch((error: NodeJS.ErrnoException) => {
+/** Removes the spool of a deployment that is no more, once the store has the runs that wait in it. */
+export async function emptySpool(
+  workspace: Workspace,
+  deploymentId: string,
+  progress: (message: string) => void,
+): Promise<void> {
+  const folder = spoolFolder(workspace, deploymentId);
+  const { store, project } = workspace;
+  const { recorded, left } = await importSpools(store, folder, { projectId: project.id });
+  if (recorded > 0) progress(`Keeping ${recorded} runs of the spool`);
+  for (const path of left)
+    progress(`Runs stay in ${path}, which is in use or cannot be read to its end`);
+  if (left.length > 0) return;
+  await rmdir(folder).catch((error: NodeJS.ErrnoException) => {
     if (error.code !== "ENOENT" && error.code !== "ENOTEMPTY") throw error;
   });
 }

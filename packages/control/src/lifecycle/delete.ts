@@ -20,8 +20,9 @@ export async function remove(session: Session, force: boolean): Promise<DeleteRe
   }
   const leftBehind = await session.platform.inventory();
   const { store, forget } = session.dependencies;
+  const progress = (message: string) => session.platform.progress(message);
   // Before the record goes, which alone names what is to be forgotten.
-  await forget(session.record);
+  await forget(session.record, progress);
   await store.deployments.delete(session.record.id, session.lease);
   return { leftBehind };
 }

@@ -25,7 +25,7 @@ export interface DriverDependencies {
   /** The deployer that made a deployment, whatever stack is active and whatever became of the component. */
   deployerOf(record: DeploymentRecord): Promise<LoadedDeployer>;
   /** Removes what this machine keeps of a deployment that is to be deleted. */
-  forget(record: DeploymentRecord): Promise<void>;
+  forget(record: DeploymentRecord, progress: (message: string) => void): Promise<void>;
 }
 
 export interface LoadedDeployer {

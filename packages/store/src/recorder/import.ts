@@ -37,3 +37,23 @@ export async function importRuns(
   const { importLines } = await import("./run-import.ts");
   return importLines(store, source, options);
 }
+
+/** What came of the spools of a folder. */
+export interface SpoolImport {
+  readonly recorded: number;
+  /** Files that stay: a living process has them, or they hold lines that cannot be read. */
+  readonly left: readonly string[];
+}
+
+/**
+ * Reads the spools of a folder, which may be missing, back into the store, and removes each that was read whole.
+ * @throws MillraceError `STORE_…`
+ */
+export async function importSpools(
+  store: Store,
+  directory: string,
+  options: RunImportOptions,
+): Promise<SpoolImport> {
+  const { importFolder } = await import("./spool-import.ts");
+  return importFolder(store, directory, options);
+}

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { makeFolder } from "@millrace/core";
 import { SpoolFile } from "./spool-file.ts";
 
-const EXTENSION = ".ndjson";
+export const SPOOL_EXTENSION = ".ndjson";
 /** Bytes of lines that are moved to the store in one transaction. */
 const PART_BYTES = 256 * 1024;
 
@@ -38,7 +38,7 @@ export class Spool {
     const mine = new Set(this.#files.map(({ file }) => file.path));
     for (const name of readdirSync(this.#options.directory).sort()) {
       const path = join(this.#options.directory, name);
-      if (!name.endsWith(EXTENSION) || mine.has(path)) continue;
+      if (!name.endsWith(SPOOL_EXTENSION) || mine.has(path)) continue;
       try {
         const file = SpoolFile.claim(path);
         if (file !== null) this.#files.unshift({ file, lines: file.countLines(), drained: 0 });
@@ -98,7 +98,9 @@ export class Spool {
     if (this.#own?.exists === false) this.#own = undefined;
     if (this.#own === undefined) {
       makeFolder(this.#options.directory);
-      this.#own = SpoolFile.create(join(this.#options.directory, `${randomUUID()}${EXTENSION}`));
+      this.#own = SpoolFile.create(
+        join(this.#options.directory, `${randomUUID()}${SPOOL_EXTENSION}`),
+      );
       this.#files.push({ file: this.#own, lines: 0, drained: 0 });
     }
     return this.#own;
