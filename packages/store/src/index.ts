@@ -24,7 +24,7 @@ export interface StoreOptions {
  * Opens the store, and makes or migrates it where needed. Several processes may do so at once.
  * @throws MillraceError `STORE_NEWER`, `STORE_CORRUPT`, `STORE_LOCKED`, `STORE_FULL`, `STORE_READ_ONLY`, `STORE_URL`,
  * `STORE_UNREACHABLE`, `STORE_FOREIGN`; on PostgreSQL also `STORE_LOGIN`, `STORE_TLS`, `STORE_MISSING`, `STORE_DENIED`,
- * `STORE_TOO_OLD`, `STORE_ENCODING`
+ * `STORE_TOO_OLD`, `STORE_ENCODING`, `STORE_LIMIT`
  */
 export async function openStore(options: StoreOptions): Promise<Store> {
   const { open } = await import("./open.ts");

@@ -1,4 +1,7 @@
+import { randomBytes } from "node:crypto";
+import { once } from "node:events";
 import { readFileSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
 import { inspect } from "node:util";
 import { Kysely, sql } from "kysely";
 import { afterEach, beforeEach, describe, expect, inject, onTestFinished, test, vi } from "vitest";
@@ -189,6 +192,51 @@ describe("errors", () => {
       const url = changed(inject("postgresUrl"), (copy) => copy.searchParams.set("sslmode", mode));
       expect(await failure(url)).toMatchObject({ code: "STORE_TLS", class: "usage" });
     }
+  });
+
+  test.each([
+    ["sslrootcert", "/nowhere/ca.crt"],
+    ["sslrootcert", "system"],
+    ["sslrootcert", import.meta.dirname],
+    ["sslcert", import.meta.filename],
+    ["sslkey", import.meta.filename],
+  ])("a file of the URL that is none: %s=%s", async (option, path) => {
+    const server = createServer((socket) => socket.once("data", () => socket.end("S")));
+    server.listen(0, "127.0.0.1");
+    onTestFinished(() => void server.close());
+    await once(server, "listening");
+    const address = server.address();
+    const url = changed(inject("postgresUrl"), (copy) => {
+      copy.port = typeof address === "string" ? "" : String(address?.port);
+      copy.searchParams.set(option, path);
+    });
+    expect(await failure(url)).toMatchObject({
+      code: "STORE_TLS",
+      class: "usage",
+      action: expect.stringContaining("Correct sslrootcert, sslcert or sslkey"),
+    });
+  });
+
+  test("limits of the server, of time and of size", async () => {
+    const url = await freshUrl();
+    const limited = changed(url, (copy) => {
+      const options = `-csearch_path=${schemaOf(url)} -cstatement_timeout=100`;
+      copy.searchParams.set("options", options);
+    });
+    const store = await open(limited);
+    await asSuperuser(async (client) => {
+      await client.query("begin; lock table projects");
+      await expect(store.projects.ensure("x")).rejects.toMatchObject({
+        code: "STORE_LIMIT",
+        class: "platform",
+        message: expect.stringContaining("statement timeout"),
+      });
+    }, url);
+    const pipelineName = randomBytes(8000).toString("hex");
+    await expect(store.runs.record([sampleRun({ pipelineName })])).rejects.toMatchObject({
+      code: "STORE_VALUE",
+      class: "usage",
+    });
   });
 
   test("a server that asks for TLS", async () => {

@@ -14,6 +14,13 @@ const TLS: Fault = {
   action:
     "Add ?sslmode=verify-full to the store's URL when the server asks for TLS (and &sslrootcert=FILE for a certificate authority of your own), or ?sslmode=disable when it knows none.",
 };
+const FILE: Fault = {
+  class: "usage",
+  code: "STORE_TLS",
+  what: "cannot be reached: a file that its URL names cannot be read, or holds no certificate or key",
+  action:
+    "Correct sslrootcert, sslcert or sslkey in the store's URL. Without sslrootcert the authorities count that Node knows.",
+};
 const NO_DATABASE: Fault = {
   class: "usage",
   code: "STORE_MISSING",
@@ -61,12 +68,28 @@ const VALUE: Fault = {
   what: "cannot keep a text with a null character",
   action: "Leave the null character out.",
 };
+const TOO_LARGE: Fault = {
+  class: "usage",
+  code: "STORE_VALUE",
+  what: "cannot keep a value of this size",
+  action: "Make it smaller: a name shorter, or a payload by `tracking.maxPayloadBytes`.",
+};
+const LIMIT: Fault = {
+  class: "platform",
+  code: "STORE_LIMIT",
+  what: "has stopped this at a limit of its server",
+  action:
+    "Raise that limit for the store's user (for one of time: alter role … set statement_timeout = …), or free what is used up there, and run the command again. Nothing was half-written.",
+  retryable: true,
+};
 
 /** By SQLSTATE (https://www.postgresql.org/docs/current/errcodes-appendix.html), or by its class of two characters. */
 const BY_STATE: Readonly<Record<string, Fault>> = {
   "08": UNREACHABLE,
   "22021": VALUE, // character_not_in_repertoire
   "25006": READ_ONLY,
+  "25P03": LIMIT, // idle_in_transaction_session_timeout
+  "25P04": LIMIT, // transaction_timeout
   "28": LOGIN,
   "3D000": NO_DATABASE,
   "3F000": NO_DATABASE,
@@ -76,12 +99,16 @@ const BY_STATE: Readonly<Record<string, Fault>> = {
   "42703": CORRUPT, // undefined_column: tables are not as our statements, which never change, know them
   "42P01": CORRUPT, // undefined_table
   "42P07": CORRUPT, // duplicate_table
+  "53": LIMIT, // insufficient_resources
   "53100": FULL,
   "53300": UNREACHABLE, // too_many_connections
+  "54": TOO_LARGE, // program_limit_exceeded
   "55P03": LOCKED, // lock_not_available
+  "57014": LIMIT, // query_canceled: statement_timeout, or somebody did it
   "57P01": UNREACHABLE, // admin_shutdown
   "57P02": UNREACHABLE, // crash_shutdown
   "57P03": UNREACHABLE, // cannot_connect_now
+  "57P04": NO_DATABASE, // database_dropped
   "57P05": UNREACHABLE, // idle_session_timeout
   XX001: CORRUPT, // data_corrupted
   XX002: CORRUPT, // index_corrupted
@@ -138,10 +165,17 @@ function faultOf(thrown: unknown): Fault | undefined {
   const code = codeOf(thrown);
   // A server that asks for TLS says so in words only: "no pg_hba.conf entry for …, no encryption".
   if (code === "28000" && /no encryption|SSL off/.test(textOf(thrown))) return TLS;
+  if (isOfFile(thrown, code)) return FILE;
   if (code !== null)
     return BY_STATE[code] ?? BY_STATE[code.slice(0, 2)] ?? BY_SYSTEM_CODE[code] ?? undefined;
   if (!(thrown instanceof Error)) return undefined;
   return BY_MESSAGE.find(([pattern]) => pattern.test(thrown.message))?.[1];
+}
+
+/** A connection fails by the same codes as a file, but not at its opening. */
+function isOfFile(thrown: unknown, code: string | null): boolean {
+  if (code === "EISDIR" || code?.startsWith("ERR_OSSL_")) return true;
+  return thrown instanceof Error && "syscall" in thrown && thrown.syscall === "open";
 }
 
 /** SQLSTATE or Node's code. */
