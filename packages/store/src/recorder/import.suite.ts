@@ -1,3 +1,4 @@
+import { randomBytes, randomInt } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { importRuns, openStore } from "../index.ts";
 import { runLogLine } from "./run-log-line.ts";
@@ -8,6 +9,11 @@ async function* pieces(text: string, size: number): AsyncGenerator<Uint8Array> {
   const bytes = Buffer.from(text);
   for (let start = 0; start < bytes.length; start += size)
     yield bytes.subarray(start, start + size);
+}
+
+/** Characters of three bytes each, in no order that a database could compress. */
+function randomText(length: number): string {
+  return String.fromCodePoint(...Array.from({ length }, () => 0x4e00 + randomInt(20_000)));
 }
 
 /** What reading runs back does, whatever the database is. */
@@ -58,6 +64,31 @@ export function importSuite(freshUrl: () => string | Promise<string>): void {
       const { signal } = controller;
       await expect(importRuns(store, source(), { projectId, signal })).rejects.toThrow("enough");
       expect((await store.runs.list(projectId, { limit: 1000 })).items).toHaveLength(500);
+      await store.close();
+    });
+
+    test("takes whatever a run may hold, and every other line beside one that it cannot take", async () => {
+      const store = await openStore({ url: await freshUrl() });
+      const { id: projectId } = await store.projects.ensure("default");
+      const largest = sampleRun({
+        projectId,
+        name: randomText(500),
+        pipelineName: randomText(500),
+        snapshotId: randomBytes(50).toString("hex"),
+        deploymentId: randomBytes(50).toString("hex"),
+        inputs: "a\0b\ud800",
+        outputs: { "a\0b": null },
+      });
+      const text = [
+        runLogLine(sampleRun({ projectId, name: "a\0b" })),
+        runLogLine(largest),
+        runLogLine(sampleRun({ projectId, pipelineName: "a\0b" })),
+      ].join("\n");
+      expect(await importRuns(store, pieces(text, 4096), { projectId })).toMatchObject({
+        recorded: 1,
+        bad: [{ line: 1 }, { line: 3 }],
+      });
+      expect(await store.runs.find(projectId, largest.id)).toEqual(largest);
       await store.close();
     });
 

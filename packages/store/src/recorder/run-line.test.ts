@@ -84,11 +84,20 @@ test("every other line is left alone", () => {
   );
 });
 
+const [step] = sampleRun({}).steps;
+
 test.each([
   ["an id of another kind", { id: "0190a6e2-7b3c-4d4e-8f5a-6b7c8d9e0f1a" }, /id: is no UUIDv7/],
   ["a status that there is not", { status: "gone" }, /status/],
   ["a time that is no number", { startedAt: "now" }, /startedAt/],
   ["no steps", { steps: undefined }, /steps/],
+  ["a null character in its name", { name: "a\0b" }, /name: has characters/],
+  ["a null character in its pipeline's", { pipelineName: "a\0b" }, /pipelineName: has characters/],
+  ["half a character in its name", { name: "a\ud800" }, /name: has characters/],
+  ["an id that is a text", { snapshotId: "ä".repeat(500) }, /snapshotId: is no id/],
+  ["an id that is too long", { deploymentId: "a".repeat(101) }, /deploymentId: is no id/],
+  ["a step with a null character", { steps: [{ ...step, step: "a\0b" }] }, /step: has characters/],
+  ["a step with endless attempts", { steps: [{ ...step, attempts: 5e9 }] }, /attempts/],
 ])("a run with %s is named", (_, change, reason) => {
   const run = { ...sampleRun({}), ...change };
   const line = `{"millrace":"run","level":"info","run":${JSON.stringify(run)}}`;
