@@ -299,9 +299,11 @@ describe("errors", () => {
     expect(await failure("postgres://ada:geheim-1234@%2Fnowhere/x")).toMatchObject(unreachable);
   });
 
-  test("a standby", async () => {
+  test("a standby takes nothing new, and gives what is there", async () => {
     const url = await freshUrl();
-    await open(url);
+    const primary = await open(url);
+    const project = await primary.projects.ensure("default");
+    const user = await primary.users.ensure("ada");
     const readOnly = changed(url, (copy) => {
       copy.searchParams.set(
         "options",
@@ -309,7 +311,9 @@ describe("errors", () => {
       );
     });
     const store = await open(readOnly);
-    expect(await store.pipelines.list("none")).toEqual([]);
+    expect(await store.projects.ensure("default")).toEqual(project);
+    expect(await store.users.ensure("ada")).toEqual(user);
+    expect((await store.runs.list(project.id)).items).toEqual([]);
     await expect(store.projects.ensure("x")).rejects.toMatchObject({ code: "STORE_READ_ONLY" });
   });
 
@@ -317,7 +321,7 @@ describe("errors", () => {
     const url = await freshUrl();
     const store = await open(url, { lockTimeoutMs: 100 });
     await asSuperuser(async (client) => {
-      await client.query("begin; lock table projects");
+      await client.query("begin; lock table projects in exclusive mode");
       await expect(store.projects.ensure("x")).rejects.toMatchObject({
         code: "STORE_LOCKED",
         class: "conflict",
