@@ -19,6 +19,7 @@ export class Bounds {
   readonly #seconds: number;
   readonly #lost: AbortSignal;
   readonly #deadline = new AbortController();
+  #deadlineAt = 0;
   #timer = new AbortController();
 
   constructor(clock: Clock, deployment: string, call: Call, lost: AbortSignal) {
@@ -34,11 +35,18 @@ export class Bounds {
   #start(): void {
     const timer = new AbortController();
     this.#timer = timer;
-    this.#clock.sleep(Math.min(this.#seconds * 1000, LONGEST_MS), timer.signal).then(
+    const milliseconds = Math.min(this.#seconds * 1000, LONGEST_MS);
+    this.#deadlineAt = this.#clock.now() + milliseconds;
+    this.#clock.sleep(milliseconds, timer.signal).then(
       () => this.#deadline.abort(timedOut(this.#deployment, this.#seconds)),
       // It was stopped: there is no deadline any more.
       () => undefined,
     );
+  }
+
+  /** In milliseconds since the epoch. */
+  get deadlineAt(): number {
+    return this.#deadlineAt;
   }
 
   /** Waits without a deadline, for what a user takes to answer; it counts anew afterwards. */

@@ -77,7 +77,8 @@ export class Platform {
   ): Promise<T> {
     const { clock, timing } = this.#dependencies;
     const progress = (message: string) => this.progress(message);
-    return retryTransient({ clock, timing, signal, progress }, () =>
+    const deadlineAt = signal === this.#bounds.signal ? this.#bounds.deadlineAt : undefined;
+    return retryTransient({ clock, timing, signal, progress, deadlineAt }, () =>
       boundedBy(signal, async () => call(await this.deployer())),
     );
   }

@@ -10,7 +10,7 @@ function instantClock(): Clock & { readonly slept: number[] } {
   const slept: number[] = [];
   return {
     slept,
-    now: () => 0,
+    now: () => slept.reduce((sum, one) => sum + one, 0),
     async sleep(milliseconds, signal) {
       signal.throwIfAborted();
       slept.push(milliseconds);
@@ -105,4 +105,19 @@ test("says what failed and what helps before it tries again", async () => {
   const parts = { ...retrying(instantClock()), progress: (message: string) => told.push(message) };
   await retryTransient(parts, failing(error));
   expect(told).toEqual(["Nobody answers: connect ENOENT. Start the daemon. Trying again."]);
+});
+
+test("says again and again what it waits for, at growing distances, and for how long", async () => {
+  const told: string[] = [];
+  const clock = instantClock();
+  const call = async () => {
+    if (clock.now() < 600_000) throw busy({ retryable: true, retryAfterMs: 5000 });
+  };
+  const progress = (message: string) => told.push(message);
+  await retryTransient({ ...retrying(clock), progress, deadlineAt: 600_000 }, call);
+  expect(told).toEqual(
+    [600, 595, 590, 580, 560, 520, 440, 280].map(
+      (seconds) => `Busy. Trying again for ${seconds} s at most.`,
+    ),
+  );
 });

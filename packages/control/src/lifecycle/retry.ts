@@ -26,11 +26,16 @@ export function retryWaits(
   };
 }
 
+/** Who waits for long is told so again, each time after as long as all the time before, and after this at least. */
+const NOTICE_MS = 5000;
+
 export interface Retrying {
   readonly clock: Clock;
   readonly timing: Pick<Timing, "pollMs" | "pollMaxMs">;
   readonly signal: AbortSignal;
   readonly progress: (message: string) => void;
+  /** When the signal will abort at the latest, in milliseconds since the epoch, where that is known. */
+  readonly deadlineAt?: number | undefined;
 }
 
 /**
@@ -38,16 +43,22 @@ export interface Retrying {
  * failure is thrown then, because it says more than the deadline does.
  */
 export async function retryTransient<T>(
-  { clock, timing, signal, progress }: Retrying,
+  { clock, timing, signal, progress, deadlineAt }: Retrying,
   call: () => Promise<T>,
 ): Promise<T> {
   const nextWait = retryWaits(timing);
+  const begun = clock.now();
+  let told: { readonly message: string; readonly againAt: number } | undefined;
   for (;;) {
     try {
       return await call();
     } catch (error) {
       if (!isMillraceError(error) || !error.retryable || signal.aborted) throw error;
-      progress(tryingAgain(error));
+      const now = clock.now();
+      if (told?.message !== error.message || now >= told.againAt) {
+        progress(tryingAgain(error, deadlineAt === undefined ? null : deadlineAt - now));
+        told = { message: error.message, againAt: now + Math.max(NOTICE_MS, now - begun) };
+      }
       try {
         await clock.sleep(Math.max(nextWait(), error.retryAfterMs ?? 0), signal);
       } catch {
@@ -58,7 +69,8 @@ export async function retryTransient<T>(
 }
 
 /** With the advice: what waiting is said to mend may also wait for the user. */
-function tryingAgain({ message, action }: MillraceError): string {
+function tryingAgain({ message, action }: MillraceError, restMs: number | null): string {
   const advice = action === undefined ? "" : ` ${sentence(action)}`;
-  return `${sentence(message)}${advice} Trying again.`;
+  const rest = restMs === null ? "" : ` for ${Math.max(0, Math.ceil(restMs / 1000))} s at most`;
+  return `${sentence(message)}${advice} Trying again${rest}.`;
 }
