@@ -184,6 +184,14 @@ describe("provision", () => {
     expect((await bed.store.inventory.list(bed.id)).map(({ name }) => name)).toContain("delivered");
   });
 
+  test("does not send anybody to the log of a service that never was", async () => {
+    const refusal = { class: "platform", code: "PUSH_REFUSED", message: "It refuses." } as const;
+    const refuse = (action?: string) =>
+      bed.deploy("a", { deliver: () => Promise.reject(new MillraceError({ ...refusal, action })) });
+    expect((await failureOf(refuse("Log in again"))).action).toBe("Log in again.");
+    expect((await failureOf(refuse())).action).toBe("Correct the cause and deploy again.");
+  });
+
   test("fails as a deploy when the artefact cannot be delivered, and the old snapshot serves on", async () => {
     await bed.deploy("a");
     const deliver: Desired["deliver"] = () =>

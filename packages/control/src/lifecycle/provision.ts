@@ -209,7 +209,7 @@ function deployFailed(
     class: error.class,
     code: "DEPLOY_FAILED",
     message: `Deployment "${record.name}" could not be ${recorded === null ? "deployed" : "updated"}: ${sentence(error.message)} ${whatServes(finding, wanted)}`,
-    action: adviceAfter(error, record.name),
+    action: adviceAfter(error, record.name, finding),
     retryable: error.retryable,
     details: {
       ...error.details,
@@ -220,12 +220,15 @@ function deployFailed(
   });
 }
 
-/** What to do is the deployer's to say, where it says something. */
-function adviceAfter({ action }: MillraceError, name: string): string {
-  const logs = `\`npx millrace deployment logs ${name}\` shows what the service wrote.`;
+/** What to do is the deployer's to say, where it says something. Where nothing is, nothing was written. */
+function adviceAfter({ action }: MillraceError, name: string, finding: Finding | null): string {
+  const logs =
+    finding?.event === "observed.absent"
+      ? []
+      : [`\`npx millrace deployment logs ${name}\` shows what the service wrote.`];
   return action === undefined
-    ? `${logs} Correct the cause and deploy again.`
-    : `${sentence(action)} ${logs}`;
+    ? [...logs, "Correct the cause and deploy again."].join(" ")
+    : [sentence(action), ...logs].join(" ");
 }
 
 function whatServes(finding: Finding | null, wanted: Revision): string {
