@@ -96,7 +96,7 @@ describe("deployments", () => {
     ]);
     expect(messages).toEqual(
       expect.arrayContaining([
-        "Keeping 1 runs of the spool",
+        "Runs of the spool that the store has now: 1",
         expect.stringContaining(`Runs stay in ${join(spool, "unknown.ndjson")}`),
       ]),
     );

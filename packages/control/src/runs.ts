@@ -20,7 +20,7 @@ export function runsOf(workspace: Workspace, deployments: Deployments): Client["
       code: "RUN_NOT_FOUND",
       message: `There is no run "${idOrName}" in project "${project.name}".`,
       action:
-        "Run `npx millrace run list` to see what there is. A run that has just ended is recorded within 50 ms.",
+        "Run `npx millrace run list` to see what there is. A run that has just ended is recorded within 50 ms; a service that does not reach the store has its runs in its log (`npx millrace run import --help`).",
     });
   };
   const idOf = async (deployment: string) => (await deployments.find(deployment)).id;

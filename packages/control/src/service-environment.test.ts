@@ -31,7 +31,14 @@ test("a plan tells of a certificate that a service elsewhere does not have", () 
   expect(storeNotes(store, false)).toEqual([expect.stringContaining("sslrootcert=/etc/ca.crt")]);
   expect(storeNotes(store, true)).toEqual([]);
   expect(storeNotes(postgres("db.example"), false)).toEqual([]);
+});
+
+test("a plan tells where the runs of a service are that does not reach the store", () => {
   expect(storeNotes(postgres("127.0.0.1"), false)).toEqual([
     expect.stringContaining("cannot reach the store at postgres://ann@127.0.0.1:5432/db"),
   ]);
+  expect(storeNotes(file, false)).toEqual([
+    expect.stringMatching(/cannot reach the store at \/data\/millrace\.db.*run import -/),
+  ]);
+  expect(storeNotes(file, true)).toEqual([]);
 });

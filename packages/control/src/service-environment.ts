@@ -74,16 +74,25 @@ export function serviceSecrets(
 
 /** For a plan: what of the store's URL is of use on this machine alone. */
 export function storeNotes(store: StorePlace, isHere: boolean): readonly string[] {
-  if (store.kind !== "postgres" || isHere) return [];
-  const url = store.url.reveal();
-  if (storeInReach(store, isHere) === null)
-    return [
-      `A service that runs elsewhere cannot reach the store at ${placeOfPostgres(url)}: it writes its runs into its log, which \`npx millrace run import\` reads. Name the store by an address that is reached from there too.`,
-    ];
-  return filesOfPostgres(url).map(
-    ([option, path]) =>
-      `The store's URL names a file of this machine (${option}=${path}). A service that runs elsewhere records no run unless it has that file in the same place: its runs wait in its spool.`,
-  );
+  if (isHere) return [];
+  if (storeInReach(store, isHere) === null) return [outOfReach(store)];
+  return store.kind === "sqlite"
+    ? []
+    : filesOfPostgres(store.url.reveal()).map(
+        ([option, path]) =>
+          `The store's URL names a file of this machine (${option}=${path}). A service that runs elsewhere records no run unless it has that file in the same place: its runs wait in its spool.`,
+      );
+}
+
+function outOfReach(store: StorePlace): string {
+  const [place, advice] =
+    store.kind === "sqlite"
+      ? [store.file, "A PostgreSQL server as the store gets them at once."]
+      : [
+          placeOfPostgres(store.url.reveal()),
+          "Name the store by an address that is reached from there too.",
+        ];
+  return `A service that runs elsewhere cannot reach the store at ${place}: it writes its runs into its log. They come into the store when it is updated or removed, and before that by \`npx millrace deployment logs NAME --output json | npx millrace run import -\`. ${advice}`;
 }
 
 function spoolFolder({ loaded }: Workspace, deploymentId: string): string {
@@ -99,7 +108,7 @@ export async function emptySpool(
   const folder = spoolFolder(workspace, deploymentId);
   const { store, project } = workspace;
   const { recorded, left } = await importSpools(store, folder, { projectId: project.id });
-  if (recorded > 0) progress(`Keeping ${recorded} runs of the spool`);
+  if (recorded > 0) progress(`Runs of the spool that the store has now: ${recorded}`);
   for (const path of left)
     progress(`Runs stay in ${path}, which is in use or cannot be read to its end`);
   if (left.length > 0) return;

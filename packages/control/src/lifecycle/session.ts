@@ -90,7 +90,7 @@ export class Session {
     const { store, project } = this.dependencies;
     const { signal } = this.bounds;
     const { recorded, badLines } = await importRuns(store, log, { projectId: project.id, signal });
-    if (recorded > 0) this.platform.progress(`Keeping ${recorded} runs of the log`);
+    if (recorded > 0) this.platform.progress(`Runs of the log that the store has now: ${recorded}`);
     if (badLines > 0)
       this.platform.progress(`${badLines} lines of the log about runs could not be read`);
   }
