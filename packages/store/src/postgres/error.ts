@@ -14,6 +14,13 @@ const TLS: Fault = {
   action:
     "Add ?sslmode=verify-full to the store's URL when the server asks for TLS (and &sslrootcert=FILE for a certificate authority of your own), or ?sslmode=disable when it knows none.",
 };
+const TURNED_AWAY: Fault = {
+  class: "usage",
+  code: "STORE_TLS",
+  what: "takes no connection from here without encryption",
+  action:
+    "Add ?sslmode=verify-full to the store's URL where the server speaks TLS; else let its pg_hba.conf take in the address that it names.",
+};
 const FILE: Fault = {
   class: "usage",
   code: "STORE_TLS",
@@ -163,8 +170,8 @@ export function translatePostgresError(thrown: unknown, place: string): Millrace
 
 function faultOf(thrown: unknown): Fault | undefined {
   const code = codeOf(thrown);
-  // A server that asks for TLS says so in words only: "no pg_hba.conf entry for …, no encryption".
-  if (code === "28000" && /no encryption|SSL off/.test(textOf(thrown))) return TLS;
+  // Whether it would take in an encrypted one the server does not say: "no pg_hba.conf entry for …, no encryption".
+  if (code === "28000" && /no encryption|SSL off/.test(textOf(thrown))) return TURNED_AWAY;
   if (isOfFile(thrown, code)) return FILE;
   if (code !== null)
     return BY_STATE[code] ?? BY_STATE[code.slice(0, 2)] ?? BY_SYSTEM_CODE[code] ?? undefined;
