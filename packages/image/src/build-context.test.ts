@@ -17,8 +17,11 @@ function folderWith(files: Readonly<Record<string, string>>): string {
   return folder;
 }
 
-async function contentsOf(dockerfile: string): Promise<Record<string, string>> {
-  const { open } = await buildContext(dockerfile, quiet.signal);
+async function contentsOf(
+  dockerfile: string,
+  secrets: readonly string[] = [],
+): Promise<Record<string, string>> {
+  const { open } = await buildContext(dockerfile, quiet.signal, secrets);
   const entries = await readTar(await bytesOf(open()));
   return Object.fromEntries(
     entries.flatMap(({ type, path, content }) => (type === "File" ? [[path, content]] : [])),
@@ -67,5 +70,92 @@ test("says which Dockerfile cannot be read, and where its path comes from", asyn
   await expect(buildContext(missing, quiet.signal)).rejects.toMatchObject({
     code: "DOCKERFILE_UNREADABLE",
     message: `The Dockerfile ${missing} cannot be read.`,
+  });
+});
+
+test("holds no file that Millrace reads secrets from, unless .dockerignore brings it back", async () => {
+  const files = {
+    Dockerfile: "FROM node",
+    ".env": "TOKEN=hunter2",
+    "deep/.env": "TOKEN=hunter2",
+    "conf/pa(ss)*.txt": "TOKEN=hunter2",
+    "conf/pass.txt": "a",
+    "state/secrets.json": "hunter2",
+    ".env.example": "TOKEN=",
+  };
+  const folder = folderWith(files);
+  const secrets = ["conf/pa(ss)*.txt", "state", "../elsewhere"].map((path) => join(folder, path));
+  expect(await contentsOf(join(folder, "Dockerfile"), secrets)).toEqual({
+    Dockerfile: "FROM node",
+    "conf/pass.txt": "a",
+    ".env.example": "TOKEN=",
+  });
+  const wanting = folderWith({ ...files, ".dockerignore": "conf\n!deep/.env\n" });
+  expect(Object.keys(await contentsOf(join(wanting, "Dockerfile"))).sort()).toEqual([
+    ".dockerignore",
+    ".env.example",
+    "Dockerfile",
+    "deep/.env",
+    "state/secrets.json",
+  ]);
+});
+
+test("heeds the list of a Dockerfile's own in place of .dockerignore", async () => {
+  const folder = folderWith({
+    "Prod.Dockerfile": "FROM node",
+    "Prod.Dockerfile.dockerignore": "key\n*.dockerignore\n.dockerignore\n",
+    ".dockerignore": "a.txt\n",
+    "a.txt": "a",
+    key: "k",
+  });
+  expect(await contentsOf(join(folder, "Prod.Dockerfile"))).toEqual({
+    Dockerfile: "FROM node",
+    "a.txt": "a",
+  });
+});
+
+test("takes the characters of a pattern as Docker does", async () => {
+  const folder = folderWith({
+    Dockerfile: "FROM node",
+    ".dockerignore": "\uFEFFc++\napp/(auth)\n{x}|y\n",
+    "c++/a": "a",
+    "app/(auth)/a": "a",
+    "{x}|y": "a",
+  });
+  expect(Object.keys(await contentsOf(join(folder, "Dockerfile")))).toEqual([
+    ".dockerignore",
+    "Dockerfile",
+  ]);
+});
+
+test("keeps folders that have nothing in them", async () => {
+  const folder = folderWith({ Dockerfile: "FROM node", ".dockerignore": "left\nlogs/*\n" });
+  for (const path of ["empty/inner", "left", "logs"])
+    mkdirSync(join(folder, path), { recursive: true });
+  writeFileSync(join(folder, "logs/x"), "x");
+  const before = await buildContext(join(folder, "Dockerfile"), quiet.signal);
+  const entries = await readTar(await bytesOf(before.open()));
+  expect(entries.map(({ path }) => path)).toEqual([
+    ".dockerignore",
+    "Dockerfile",
+    "empty/",
+    "empty/inner/",
+    "logs/",
+  ]);
+  mkdirSync(join(folder, "another"));
+  const after = await buildContext(join(folder, "Dockerfile"), quiet.signal);
+  expect(after.digest).not.toBe(before.digest);
+});
+
+test("says which pattern is none, and when the list is no file", async () => {
+  const folder = folderWith({ Dockerfile: "FROM node", ".dockerignore": "a\n[a\n" });
+  await expect(contentsOf(join(folder, "Dockerfile"))).rejects.toMatchObject({
+    code: "DOCKERIGNORE_INVALID",
+    message: `${join(folder, ".dockerignore")} cannot be used: "[a" is no pattern.`,
+  });
+  const listless = folderWith({ Dockerfile: "FROM node", ".dockerignore/a": "a" });
+  await expect(contentsOf(join(listless, "Dockerfile"))).rejects.toMatchObject({
+    code: "DOCKERIGNORE_INVALID",
+    message: expect.stringContaining("EISDIR"),
   });
 });

@@ -96,9 +96,8 @@ async function findBase(
   const { engineBase, parseImageReference, resolveBase } = await import("@millrace/image");
   const request = { platform, cacheDirectory: imageCache(workspace), ...context };
   if (image.dockerfile !== undefined) {
-    const folder = workspace.loaded.directory;
     const built = await baseFromDockerfile(
-      folder,
+      workspace.loaded,
       image.dockerfile,
       platform,
       destination,

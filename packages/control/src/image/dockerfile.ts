@@ -6,6 +6,10 @@ import {
   MillraceError,
   type ReadContext,
 } from "@millrace/core";
+import type { LoadedConfig } from "../config/load.ts";
+
+/** The configuration's folder, and the places whose secrets no engine is sent. */
+type Places = Pick<LoadedConfig, "directory" | "home" | "envFile" | "secretFile">;
 
 /** Repository of the images that are built from users' Dockerfiles. */
 const REPOSITORY = "millrace-base";
@@ -13,11 +17,10 @@ const REPOSITORY = "millrace-base";
 /**
  * The base image that a Dockerfile makes. It is built when the engine has none of just these files; that is the one thing that
  * a plan may make, since only then it is known what would run.
- * @param folder The configuration's folder.
- * @throws MillraceError `DOCKERFILE_NEEDS_ENGINE`, `DOCKERFILE_UNREADABLE`, and what the engine says of the build
+ * @throws MillraceError `DOCKERFILE_NEEDS_ENGINE`, `DOCKERFILE_UNREADABLE`, `DOCKERIGNORE_INVALID`, and what the engine says of the build
  */
 export async function baseFromDockerfile(
-  folder: string,
+  { directory, home, envFile, secretFile }: Places,
   dockerfile: string,
   platform: ImagePlatform,
   destination: ImageTarget["destination"],
@@ -25,7 +28,9 @@ export async function baseFromDockerfile(
 ): Promise<{ readonly reference: string; readonly image: EngineImage }> {
   if (destination.kind !== "engine" || destination.build === undefined) throw needsEngine();
   const { buildContext } = await import("@millrace/image");
-  const { digest, open } = await buildContext(join(folder, dockerfile), context.signal);
+  const secrets = [home, envFile, secretFile];
+  const path = join(directory, dockerfile);
+  const { digest, open } = await buildContext(path, context.signal, secrets);
   const tag = digest.replace("sha256:", "").slice(0, 32);
   const reference = `${REPOSITORY}:${platform.architecture}-${tag}`;
   const known = await destination.find(reference, context);
