@@ -102,6 +102,16 @@ describe("a push", () => {
     if (!retryable) expect(new Set(posts.map(({ path }) => path)).size).toBe(posts.length);
   });
 
+  it("ends when the registry does not take a layer, however often that is sent", async () => {
+    proxy.fault = ({ method }) => (method === "PUT" ? { status: 400, body: "bad" } : undefined);
+    const retry = { attempts: Number.POSITIVE_INFINITY, firstDelayMs: 1 };
+    await expect(pushThrough(await imageOf("not taken"), { retry })).rejects.toMatchObject({
+      code: "REGISTRY_REFUSED",
+      retryable: false,
+      message: expect.stringContaining("bad"),
+    });
+  });
+
   it("says at once that a repository has to be created first", async () => {
     const body = JSON.stringify({ errors: [{ code: "NAME_UNKNOWN", message: "no such name" }] });
     proxy.fault = ({ method }) => (method === "POST" ? { status: 404, body } : undefined);
@@ -166,13 +176,15 @@ describe("a push", () => {
     await givenUp.promise;
   });
 
-  it("ends at once when it is aborted while it waits", async () => {
+  it("ends at once when it is aborted while it waits, with what it waited for", async () => {
     const stop = new AbortController();
-    const reason = new Error("enough");
     proxy.fault = () => ({ status: 503, headers: { "retry-after": "50" } });
-    const progress = () => stop.abort(reason);
-    const image = await imageOf("aborted while waiting");
-    await expect(pushThrough(image, { signal: stop.signal, progress })).rejects.toBe(reason);
+    const progress = () => stop.abort();
+    const pushing = pushThrough(await imageOf("aborted while waiting"), {
+      signal: stop.signal,
+      progress,
+    });
+    await expect(pushing).rejects.toMatchObject({ code: "REGISTRY_FAILED", retryAfterMs: 50_000 });
   });
 
   it("names a registry that does not answer", async () => {

@@ -11,7 +11,7 @@ import {
   type RegistryDestination,
   type SnapshotManifest,
 } from "@millrace/core";
-import type { ArchivedImage, BaseImage, Image, LayerInput } from "@millrace/image";
+import type { ArchivedImage, BaseImage, Image, LayerInput, RetryPolicy } from "@millrace/image";
 import type { Workspace } from "../workspace.ts";
 import { baseFromDockerfile } from "./dockerfile.ts";
 import { bundleRuntime, RUNTIME_ENTRY } from "./runtime-bundle.ts";
@@ -23,6 +23,9 @@ const SNAPSHOT_FOLDER = `${FOLDER}/snapshot`;
 const PORT = 8080;
 /** The user `node` of the official images, and nobody in others. */
 const USER = "1000:1000";
+
+/** Requests are repeated where they are made, as an upload goes on there where it was cut: for as long as the operation has. */
+const UNTIL_DEADLINE: RetryPolicy = { attempts: Number.POSITIVE_INFINITY, firstDelayMs: 500 };
 
 export interface DeploymentImage {
   readonly artefact: ImageArtefact;
@@ -113,7 +116,7 @@ async function findBase(
   const found = destination.kind === "engine" ? await destination.find(reference, context) : null;
   if (found !== null) return engineBase({ ...request, reference, image: found });
   const credentials = await loginForBase(reference, destination);
-  return resolveBase({ ...request, reference, credentials });
+  return resolveBase({ ...request, reference, credentials, retry: UNTIL_DEADLINE });
 }
 
 /** The deployer's login, where the base lies in the deployer's registry. No other registry is told of it. */
@@ -235,6 +238,7 @@ async function forRegistry(
         tag,
         credentials: destination.credentials,
         cacheDirectory,
+        retry: UNTIL_DEADLINE,
         ...context,
       });
     },

@@ -3,6 +3,7 @@ import { z } from "zod";
 import { readJson } from "./answer.ts";
 import { type Challenge, parseChallenges } from "./challenge.ts";
 import { refusal, unanswered, unauthorized } from "./errors.ts";
+import { fetchAnswer, type Patience } from "./request.ts";
 
 /** How to show a registry who calls. */
 export type Login =
@@ -58,11 +59,11 @@ export interface AuthorizationOptions {
   findLogin(): Promise<Login | null>;
   /** True for a token service that may be asked: TLS, or plain where the registry itself is. */
   trusts(url: URL): boolean;
-  readonly signal: AbortSignal;
+  readonly patience: Patience;
 }
 
 export function authorize(options: AuthorizationOptions): Authorization {
-  const { registry, trusts, signal } = options;
+  const { registry, trusts, patience } = options;
   let found: Promise<Login | null> | undefined;
   const tokens = new Map<string, Token>();
   const asking = new Map<string, Promise<Token>>();
@@ -89,7 +90,7 @@ export function authorize(options: AuthorizationOptions): Authorization {
       });
     const login = await findLogin();
     const form = new URLSearchParams(service === undefined ? {} : { service });
-    const init: RequestInit = { redirect: "error", signal };
+    const init: RequestInit = { redirect: "error" };
     if (login?.kind === "identity") {
       form.set("grant_type", "refresh_token");
       form.set("client_id", CLIENT);
@@ -104,9 +105,9 @@ export function authorize(options: AuthorizationOptions): Authorization {
     }
     let response: Response;
     try {
-      response = await fetch(url, init);
+      response = await fetchAnswer(url, init, patience);
     } catch (error) {
-      signal.throwIfAborted();
+      patience.signal.throwIfAborted();
       throw unanswered(url.host, "the request for a token", error);
     }
     if (response.status === 401 || response.status === 400)

@@ -6,7 +6,7 @@ import { type Authorization, authorize } from "./authorization.ts";
 import { findDockerLogin } from "./docker-login.ts";
 import { refusal, unauthorized } from "./errors.ts";
 import { fetchOnce, type RegistryRequest } from "./request.ts";
-import { DEFAULT_RETRY, type RetryPolicy, retrying } from "./retry.ts";
+import { DEFAULT_ANSWER_MS, DEFAULT_RETRY, type RetryPolicy, retrying } from "./retry.ts";
 import { isLoopback, loopbackScheme, type Scheme } from "./scheme.ts";
 
 export interface RegistryOptions {
@@ -46,14 +46,15 @@ function onwards({ status, headers }: Response, { method }: RegistryRequest): st
 export function connect(options: RegistryOptions): Connection {
   const { registry, credentials, plainHttp, retry = DEFAULT_RETRY, context } = options;
   const { signal } = context;
+  const patience = { signal, answerMs: retry.answerMs ?? DEFAULT_ANSWER_MS };
   const host = apiHost(registry);
   const loopback = isLoopback(host);
-  const about = { registry, signal };
+  const about = { registry, ...patience };
   let scheme: Promise<Scheme> | undefined;
 
   function findScheme(): Promise<Scheme> {
     if (!loopback) return Promise.resolve(plainHttp ? "http" : "https");
-    scheme ??= loopbackScheme(host, signal).catch((error: unknown) => {
+    scheme ??= loopbackScheme(host, patience).catch((error: unknown) => {
       scheme = undefined;
       throw error;
     });
@@ -68,7 +69,7 @@ export function connect(options: RegistryOptions): Connection {
     registry,
     findLogin: async () =>
       credentials === null ? findDockerLogin(registry) : { kind: "password", ...credentials },
-    signal,
+    patience,
     trusts,
   });
 

@@ -177,8 +177,8 @@ export function unanswered(registry: string, what: string, cause: unknown): Mill
     code: "REGISTRY_UNREACHABLE",
     message: `The registry ${registry} gave no answer to ${what}: ${innermost(cause)}.`,
     action: `Check that ${registry} is its address, that it runs, and that this machine's network reaches it.`,
-    // A name that no server knows does not come to be known by waiting.
-    retryable: !codes.includes("ENOTFOUND"),
+    // A name that no server knows does not come to be known by waiting; what has no code is refused on this machine.
+    retryable: codes.length > 0 && !codes.includes("ENOTFOUND"),
     details,
     cause,
   });

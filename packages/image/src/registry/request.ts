@@ -20,6 +20,35 @@ export interface RegistryRequest {
   readonly expected: readonly number[];
 }
 
+/** How long an answer is waited for. */
+export interface Patience {
+  /** Ends everything. */
+  readonly signal: AbortSignal;
+  /** Milliseconds until an answer must begin. */
+  readonly answerMs: number;
+}
+
+/** `fetch`, which itself waits five minutes for an answer to begin. What comes after that may take its time. */
+export async function fetchAnswer(
+  url: string | URL,
+  init: RequestInit,
+  { signal, answerMs }: Patience,
+): Promise<Response> {
+  const silence = new AbortController();
+  const timer = setTimeout(() => {
+    const error = new Error(`nothing came for ${answerMs / 1000} s`);
+    silence.abort(Object.assign(error, { code: "ETIMEDOUT" }));
+  }, answerMs);
+  try {
+    return await fetch(url, { ...init, signal: AbortSignal.any([signal, silence.signal]) });
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** To upload takes long, and so does what a registry does with it before it answers. */
+const PROMPT: ReadonlySet<RegistryRequest["method"]> = new Set(["GET", "HEAD", "POST"]);
+
 /**
  * Sends a request once, and follows nothing.
  * @param header The Authorization header; undefined for none.
@@ -29,11 +58,11 @@ export async function fetchOnce(
   url: URL,
   { method, what, headers, body }: RegistryRequest,
   header: string | undefined,
-  { registry, signal }: { readonly registry: string; readonly signal: AbortSignal },
+  { registry, signal, answerMs }: Patience & { readonly registry: string },
 ): Promise<Response> {
   const sent: Record<string, string> = { ...headers };
   if (header !== undefined) sent["authorization"] = header;
-  const init: RequestInit = { method, headers: sent, redirect: "manual", signal };
+  const init: RequestInit = { method, headers: sent, redirect: "manual" };
   let unread: { readonly error: unknown } | undefined;
   async function* read(stream: Stream) {
     try {
@@ -49,7 +78,8 @@ export async function fetchOnce(
     Object.assign(init, { body: read(body), duplex: "half" });
   }
   try {
-    return await fetch(url, init);
+    if (PROMPT.has(method)) return await fetchAnswer(url, init, { signal, answerMs });
+    return await fetch(url, { ...init, signal });
   } catch (error) {
     signal.throwIfAborted();
     if (unread !== undefined) throw unread.error;

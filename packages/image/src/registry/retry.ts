@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { isMillraceError } from "@millrace/core";
+import { isMillraceError, type MillraceError } from "@millrace/core";
 import type { Context } from "../image.ts";
 
 export interface RetryPolicy {
@@ -7,9 +7,12 @@ export interface RetryPolicy {
   readonly attempts: number;
   /** Milliseconds before the second try; doubled for each one after. */
   readonly firstDelayMs: number;
+  /** Milliseconds until the answer to a request without content must begin. Default 30,000. */
+  readonly answerMs?: number;
 }
 
 export const DEFAULT_RETRY: RetryPolicy = { attempts: 6, firstDelayMs: 500 };
+export const DEFAULT_ANSWER_MS = 30_000;
 
 const LONGEST_DELAY_MS = 20_000;
 /** A registry that wants a longer pause is not waited for here. */
@@ -21,7 +24,8 @@ function delayBefore(attempt: number, policy: RetryPolicy): number {
 }
 
 /**
- * Does the task again while it fails with errors that say that this can help.
+ * Does the task again while it fails with errors that say that this can help. When the signal aborts it after that, the last
+ * failure is thrown, because it says more than that there was no time left.
  * @param task Calls `advanced` when it got further than before: then its tries are counted anew.
  */
 export async function retrying<T>(
@@ -30,6 +34,7 @@ export async function retrying<T>(
   task: (advanced: () => void) => Promise<T>,
 ): Promise<T> {
   let attempt = 0;
+  let last: MillraceError | undefined;
   const advanced = () => {
     attempt = 1;
   };
@@ -38,14 +43,14 @@ export async function retrying<T>(
     try {
       return await task(advanced);
     } catch (error) {
+      if (signal.aborted) throw last ?? error;
       if (!isMillraceError(error) || !error.retryable || attempt >= policy.attempts) throw error;
       const asked = error.retryAfterMs ?? 0;
       if (asked > LONGEST_RETRY_AFTER_MS) throw error;
       const delay = Math.max(asked, delayBefore(attempt - 1, policy));
       progress(`${error.message} Trying again in ${(delay / 1000).toFixed(1)} s.`);
-      await sleep(delay, undefined, { signal }).catch((error: unknown) => {
-        // The reason itself, and not an error that wraps it.
-        signal.throwIfAborted();
+      last = error;
+      await sleep(delay, undefined, { signal }).catch(() => {
         throw error;
       });
     }

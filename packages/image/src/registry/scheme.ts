@@ -1,5 +1,6 @@
 import { discard, readText } from "./answer.ts";
 import { unanswered } from "./errors.ts";
+import { fetchAnswer, type Patience } from "./request.ts";
 
 export type Scheme = "http" | "https";
 
@@ -16,12 +17,12 @@ const HANGS_UP: ReadonlySet<unknown> = new Set([
 ]);
 
 /** Loopback registries speak mostly plain HTTP, and sometimes TLS: the registry's answer tells. */
-export async function loopbackScheme(host: string, signal: AbortSignal): Promise<Scheme> {
+export async function loopbackScheme(host: string, patience: Patience): Promise<Scheme> {
   let answer: Response;
   try {
-    answer = await fetch(`http://${host}/v2/`, { redirect: "manual", signal });
+    answer = await fetchAnswer(`http://${host}/v2/`, { redirect: "manual" }, patience);
   } catch (error) {
-    signal.throwIfAborted();
+    patience.signal.throwIfAborted();
     const failure = unanswered(host, "the first request", error);
     if (HANGS_UP.has(failure.details["code"])) return "https";
     throw failure;

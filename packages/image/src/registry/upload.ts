@@ -96,6 +96,8 @@ async function standing(
 
 /** Answers to an upload that the registry does not know any more, or knows in another state. */
 const LOST: ReadonlySet<unknown> = new Set([400, 404, 416]);
+/** How often a blob is sent anew after one of them: it may as well be meant for the blob. */
+const MOST_LOSSES = 5;
 
 const BYTES = { "content-type": "application/octet-stream" } as const;
 
@@ -180,6 +182,7 @@ export async function bring(upload: Upload, from: string | null): Promise<Outcom
   const { connection, blob } = upload;
   let open: URL | null = null;
   let furthest = 0;
+  let losses = 0;
 
   async function attempt(advanced: () => void): Promise<Outcome> {
     if (open !== null) {
@@ -206,7 +209,7 @@ export async function bring(upload: Upload, from: string | null): Promise<Outcom
       return await attempt(advanced);
     } catch (error) {
       const lost = open !== null && isMillraceError(error) && LOST.has(error.details["status"]);
-      if (!lost) throw error;
+      if (!lost || losses++ === MOST_LOSSES) throw error;
       open = null;
       throw retryable(error);
     }
