@@ -41,13 +41,21 @@ const SHORTEST_LIFE_SECONDS = 60;
 /** Tokens are renewed this long before they end. */
 const MARGIN_MS = 10_000;
 
+/** What a header can have: a token with other characters is none. */
+const SENDABLE = /^[\x21-\x7e]+$/;
+
+/** Either name may be there, also without a value (github.com/distribution/distribution, registry/client/auth). */
 const tokenSchema = z
   .object({
-    token: z.string().min(1).optional(),
-    access_token: z.string().min(1).optional(),
-    expires_in: z.number().optional(),
+    token: z.string().nullish(),
+    access_token: z.string().nullish(),
+    expires_in: z.number().nullish(),
   })
-  .refine(({ token, access_token }) => (token ?? access_token) !== undefined, "has no token");
+  .transform(({ token, access_token, expires_in }) => ({
+    token: token || (access_token ?? ""),
+    seconds: expires_in ?? SHORTEST_LIFE_SECONDS,
+  }))
+  .refine(({ token }) => SENDABLE.test(token));
 
 function basic(username: string, password: Secret): string {
   return `Basic ${Buffer.from(`${username}:${password.reveal()}`).toString("base64")}`;
@@ -118,12 +126,11 @@ export function authorize(options: AuthorizationOptions): Authorization {
       throw new MillraceError({
         class: "platform",
         code: "REGISTRY_REFUSED",
-        message: `The token service ${url.host} of the registry ${registry} gave an answer without a token.`,
+        message: `The token service ${url.host} of the registry ${registry} gave an answer without a token that can be sent.`,
         action: "Report this to whoever runs the registry.",
       });
-    const { token, access_token, expires_in = SHORTEST_LIFE_SECONDS } = data;
-    const life = Math.max(SHORTEST_LIFE_SECONDS, expires_in) * 1000;
-    return { header: `Bearer ${token ?? access_token}`, expiresAt: Date.now() + life - MARGIN_MS };
+    const life = Math.max(SHORTEST_LIFE_SECONDS, data.seconds) * 1000;
+    return { header: `Bearer ${data.token}`, expiresAt: Date.now() + life - MARGIN_MS };
   }
 
   /** Several requests that need the same token at once ask for it once. */
