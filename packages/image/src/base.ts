@@ -92,7 +92,8 @@ export async function resolveBase(request: BaseRequest): Promise<BaseImage> {
   const { platform, credentials = null, plainHttp = false, retry, signal, progress } = request;
   const image = parseImageReference(request.reference);
   const { registry, repository } = image;
-  const options = { registry, credentials, plainHttp, context: { signal, progress } };
+  const name = { registry, repository };
+  const options = { name, credentials, plainHttp, context: { signal, progress } };
   const connection = connect({ ...options, retry });
   const cache = openCache(request.cacheDirectory);
   const wanted = { image, name: formatImageReference(image), connection, cache };
@@ -101,7 +102,7 @@ export async function resolveBase(request: BaseRequest): Promise<BaseImage> {
   const source: BaseSource = {
     name: wanted.name,
     cache,
-    from: { registry, repository },
+    from: name,
     fetchManifest: async (digest) => {
       await fetchManifest(wanted, digest);
     },

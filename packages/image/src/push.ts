@@ -136,7 +136,7 @@ export async function pushImage(image: Image, request: PushRequest): Promise<Pus
   const to = parseRepositoryName(repository);
   const ended = new AbortController();
   const connection = connect({
-    registry: to.registry,
+    name: to,
     credentials,
     plainHttp,
     retry,

@@ -52,7 +52,7 @@ export async function makeDeploymentImage(
   const { destination } = target;
   return destination.kind === "engine"
     ? forEngine(image, destination)
-    : forRegistry(image, destination, imageCache(workspace));
+    : forRegistry(image, destination, imageCache(workspace), context.signal);
 }
 
 async function assemble(
@@ -220,10 +220,11 @@ async function forRegistry(
   image: Image,
   destination: RegistryDestination,
   cacheDirectory: string,
+  signal: AbortSignal,
 ): Promise<DeploymentImage> {
   const { repository } = destination;
   const { findCredentials } = await import("@millrace/image");
-  const credentials = destination.credentials ?? (await findCredentials(repository));
+  const credentials = destination.credentials ?? (await findCredentials(repository, signal));
   const { manifest } = image;
   if (manifest === null) throw new TypeError("a base that only an engine has cannot be pushed");
   return {

@@ -20,7 +20,13 @@ async function registryWithTokens(tokenAnswer: string): Promise<Connection> {
   const registry = `127.0.0.1:${(server.address() as AddressInfo).port}`;
   const credentials = null;
   const retry = { attempts: 2, firstDelayMs: 1 };
-  return connect({ registry, credentials, plainHttp: false, retry, context: quiet });
+  return connect({
+    name: { registry, repository: "x" },
+    credentials,
+    plainHttp: false,
+    retry,
+    context: quiet,
+  });
 }
 
 function ask(registry: Connection): Promise<Response> {

@@ -1,6 +1,6 @@
 import { MillraceError, type RegistryCredentials } from "@millrace/core";
 import type { Context } from "../image.ts";
-import { apiHost } from "../reference.ts";
+import { apiHost, type RepositoryName } from "../reference.ts";
 import { discard } from "./answer.ts";
 import { type Authorization, authorize } from "./authorization.ts";
 import { findDockerLogin } from "./docker-login.ts";
@@ -10,8 +10,8 @@ import { DEFAULT_ANSWER_MS, DEFAULT_RETRY, type RetryPolicy, retrying } from "./
 import { isLoopback, loopbackScheme, type Scheme } from "./scheme.ts";
 
 export interface RegistryOptions {
-  /** As it stands in references. */
-  readonly registry: string;
+  /** What is asked for there. */
+  readonly name: RepositoryName;
   /** Null: the login that Docker's configuration file has for it, else none. */
   readonly credentials: RegistryCredentials | null;
   /** Allows HTTP without TLS for other than loopback hosts. */
@@ -44,7 +44,8 @@ function onwards({ status, headers }: Response, { method }: RegistryRequest): st
 }
 
 export function connect(options: RegistryOptions): Connection {
-  const { registry, credentials, plainHttp, retry = DEFAULT_RETRY, context } = options;
+  const { name, credentials, plainHttp, retry = DEFAULT_RETRY, context } = options;
+  const { registry } = name;
   const { signal } = context;
   const patience = { signal, answerMs: retry.answerMs ?? DEFAULT_ANSWER_MS };
   const host = apiHost(registry);
@@ -68,7 +69,7 @@ export function connect(options: RegistryOptions): Connection {
   const authorization: Authorization = authorize({
     registry,
     findLogin: async () =>
-      credentials === null ? findDockerLogin(registry) : { kind: "password", ...credentials },
+      credentials === null ? findDockerLogin(name, signal) : { kind: "password", ...credentials },
     patience,
     trusts,
   });

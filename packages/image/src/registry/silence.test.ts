@@ -32,7 +32,13 @@ function connectTo(
   { signal } = new AbortController(),
 ) {
   const context = { signal, progress };
-  return connect({ registry, credentials: null, plainHttp: false, retry, context });
+  return connect({
+    name: { registry, repository: "x" },
+    credentials: null,
+    plainHttp: false,
+    retry,
+    context,
+  });
 }
 
 function asking(method: RegistryRequest["method"]): RegistryRequest {
