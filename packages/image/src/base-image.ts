@@ -31,7 +31,10 @@ export interface BaseSource {
   download(descriptor: Descriptor): AsyncIterable<Uint8Array>;
 }
 
-function unsupported({ name }: BaseSource, why: string): MillraceError {
+export const OLD_FORMAT = "it is in the format that Docker gave up in 2017";
+
+/** The error for an image that nothing can be put on. */
+export function unsupported(name: string, why: string): MillraceError {
   return new MillraceError({
     class: "usage",
     code: "IMAGE_UNSUPPORTED",
@@ -83,10 +86,9 @@ async function manifestFor(
 ): Promise<PlatformManifest> {
   const found = await readManifest(source, digest);
   const kind = z
-    .looseObject({ schemaVersion: z.number(), manifests: z.unknown() })
+    .looseObject({ schemaVersion: z.number(), manifests: z.unknown().optional() })
     .safeParse(found);
-  if (kind.data?.schemaVersion === 1)
-    throw unsupported(source, "it is in the format that Docker gave up in 2017");
+  if (kind.data?.schemaVersion === 1) throw unsupported(source.name, OLD_FORMAT);
   if (kind.data?.manifests === undefined)
     return { digest, manifest: check(manifestSchema, found, source) };
   const { manifests } = check(indexSchema, found, source);
@@ -96,8 +98,11 @@ async function manifestFor(
   );
   const fitting = offers.filter((offer) => isFor(offer, platform));
   // Variants such as amd64/v3 run only on some processors; arm64 is v8.
-  const chosen =
+  const named =
     fitting.find(({ variant }) => variant === undefined || variant === "v8") ?? fitting[0];
+  // Which platform it is for need not be listed; then its configuration tells.
+  const unnamed = manifests.filter(({ platform }) => platform === undefined);
+  const chosen = named ?? (unnamed.length === 1 ? unnamed[0] : undefined);
   if (chosen === undefined) throw wrongPlatform(source.name, platform, offers);
   const manifest = check(manifestSchema, await readManifest(source, chosen.digest), source);
   return { digest: chosen.digest, manifest };
@@ -120,7 +125,8 @@ function blobOf(source: BaseSource, descriptor: Descriptor, type: string): Blob 
 }
 
 async function readConfig(source: BaseSource, descriptor: Descriptor) {
-  if (descriptor.size > LARGEST_CONFIG) throw unsupported(source, "its configuration is too large");
+  if (descriptor.size > LARGEST_CONFIG)
+    throw unsupported(source.name, "its configuration is too large");
   const { cache } = source;
   const { digest } = descriptor;
   const cached = await cache.read(digest);
@@ -143,12 +149,12 @@ export async function readBase(
   const { digest, manifest } = await manifestFor(source, named, platform);
   const types = manifest.layers.map(({ mediaType }) => layerType(mediaType));
   if (types.includes(undefined))
-    throw unsupported(source, "it has layers that are no file systems");
+    throw unsupported(source.name, "it has layers that are no file systems");
   const config = await readConfig(source, manifest.config);
   if (!isFor(config, platform)) throw wrongPlatform(name, platform, [config]);
   const diffIds = config.rootfs.diff_ids;
   if (diffIds.length !== manifest.layers.length)
-    throw unsupported(source, "its manifest and its configuration list different layers");
+    throw unsupported(source.name, "its manifest and its configuration list different layers");
   return {
     reference: name,
     digest,

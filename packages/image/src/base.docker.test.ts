@@ -5,7 +5,8 @@ import type { ImagePlatform } from "@millrace/core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { assembleImage } from "./assemble.ts";
 import { type BaseRequest, resolveBase } from "./base.ts";
-import { startFaultProxy } from "./fault-proxy.fixture.ts";
+import { sha256 } from "./digest.ts";
+import { type Fault, type Passed, startFaultProxy } from "./fault-proxy.fixture.ts";
 import type { BaseImage, Blob, Image } from "./image.ts";
 import { OCI_INDEX, OCI_MANIFEST } from "./media-types.ts";
 import { pushImage } from "./push.ts";
@@ -79,16 +80,23 @@ function resolve(reference: string, over: Partial<BaseRequest> = {}): Promise<Ba
   });
 }
 
+/** What goes wrong with requests for a manifest. */
+function onManifest(fault: Fault) {
+  let times = 1;
+  return ({ method, path }: Passed) =>
+    method === "GET" && path.includes("/manifests/") && times-- > 0 ? fault : undefined;
+}
+
 async function putIndex(
   repository: string,
   tag: string,
-  images: readonly (Image & { readonly variant?: string })[],
+  images: readonly (Image & { readonly variant?: string; readonly unnamed?: true })[],
 ): Promise<void> {
-  const descriptors = images.map(({ manifest, platform, variant }) => ({
+  const descriptors = images.map(({ manifest, platform, variant, unnamed }) => ({
     mediaType: OCI_MANIFEST,
     digest: manifest?.digest,
     size: manifest?.bytes.length,
-    platform: variant === undefined ? platform : { ...platform, variant },
+    ...(unnamed ? {} : { platform: variant === undefined ? platform : { ...platform, variant } }),
   }));
   const attestation = { ...descriptors[0], platform: { os: "unknown", architecture: "unknown" } };
   const answer = await fetch(`http://${registry.host}/v2/${repository}/manifests/${tag}`, {
@@ -154,6 +162,85 @@ describe("a base image", () => {
     await pushImage(plain, { ...quiet, repository, credentials: null, cacheDirectory });
     await putIndex("base/variants", "all", [v3, plain]);
     expect(await resolve("base/variants:all")).toMatchObject({ digest: plain.manifest?.digest });
+  });
+
+  it("is the only one of an index that does not say what it is for, when it is for the platform", async () => {
+    const amd64 = await givenBase("base/unnamed", AMD64, "amd64");
+    await putIndex("base/unnamed", "all", [{ ...amd64, unnamed: true }]);
+    expect(await resolve("base/unnamed:all")).toMatchObject({ digest: amd64.manifest?.digest });
+    await expect(resolve("base/unnamed:all", { platform: ARM64 })).rejects.toMatchObject({
+      code: "IMAGE_PLATFORM",
+      message: expect.stringContaining("is for linux/amd64, and linux/arm64 is needed"),
+    });
+  });
+
+  it.each([
+    [
+      "application/vnd.docker.distribution.manifest.v1+prettyjws",
+      { schemaVersion: 1, signatures: [] },
+    ],
+    ["application/json", { schemaVersion: 1, name: "x", fsLayers: [] }],
+  ])("in Docker's old format is refused for that: %s", async (type, manifest) => {
+    await givenBase("base/old");
+    const proxy = await startFaultProxy(registry.host);
+    const body = JSON.stringify(manifest);
+    const headers = { "content-type": type, "docker-content-digest": sha256(body) };
+    proxy.fault = ({ method, path }) =>
+      path.includes("/manifests/")
+        ? { status: 200, headers, ...(method === "HEAD" ? {} : { body }) }
+        : undefined;
+    await expect(resolve("", { reference: `${proxy.host}/base/old:24` })).rejects.toMatchObject({
+      code: "IMAGE_UNSUPPORTED",
+      message: expect.stringContaining("the format that Docker gave up in 2017"),
+    });
+    await proxy.stop();
+  });
+
+  it("whose index lists what the registry does not have is called incomplete, and not missing", async () => {
+    const amd64 = await givenBase("base/dangling", AMD64, "amd64");
+    await putIndex("base/dangling", "all", [amd64]);
+    const proxy = await startFaultProxy(registry.host);
+    const missing = amd64.manifest?.digest ?? "";
+    proxy.fault = ({ path }) => (path.endsWith(missing) ? { status: 404 } : undefined);
+    const reference = `${proxy.host}/base/dangling:all`;
+    await expect(resolve("", { reference })).rejects.toMatchObject({
+      code: "BLOB_MISSING",
+      message: `The registry ${proxy.host} lists the manifest ${missing} in ${reference} and does not have it.`,
+    });
+    await proxy.stop();
+  });
+
+  it("has its manifest read again when the connection is cut in the middle", async () => {
+    const image = await givenBase("base/manifest-cut");
+    const proxy = await startFaultProxy(registry.host);
+    proxy.fault = onManifest({ cutAnswerAfter: 100 });
+    const base = await resolve("", { reference: `${proxy.host}/base/manifest-cut:24` });
+    expect(base.digest).toBe(image.manifest?.digest);
+    await proxy.stop();
+  });
+
+  it("whose manifest names a wrong size is refused for that", async () => {
+    const image = await givenBase("base/sizes");
+    const proxy = await startFaultProxy(registry.host);
+    const size = image.config.bytes.length;
+    for (const [wrong, came] of [
+      [size - 1, `more than ${size - 1}`],
+      [size + 1, String(size)],
+    ] as const) {
+      const text = Buffer.from(image.manifest?.bytes ?? []).toString();
+      const body = text.replace(`"size":${size}`, `"size":${wrong}`);
+      const headers = { "docker-content-digest": sha256(body) };
+      proxy.fault = ({ method, path }) =>
+        path.includes("/manifests/")
+          ? { status: 200, headers, ...(method === "HEAD" ? {} : { body }) }
+          : undefined;
+      const reference = `${proxy.host}/base/sizes:24`;
+      await expect(resolve("", { reference })).rejects.toMatchObject({
+        code: "BLOB_CORRUPT",
+        message: expect.stringContaining(`${wrong} bytes was meant, ${came} bytes came`),
+      });
+    }
+    await proxy.stop();
   });
 
   it("that is not there for the platform is refused with what there is", async () => {
@@ -247,6 +334,22 @@ describe("a base image", () => {
     const { digest, size } = blobOf(base);
     writeFileSync(registry.blobFile(digest), Buffer.alloc(size, 1));
     await expect(bytesOf(blobOf(base).open())).rejects.toMatchObject({ code: "BLOB_CORRUPT" });
+    const read: Uint8Array[] = [];
+    const reading = async () => {
+      for await (const chunk of blobOf(base).open()) read.push(chunk);
+    };
+    await expect(reading()).rejects.toMatchObject({ code: "BLOB_CORRUPT" });
+    // Who passes it on must not have passed on all of it.
+    expect(Buffer.concat(read).length).toBeLessThan(size);
+    const other = await startRegistry(join(folder, "uncorrupted"));
+    const cacheDirectory = freshCache();
+    const app = await appOn(base, cacheDirectory);
+    const to = { ...quiet, credentials: null, cacheDirectory, repository: `${other.host}/app` };
+    await expect(pushImage(app, to)).rejects.toMatchObject({
+      code: "BLOB_CORRUPT",
+      message: expect.stringContaining(registry.host),
+    });
+    await other.stop();
     rmSync(registry.blobFile(digest));
     await expect(bytesOf(blobOf(base).open())).rejects.toMatchObject({ code: "BLOB_MISSING" });
   });

@@ -11,7 +11,7 @@ import { single } from "./chunks.ts";
 import type { BaseImage, Context } from "./image.ts";
 import { formatImageReference, type ImageReference, parseImageReference } from "./reference.ts";
 import { type Connection, connect } from "./registry/connection.ts";
-import { downloadBlob } from "./registry/download.ts";
+import { downloadBlob, missing } from "./registry/download.ts";
 import { getManifest, headManifest, pullScope } from "./registry/manifests.ts";
 import type { RetryPolicy } from "./registry/retry.ts";
 
@@ -50,11 +50,14 @@ function notFound({ name }: RegistryImage): MillraceError {
   });
 }
 
-/** A manifest or index by tag or digest, which is then in the cache. */
-async function fetchManifest(wanted: RegistryImage, by: string): Promise<string> {
-  const found = await getManifest(wanted.connection, wanted.image.repository, by);
-  if (found === null) throw notFound(wanted);
-  return (await wanted.cache.write(single(found.bytes))).digest;
+/** A manifest or index by tag or digest, which is then in the cache. Null when there is none. */
+async function fetchManifest(
+  { connection, image, cache }: RegistryImage,
+  by: string,
+): Promise<string | null> {
+  const { repository } = image;
+  const found = await getManifest(connection, repository, by, pullScope(repository));
+  return found === null ? null : (await cache.write(single(found.bytes))).digest;
 }
 
 /** Asks the registry what a tag names now; when it cannot be reached, what it named before is good enough. */
@@ -68,8 +71,8 @@ async function digestOfTag(
   const connection = data === undefined ? wanted.connection : impatient;
   try {
     const head = await headManifest(connection, image.repository, tag, pullScope(image.repository));
-    if (head === null) throw notFound(wanted);
-    const digest = head ?? (await fetchManifest(wanted, tag));
+    const digest = head === undefined ? await fetchManifest(wanted, tag) : head;
+    if (digest === null) throw notFound(wanted);
     await cache.note("tags", name, { digest });
     return digest;
   } catch (error) {
@@ -104,7 +107,9 @@ export async function resolveBase(request: BaseRequest): Promise<BaseImage> {
     cache,
     from: name,
     fetchManifest: async (digest) => {
-      await fetchManifest(wanted, digest);
+      if ((await fetchManifest(wanted, digest)) !== null) return;
+      const what = `the manifest ${digest} in ${wanted.name}`;
+      throw digest === named ? notFound(wanted) : missing(registry, what);
     },
     download: (descriptor) => downloadBlob(connection, repository, descriptor),
   };

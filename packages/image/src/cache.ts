@@ -3,7 +3,7 @@ import { createReadStream } from "node:fs";
 import { mkdir, open, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { type JsonValue, MillraceError, messageOf } from "@millrace/core";
-import { sha256, startMeter } from "./digest.ts";
+import { sha256, startMeter, verified } from "./digest.ts";
 
 /** Bytes that the cache holds, by their digest. */
 export interface Stored {
@@ -159,15 +159,13 @@ export function openCache(directory: string): Cache {
       // A file that was cut short by a crash of the machine counts as not held.
       return content !== null && sha256(content) === digest ? content : null;
     },
-    async *open(digest, start = 0) {
-      const meter = startMeter();
-      for await (const chunk of readFrom(directory, pathOf(digest), start)) {
-        meter.add(chunk);
-        yield chunk;
-      }
-      if (start > 0 || meter.digest() === digest) return;
-      await rm(pathOf(digest), { force: true });
-      throw damaged(directory, digest);
+    open(digest, start = 0) {
+      const bytes = readFrom(directory, pathOf(digest), start);
+      if (start > 0) return bytes;
+      return verified(bytes, digest, async () => {
+        await rm(pathOf(digest), { force: true });
+        return damaged(directory, digest);
+      });
     },
     async write(source) {
       const writer = writing(source, ({ digest }) => pathOf(digest));

@@ -27,3 +27,24 @@ export function startMeter(): Meter {
     digest: () => `sha256:${sum.digest("hex")}`,
   };
 }
+
+/**
+ * Passes bytes on, and the last of them only when all together have the digest: nobody gets the whole of something else.
+ * @param wrong The error for bytes with another digest.
+ */
+export async function* verified(
+  source: AsyncIterable<Uint8Array>,
+  digest: string,
+  wrong: (actual: string) => Error | Promise<Error>,
+): AsyncGenerator<Uint8Array> {
+  const meter = startMeter();
+  let last: Uint8Array | undefined;
+  for await (const chunk of source) {
+    if (last !== undefined) yield last;
+    meter.add(chunk);
+    last = chunk;
+  }
+  const actual = meter.digest();
+  if (actual !== digest) throw await wrong(actual);
+  if (last !== undefined) yield last;
+}

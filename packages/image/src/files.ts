@@ -4,7 +4,7 @@ import { isAbsolute, join, posix, relative, resolve, sep } from "node:path";
 import { canonicalJson, MillraceError, messageOf } from "@millrace/core";
 import pMap from "p-map";
 import { single } from "./chunks.ts";
-import { sha256, startMeter } from "./digest.ts";
+import { sha256, startMeter, verified } from "./digest.ts";
 import type { TarEntry } from "./tar.ts";
 
 /** A file of a layer. Owner and times are the same for all and cannot be chosen. */
@@ -78,13 +78,9 @@ async function digestOf(file: string, size: number): Promise<string> {
 }
 
 /** The bytes of a file that has been read before, and must not have changed since. */
-async function* readAgain(file: string, digest: string): AsyncGenerator<Uint8Array> {
-  const meter = startMeter();
-  for await (const chunk of createReadStream(file, { highWaterMark: READ_BYTES })) {
-    meter.add(chunk as Uint8Array);
-    yield chunk as Uint8Array;
-  }
-  if (meter.digest() !== digest) throw refused(file, "it changed while it was read");
+function readAgain(file: string, digest: string): AsyncIterable<Uint8Array> {
+  const bytes: AsyncIterable<Uint8Array> = createReadStream(file, { highWaterMark: READ_BYTES });
+  return verified(bytes, digest, () => refused(file, "it changed while it was read"));
 }
 
 /** Reads a file, so that its content is known. */

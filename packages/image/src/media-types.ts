@@ -8,6 +8,8 @@ export const OCI_CONFIG = "application/vnd.oci.image.config.v1+json";
 export const OCI_LAYER_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip";
 export const DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json";
 export const DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json";
+/** How the names of the format before begin, of which one is signed. */
+export const DOCKER_OLD_MANIFEST = "application/vnd.docker.distribution.manifest.v1+";
 
 const OCI_LAYER = "application/vnd.oci.image.layer.v1.tar";
 /** Docker's names for layers, and OCI's for the same bytes. */

@@ -199,6 +199,28 @@ describe("a push", () => {
     });
   });
 
+  it("is known to be there by its bytes where the registry names no digest", async () => {
+    const image = await imageOf("unnamed");
+    const repository = `${proxy.host}/unnamed`;
+    proxy.answerHeaders = { "docker-content-digest": "none" };
+    const push = () => pushThrough(image, { repository, tag: "1" });
+    expect(names((await push()).uploaded)).toContain("code");
+    expect(await push()).toMatchObject({ uploaded: [], mounted: [], present: [] });
+    proxy.answerHeaders = {};
+    await expectWhole("unnamed", image);
+  });
+
+  it("sends a layer that is there with another size", async () => {
+    const image = await imageOf("other size");
+    const repository = `${proxy.host}/other-size`;
+    proxy.fault = ({ method, path }) =>
+      method === "HEAD" && path.includes("/blobs/")
+        ? { status: 200, headers: { "content-length": "7" } }
+        : undefined;
+    expect((await pushThrough(image, { repository })).present).toEqual([]);
+    await expectWhole("other-size", image);
+  });
+
   it("takes no answer for good that names another digest", async () => {
     const headers = { "docker-content-digest": `sha256:${"0".repeat(64)}` };
     proxy.fault = ({ method, path }) =>

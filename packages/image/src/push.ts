@@ -7,7 +7,7 @@ import type { Blob, Context, Document, Image } from "./image.ts";
 import { OCI_CONFIG } from "./media-types.ts";
 import { formatImageReference, parseRepositoryName, type RepositoryName } from "./reference.ts";
 import { type Connection, connect } from "./registry/connection.ts";
-import { headManifest, pushScope, putManifest } from "./registry/manifests.ts";
+import { hasManifest, headManifest, pushScope, putManifest } from "./registry/manifests.ts";
 import type { RetryPolicy } from "./registry/retry.ts";
 import { bring, hasBlob, type Outcome, type UploadTarget } from "./registry/upload.ts";
 
@@ -93,7 +93,7 @@ async function pushBlob(
     seconds: (performance.now() - began) / 1000,
   });
   const { connection } = target;
-  if (await connection.retrying(() => hasBlob(target, digest))) return done("present");
+  if (await connection.retrying(() => hasBlob(target, blob))) return done("present");
   const upload = {
     ...target,
     blob,
@@ -160,15 +160,13 @@ async function pushBy(
   const { cacheDirectory } = request;
   const tag = request.tag ?? null;
   const reference = formatImageReference({ ...to, tag: null, digest: manifest.digest });
-  const find = (name: string) =>
-    headManifest(connection, to.repository, name, pushScope(to.repository));
   const unchanged: PushResult = { reference, uploaded: [], mounted: [], present: [] };
   const [tagged, known] = await Promise.all([
-    tag === null ? null : find(tag),
-    find(manifest.digest),
+    tag === null ? null : headManifest(connection, to.repository, tag, pushScope(to.repository)),
+    hasManifest(connection, to.repository, manifest.digest),
   ]);
   if (tagged === manifest.digest) return unchanged;
-  if (known !== null) {
+  if (known) {
     if (tag !== null) await putManifest(connection, to.repository, manifest, tag);
     return unchanged;
   }

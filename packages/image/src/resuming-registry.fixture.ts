@@ -52,8 +52,8 @@ export async function startResumingRegistry(): Promise<ResumingRegistry> {
       if (kind !== "blobs/uploads" && method === "HEAD")
         return answer(kind === "blobs" && blobs.has(id) ? 200 : 404);
       if (kind === "manifests") {
-        await request.resume().toArray();
-        return answer(201);
+        const bytes: Buffer[] = await request.toArray();
+        return answer(201, { "docker-content-digest": sha256(Buffer.concat(bytes)) });
       }
       if (method === "POST") {
         const upload = String(uploads.size);

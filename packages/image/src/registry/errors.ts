@@ -184,7 +184,7 @@ export function unanswered(registry: string, what: string, cause: unknown): Mill
   });
 }
 
-/** The error for bytes that are not what their digest says. */
+/** The error for bytes that are not what their digest or their size says. */
 export function corrupt(
   registry: string,
   what: string,
@@ -194,7 +194,7 @@ export function corrupt(
   return new MillraceError({
     class: "platform",
     code: "BLOB_CORRUPT",
-    message: `The registry ${registry} has other bytes for ${what} than the digest says: ${expected} was meant, ${actual} came.`,
+    message: `The registry ${registry} has other bytes for ${what} than the image says: ${expected} was meant, ${actual} came.`,
     action: "Nothing of it is kept. Push the image to the registry again, or ask whoever runs it.",
     details: { registry, expected, actual },
   });

@@ -13,10 +13,10 @@ export interface UploadTarget {
   readonly repository: string;
 }
 
-/** One try. */
+/** One try. What answers with another size has something else, or is no registry. */
 export async function hasBlob(
   { connection, repository }: UploadTarget,
-  digest: string,
+  { digest, size }: Pick<Blob, "digest" | "size">,
 ): Promise<boolean> {
   const answer = await connection.send({
     method: "HEAD",
@@ -26,7 +26,8 @@ export async function hasBlob(
     expected: [200, 404],
   });
   await discard(answer);
-  return answer.status === 200;
+  const length = answer.headers.get("content-length");
+  return answer.status === 200 && (length === null || Number(length) === size);
 }
 
 /** Where the next bytes of an upload go to. */
@@ -195,7 +196,7 @@ export async function bring(upload: Upload, from: string | null): Promise<Outcom
         return "uploaded";
       }
       // The last answer may have been lost, and not what was sent.
-      if (stands === null && (await hasBlob(upload, blob.digest))) return "uploaded";
+      if (stands === null && (await hasBlob(upload, blob))) return "uploaded";
     }
     open = null;
     open = await beginOrMount(upload, from);
