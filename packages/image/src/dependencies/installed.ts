@@ -1,6 +1,6 @@
 import { existsSync, readFileSync, realpathSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { MillraceError, parse } from "@millrace/core";
+import { MillraceError, messageOf, parse } from "@millrace/core";
 import { z } from "zod";
 import type { TargetPlatform } from "./target.ts";
 import { runsOn } from "./target.ts";
@@ -32,11 +32,16 @@ export interface InstalledPackage {
 
 export function readManifest(directory: string): PackageManifest {
   const file = join(directory, "package.json");
-  return parse(manifestSchema, JSON.parse(readFileSync(file, "utf8")), {
-    what: file,
-    code: "DEPENDENCY_INVALID",
-    action: "Install the package again.",
-  });
+  const code = "DEPENDENCY_INVALID";
+  const action = "Install the package again.";
+  let content: unknown;
+  try {
+    content = JSON.parse(readFileSync(file, "utf8"));
+  } catch (cause) {
+    const message = `${file} cannot be used: ${messageOf(cause)}.`;
+    throw new MillraceError({ class: "usage", code, message, action, cause });
+  }
+  return parse(manifestSchema, content, { what: file, code, action });
 }
 
 /** Where Node would find a package from a folder. */
@@ -61,7 +66,7 @@ function missing(name: string, by: string): MillraceError {
 /**
  * The packages and all that they need, as they are installed here. Optional ones for other platforms are left out.
  * @param packages Exact versions by name.
- * @throws MillraceError DEPENDENCY_MISSING, DEPENDENCY_CHANGED
+ * @throws MillraceError DEPENDENCY_MISSING, DEPENDENCY_CHANGED, DEPENDENCY_INVALID
  */
 export function readInstalled(
   packages: Readonly<Record<string, string>>,
