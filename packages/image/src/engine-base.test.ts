@@ -70,6 +70,22 @@ describe("a base image of an engine", () => {
     expect(saved.times).toBe(1);
   });
 
+  it.each([512, 2048, 1_000_000])(
+    "is read whole when the engine gives its archive in pieces of %i bytes",
+    async (size) => {
+      const image = await imageOf("in pieces", freshCache());
+      const { found } = inEngine(image);
+      const archive = await bytesOf(imageArchive(image, { reference: "base:1", present: [] }));
+      async function* save() {
+        for (let at = 0; at < archive.length; at += size) yield archive.subarray(at, at + size);
+      }
+      const content = { digest: image.manifest?.digest ?? "", save };
+      const base = await baseOf({ ...found, content }, freshCache());
+      for (const [index, { blob }] of base.layers.entries())
+        expect(await bytesIn(blob)).toEqual(await bytesIn(image.layers[index]?.blob));
+    },
+  );
+
   it("is read again when the cache has lost a part of it", async () => {
     const { found, saved } = inEngine(await imageOf("lost", freshCache()));
     const cacheDirectory = freshCache();

@@ -88,7 +88,8 @@ async function keepBlobs(cache: Cache, archive: AsyncIterable<Uint8Array>): Prom
   const entries = ReadableStream.from(archive).pipeThrough(createTarDecoder());
   for await (const { header, body } of entries) {
     if (header.type === "file" && BLOB.test(header.name)) await cache.write(body);
-    else await body.cancel();
+    // It is read to its end: the decoder takes the cancelling of what it has done with for that of what it is at.
+    else await body.pipeTo(new WritableStream());
   }
 }
 
