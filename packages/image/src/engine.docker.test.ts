@@ -1,16 +1,19 @@
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { EngineImage } from "@millrace/core";
 import { afterAll, describe, expect, it } from "vitest";
 import { z } from "zod";
 import { imageArchive } from "./archive.ts";
 import { assembleImage } from "./assemble.ts";
+import { buildContext } from "./build-context.ts";
 import { askEngine, readEngine } from "./engine.fixture.ts";
 import { engineBase } from "./engine-base.ts";
 import type { Image } from "./image.ts";
 import { quiet, scratchFolder, text } from "./scratch.fixture.ts";
 import { imageOf } from "./small-image.fixture.ts";
 
-const cacheDirectory = join(scratchFolder(), "cache");
+const scratch = scratchFolder();
+const cacheDirectory = join(scratch, "cache");
 const run = Date.now();
 const loaded: string[] = [];
 
@@ -97,5 +100,20 @@ describe("a Docker engine", () => {
     // An engine that took it all the same does not know its layers.
     const left = await inspect(reference).catch(() => null);
     expect(left?.RootFS.Layers ?? []).toEqual([]);
+  });
+
+  it("builds from a context with a folder that has nothing in it", async () => {
+    const folder = join(scratch, "context");
+    mkdirSync(join(folder, "empty"), { recursive: true });
+    writeFileSync(
+      join(folder, "Dockerfile"),
+      `FROM scratch\nCOPY empty /empty\nLABEL run=${run}\n`,
+    );
+    const { open } = await buildContext(join(folder, "Dockerfile"), quiet.signal);
+    const reference = `millrace-test/built:${run}`;
+    loaded.push(reference);
+    const { text: said } = await askEngine("POST", `/build?t=${reference}`, open());
+    expect(said).not.toContain("errorDetail");
+    expect((await inspect(reference)).RootFS.Layers).toHaveLength(1);
   });
 });
