@@ -23,6 +23,7 @@ export interface BaseRequest extends Context {
   readonly credentials?: RegistryCredentials | null;
   /** Allows HTTP without TLS for other than loopback hosts. Default false. */
   readonly plainHttp?: boolean;
+  /** For the look-up. Layers are read later, for somebody who may try again too: as often as is the default. */
   readonly retry?: RetryPolicy | undefined;
 }
 
@@ -101,6 +102,7 @@ export async function resolveBase(request: BaseRequest): Promise<BaseImage> {
   const cache = openCache(request.cacheDirectory);
   const wanted = { image, name: formatImageReference(image), connection, cache };
   const impatient = connect({ ...options, retry: ONCE });
+  const reading = connect(options);
   const named = image.digest ?? (await digestOfTag(wanted, image.tag ?? "latest", impatient));
   const source: BaseSource = {
     name: wanted.name,
@@ -111,7 +113,7 @@ export async function resolveBase(request: BaseRequest): Promise<BaseImage> {
       const what = `the manifest ${digest} in ${wanted.name}`;
       throw digest === named ? notFound(wanted) : missing(registry, what);
     },
-    download: (descriptor) => downloadBlob(connection, repository, descriptor),
+    download: (descriptor) => downloadBlob(reading, repository, descriptor),
   };
   return readBase(source, named, platform);
 }

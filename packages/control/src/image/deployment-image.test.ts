@@ -1,3 +1,8 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import {
   type ImageSettings,
   imageSettingsSchema,
@@ -6,9 +11,9 @@ import {
   Secret,
 } from "@millrace/core";
 import type { ArchivedImage } from "@millrace/image";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { systemClock } from "../lifecycle/clock.ts";
-import { handOver, libcOf, loginForBase } from "./deployment-image.ts";
+import { findBase, handOver, libcOf, loginForBase } from "./deployment-image.ts";
 
 const settings = (parts: Partial<ImageSettings>): ImageSettings => imageSettingsSchema.parse(parts);
 
@@ -36,6 +41,44 @@ it.each<[string, boolean]>([
   const repository = "registry.example.com/team/app";
   const login = await loginForBase(base, { kind: "registry", repository, credentials });
   expect(login).toBe(used ? credentials : null);
+});
+
+it("a registry that fails is asked for the base until the operation has no time left, and is named then", async () => {
+  // No pauses.
+  vi.spyOn(Math, "random").mockReturnValue(0);
+  const home = mkdtempSync(join(tmpdir(), "millrace-base-"));
+  let asked = 0;
+  const registry = createServer(({ url }, response) => {
+    if (url !== "/v2/") asked++;
+    response.writeHead(url === "/v2/" ? 200 : 503).end();
+  });
+  await new Promise<void>((resolve) => registry.listen(0, "127.0.0.1", resolve));
+  onTestFinished(() => {
+    vi.restoreAllMocks();
+    registry.closeAllConnections();
+    registry.close();
+    rmSync(home, { recursive: true });
+  });
+  const host = `127.0.0.1:${(registry.address() as AddressInfo).port}`;
+  const operation = new AbortController();
+  const looking = findBase(
+    { directory: home, home, envFile: join(home, ".env"), secretFile: join(home, "secrets.json") },
+    {
+      image: settings({ base: `${host}/base:1` }),
+      platform: { os: "linux", architecture: "amd64" },
+      destination: { kind: "registry", repository: `${host}/app`, credentials: null },
+    },
+    {
+      signal: operation.signal,
+      clock: systemClock,
+      progress: () => asked === 10 && operation.abort(),
+    },
+  );
+  await expect(looking).rejects.toMatchObject({
+    code: "REGISTRY_FAILED",
+    message: expect.stringContaining(host),
+  });
+  expect(asked).toBe(10);
 });
 
 describe("an image that is handed to an engine", () => {

@@ -13,7 +13,7 @@ import {
 } from "@millrace/core";
 import type { ArchivedImage, BaseImage, Image, LayerInput, RetryPolicy } from "@millrace/image";
 import type { Workspace } from "../workspace.ts";
-import { baseFromDockerfile } from "./dockerfile.ts";
+import { baseFromDockerfile, type Places } from "./dockerfile.ts";
 import { bundleRuntime, RUNTIME_ENTRY } from "./runtime-bundle.ts";
 
 /** Where things lie in an image. Packages are found from the snapshot's folder upwards. */
@@ -24,7 +24,10 @@ const PORT = 8080;
 /** The user `node` of the official images, and nobody in others. */
 const USER = "1000:1000";
 
-/** Requests are repeated where they are made, as an upload goes on there where it was cut: for as long as the operation has. */
+/**
+ * Requests are repeated where they are made, as an upload goes on there where it was cut: for as long as the operation has.
+ * Only with a signal that ends with the call.
+ */
 const UNTIL_DEADLINE: RetryPolicy = { attempts: Number.POSITIVE_INFINITY, firstDelayMs: 500 };
 
 export interface DeploymentImage {
@@ -52,7 +55,7 @@ export async function makeDeploymentImage(
   const { destination } = target;
   return destination.kind === "engine"
     ? forEngine(image, destination)
-    : forRegistry(image, destination, imageCache(workspace), context.signal);
+    : forRegistry(image, destination, imageCache(workspace.loaded), context.signal);
 }
 
 async function assemble(
@@ -62,45 +65,53 @@ async function assemble(
   context: ReadContext,
 ): Promise<Image> {
   const { assembleImage } = await import("@millrace/image");
-  const base = findBase(workspace, target, context);
+  const failed = new AbortController();
+  const signal = AbortSignal.any([context.signal, failed.signal]);
+  const base = findBase(workspace.loaded, target, { ...context, signal });
   // It is awaited with the layers; should they fail first, its own failure tells nothing more.
   base.catch(() => undefined);
-  const layers = await layersOf(workspace, snapshot, target, context);
-  return assembleImage({
-    base,
-    layers,
-    cacheDirectory: imageCache(workspace),
-    signal: context.signal,
-    config: {
-      user: USER,
-      workingDirectory: SNAPSHOT_FOLDER,
-      entrypoint: ["node", `${RUNTIME_FOLDER}/${RUNTIME_ENTRY}`, "serve", SNAPSHOT_FOLDER],
-      port: PORT,
-      environment: { NODE_ENV: "production", HOST: "0.0.0.0", PORT: String(PORT) },
-      labels: {
-        "org.opencontainers.image.title": snapshot.manifest.pipeline.name,
-        "org.opencontainers.image.version": snapshot.id,
-        "dev.millrace.snapshot": snapshot.id,
+  try {
+    const layers = await layersOf(workspace, snapshot, target, context);
+    return await assembleImage({
+      base,
+      layers,
+      cacheDirectory: imageCache(workspace.loaded),
+      signal,
+      config: {
+        user: USER,
+        workingDirectory: SNAPSHOT_FOLDER,
+        entrypoint: ["node", `${RUNTIME_FOLDER}/${RUNTIME_ENTRY}`, "serve", SNAPSHOT_FOLDER],
+        port: PORT,
+        environment: { NODE_ENV: "production", HOST: "0.0.0.0", PORT: String(PORT) },
+        labels: {
+          "org.opencontainers.image.title": snapshot.manifest.pipeline.name,
+          "org.opencontainers.image.version": snapshot.id,
+          "dev.millrace.snapshot": snapshot.id,
+        },
       },
-    },
-  });
+    });
+  } catch (error) {
+    // Nobody waits for the base any more.
+    failed.abort();
+    throw error;
+  }
 }
 
-function imageCache({ loaded }: Workspace): string {
-  return join(loaded.home, "cache", "images");
+function imageCache({ home }: Pick<Places, "home">): string {
+  return join(home, "cache", "images");
 }
 
 /** An engine's own image comes first: no registry is asked for what is there. */
-async function findBase(
-  workspace: Workspace,
+export async function findBase(
+  places: Places,
   { image, platform, destination }: ImageTarget,
   context: ReadContext,
 ): Promise<BaseImage> {
   const { engineBase, parseImageReference, resolveBase } = await import("@millrace/image");
-  const request = { platform, cacheDirectory: imageCache(workspace), ...context };
+  const request = { platform, cacheDirectory: imageCache(places), ...context };
   if (image.dockerfile !== undefined) {
     const built = await baseFromDockerfile(
-      workspace.loaded,
+      places,
       image.dockerfile,
       platform,
       destination,
@@ -152,7 +163,7 @@ async function layersOf(
     platform,
     libc: libcOf(image),
     at: FOLDER,
-    cacheDirectory: imageCache(workspace),
+    cacheDirectory: imageCache(workspace.loaded),
     ...context,
   });
   const code = await filesIn(artifacts.directory(id), SNAPSHOT_FOLDER);

@@ -9,7 +9,7 @@ import {
 import type { LoadedConfig } from "../config/load.ts";
 
 /** The configuration's folder, and the places whose secrets no engine is sent. */
-type Places = Pick<LoadedConfig, "directory" | "home" | "envFile" | "secretFile">;
+export type Places = Pick<LoadedConfig, "directory" | "home" | "envFile" | "secretFile">;
 
 /** Repository of the images that are built from users' Dockerfiles. */
 const REPOSITORY = "millrace-base";
