@@ -1,14 +1,17 @@
-import { createServer } from "node:http";
+import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { expect, it, onTestFinished } from "vitest";
 import { quiet } from "../scratch.fixture.ts";
 import { type Connection, connect } from "./connection.ts";
 
 /** A registry that lets in who shows the token `good`, with a token service that gives this answer. */
-async function registryWithTokens(tokenAnswer: string): Promise<Connection> {
+async function registryWithTokens(
+  tokenAnswer: string,
+  goesWrong: (response: ServerResponse) => boolean = () => false,
+): Promise<Connection> {
   const server = createServer(({ url = "", headers }, response) => {
     const challenge = `Bearer realm="http://${headers.host}/token"`;
-    if (url.startsWith("/token")) response.end(tokenAnswer);
+    if (url.startsWith("/token")) goesWrong(response) || response.end(tokenAnswer);
     else if (url === "/v2/" || headers.authorization === "Bearer good") response.end();
     else response.writeHead(401, { "www-authenticate": challenge }).end();
   });
@@ -69,3 +72,15 @@ it.each([
     });
   },
 );
+
+it("a token that is cut off is asked for again", async () => {
+  let cuts = 1;
+  const registry = await registryWithTokens('{"token":"good"}', (response) => {
+    if (cuts-- <= 0) return false;
+    response
+      .writeHead(200, { "content-length": "100" })
+      .write('{"token"', () => response.destroy());
+    return true;
+  });
+  expect((await ask(registry)).status).toBe(200);
+});

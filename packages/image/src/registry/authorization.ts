@@ -112,8 +112,10 @@ export function authorize(options: AuthorizationOptions): Authorization {
       if (login !== null) init.headers = { authorization: basic(login.username, login.password) };
     }
     let response: Response;
+    let answer: unknown;
     try {
       response = await fetchAnswer(url, init, patience);
+      if (response.ok) answer = await readJson(response);
     } catch (error) {
       patience.signal.throwIfAborted();
       throw unanswered(url.host, "the request for a token", error);
@@ -121,7 +123,7 @@ export function authorize(options: AuthorizationOptions): Authorization {
     if (response.status === 401 || response.status === 400)
       throw unauthorized(registry, what, login !== null);
     if (!response.ok) throw await refusal(url.host, "the request for a token", response);
-    const { data } = tokenSchema.safeParse(await readJson(response));
+    const { data } = tokenSchema.safeParse(answer);
     if (data === undefined)
       throw new MillraceError({
         class: "platform",

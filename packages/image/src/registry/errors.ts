@@ -13,7 +13,8 @@ export interface RegistryFault {
 }
 
 export async function faultsOf(answer: Response): Promise<RegistryFault[]> {
-  const text = await readText(answer);
+  // An answer that is cut off tells by its status what it tells.
+  const text = await readText(answer).catch(() => "");
   try {
     const { errors } = errorsSchema.parse(JSON.parse(text));
     return errors.map(({ code, message = "" }) => ({ code, message: message.slice(0, 300) }));
