@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import type { AddressInfo } from "node:net";
 import { expect, it, onTestFinished } from "vitest";
 import { connect } from "./connection.ts";
-import type { RegistryRequest } from "./request.ts";
+import { fetchOnce, type RegistryRequest } from "./request.ts";
 import type { RetryPolicy } from "./retry.ts";
 
 interface Asked {
@@ -14,8 +14,7 @@ interface Asked {
 async function registryThat(serve: (asked: Asked) => void): Promise<string> {
   const server = createServer((request, response) => {
     request.resume();
-    if (request.url === "/v2/") response.end();
-    else serve({ request, response });
+    serve({ request, response });
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   onTestFinished(() => {
@@ -46,36 +45,42 @@ function asking(method: RegistryRequest["method"]): RegistryRequest {
   return { method, url: "/v2/x/y", what: "a question", scopes: [], expected: [200], ...body };
 }
 
+function askOnce(host: string, method: RegistryRequest["method"], answerMs: number) {
+  const { signal } = new AbortController();
+  const about = { registry: host, signal, answerMs };
+  return fetchOnce(new URL(`http://${host}/x`), asking(method), undefined, about);
+}
+
 it.each(["GET", "HEAD", "POST"] as const)(
-  "a registry that takes a %s and says nothing is given up, which is told, and tried again",
+  "a registry that takes a %s and says nothing is given up",
   async (method) => {
-    const said: string[] = [];
     const host = await registryThat(() => undefined);
-    const registry = connectTo(host, { attempts: 2, firstDelayMs: 1, answerMs: 30 }, (line) =>
-      said.push(line),
-    );
-    await expect(registry.request(asking(method))).rejects.toMatchObject({
+    await expect(askOnce(host, method, 30)).rejects.toMatchObject({
       code: "REGISTRY_UNREACHABLE",
       retryable: true,
       message: `The registry ${host} gave no answer to a question: nothing came for 0.03 s.`,
     });
-    expect(said).toEqual([expect.stringContaining("nothing came for 0.03 s. Trying again")]);
   },
 );
 
+it("a registry that says nothing at all is tried again, which is told", async () => {
+  const said: string[] = [];
+  const host = await registryThat(() => undefined);
+  const retry = { attempts: 2, firstDelayMs: 1, answerMs: 30 };
+  const registry = connectTo(host, retry, (line) => said.push(line));
+  await expect(registry.request(asking("GET"))).rejects.toThrow("nothing came for 0.03 s");
+  expect(said).toEqual([expect.stringContaining("nothing came for 0.03 s. Trying again")]);
+});
+
 it("an upload is waited for, longer than anything else is", async () => {
-  const arrived = Promise.withResolvers<void>();
-  let upload: ServerResponse | undefined;
+  const arrived = Promise.withResolvers<ServerResponse>();
   const host = await registryThat(({ request, response }) => {
-    if (request.method !== "PUT") return;
-    upload = response;
-    arrived.resolve();
+    if (request.method === "PUT") arrived.resolve(response);
   });
-  const registry = connectTo(host, { attempts: 1, firstDelayMs: 1, answerMs: 30 });
-  const uploading = registry.request(asking("PUT"));
-  await arrived.promise;
-  await expect(registry.request(asking("GET"))).rejects.toThrow("nothing came");
-  upload?.writeHead(200).end();
+  const uploading = askOnce(host, "PUT", 30);
+  const upload = await arrived.promise;
+  await expect(askOnce(host, "GET", 30)).rejects.toThrow("nothing came");
+  upload.writeHead(200).end();
   expect((await uploading).status).toBe(200);
 });
 
@@ -86,9 +91,8 @@ it("an answer that has begun may take its time", async () => {
     begun = response;
     response.writeHead(200).write("one ");
   });
-  const registry = connectTo(host, { attempts: 1, firstDelayMs: 1, answerMs: 30 });
-  const answer = await registry.request(asking("GET"));
-  await expect(registry.request(asking("HEAD"))).rejects.toThrow("nothing came");
+  const answer = await askOnce(host, "GET", 1000);
+  await expect(askOnce(host, "HEAD", 1000)).rejects.toThrow("nothing came");
   begun?.end("two");
   expect(await answer.text()).toBe("one two");
 });
@@ -110,9 +114,9 @@ it("an address that this machine asks nothing of is not asked again", async () =
 it("tries that only a signal ends fail with what went wrong, and not with the signal", async () => {
   const stop = new AbortController();
   let tries = 0;
-  const host = await registryThat(({ response }) => {
-    tries++;
-    response.writeHead(503).end();
+  const host = await registryThat(({ request, response }) => {
+    if (request.url !== "/v2/") tries++;
+    response.writeHead(request.url === "/v2/" ? 200 : 503).end();
   });
   const until = { attempts: Number.POSITIVE_INFINITY, firstDelayMs: 0 };
   const progress = () => tries === 12 && stop.abort(new Error("no time left"));
