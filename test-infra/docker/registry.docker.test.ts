@@ -172,6 +172,9 @@ describe("a registry behind faults", () => {
     const second = docker.getImage(`${faults.host}/second:1`);
     stops.push(() => second.remove());
     await push(second);
-    expect(faults.traffic()).toMatchObject({ mounts: 2, uploads: 1 });
+    const { mounts, uploads } = faults.traffic();
+    expect(mounts).toBe(2);
+    // The configuration, which engines with containerd's image store find to be there.
+    expect(uploads).toBeLessThanOrEqual(1);
   });
 });

@@ -159,6 +159,19 @@ describe("what the engine answers", () => {
     ],
     [400, "Minimum memory limit allowed is 6MB", "usage", "DOCKER_REFUSED"],
     [400, "dockerfile parse error line 1: unknown instruction: FRM", "usage", "DOCKERFILE_INVALID"],
+    [
+      400,
+      "COPY failed: file not found in build context or excluded by .dockerignore: stat x: file does not exist",
+      "platform",
+      "BUILD_FAILED",
+    ],
+    [500, "COPY failed: write /x: no space left on device", "platform", "DISK_FULL"],
+    [
+      400,
+      "the --mount option requires BuildKit. Refer to the documentation to enable it",
+      "usage",
+      "DOCKERFILE_INVALID",
+    ],
     [500, "something else", "platform", "DOCKER_FAILED"],
   ])("%i %s", (status, message, category, code) => {
     const error = read(answer(status, message));

@@ -254,6 +254,23 @@ const READINGS: readonly (readonly [
     },
   ],
   [
+    says(/(?:COPY|ADD) failed: /),
+    {
+      class: "platform",
+      code: "BUILD_FAILED",
+      action:
+        "Correct the instruction of the Dockerfile, or what `.dockerignore` leaves out: paths begin at the folder of the Dockerfile.",
+    },
+  ],
+  [
+    says(/requires? BuildKit/i),
+    {
+      class: "usage",
+      code: "DOCKERFILE_INVALID",
+      action: "Leave out what needs BuildKit: the engine's own builder makes the image.",
+    },
+  ],
+  [
     says(/dockerfile parse error|failed to parse dockerfile/i),
     {
       class: "usage",

@@ -1,3 +1,4 @@
+import { stripVTControlCharacters } from "node:util";
 import { MillraceError } from "@millrace/core";
 import { z } from "zod";
 import { engineFault } from "./engine-errors.ts";
@@ -34,9 +35,8 @@ export async function readProgress(
       throw errorDetail?.code === undefined
         ? engineFault(error, what)
         : buildError(error, what, logs);
-    logs.push(
-      ...stream.split("\n").filter((line) => line.trim() !== "" && !ABOUT_ITSELF.test(line)),
-    );
+    const lines = stripVTControlCharacters(stream).split("\n");
+    logs.push(...lines.filter((line) => line.trim() !== "" && !ABOUT_ITSELF.test(line)));
     logs.splice(0, logs.length - LAST_LINES);
   }
   return logs;
