@@ -173,8 +173,8 @@ describe("a registry behind faults", () => {
     stops.push(() => second.remove());
     await push(second);
     const { mounts, uploads } = faults.traffic();
-    expect(mounts).toBe(2);
-    // The configuration, which engines with containerd's image store find to be there.
-    expect(uploads).toBeLessThanOrEqual(1);
+    expect(mounts + uploads).toBe(3);
+    // Engines with containerd's image store mount the configuration too.
+    expect(mounts).toBeGreaterThanOrEqual(2);
   });
 });
