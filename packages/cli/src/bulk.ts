@@ -22,7 +22,7 @@ export const bulkInputs = {
   mine: flag("--mine", "With --all: only one's own."),
 } as const;
 
-interface Selection {
+export interface Selection {
   readonly deployments: readonly string[];
   readonly all: boolean;
   readonly mine: boolean;

@@ -12,6 +12,10 @@ import { assignments, flag, seconds, usage, variables } from "./inputs.ts";
 import { streamLogs } from "./log-text.ts";
 import { changesNothing, formatPlan } from "./plan-text.ts";
 
+/** How long a command may take. */
+export const timeLimit = (byDefault: string) =>
+  seconds("--timeout <time>", `How long it may take: seconds, or 90s, 10m. Default ${byDefault}.`);
+
 /** The options of everything that makes a snapshot serve. */
 export const deployInputs = {
   settings: assignments(
@@ -30,10 +34,7 @@ export const deployInputs = {
     "--generate-auth-key",
     "Callers must carry a random key. It is made once and stays with later deploys; `--serving generateAuthKey=false` takes it away.",
   ),
-  timeoutSeconds: seconds(
-    "--timeout <time>",
-    "How long it may take: seconds, or 90s, 10m. Default 10m.",
-  ),
+  timeoutSeconds: timeLimit("10m"),
   overtake: flag("--overtake", "Updates a deployment although it belongs to another user."),
 } as const;
 

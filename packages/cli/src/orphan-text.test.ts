@@ -1,7 +1,7 @@
 import type { Orphan } from "@millrace/control";
 import { MillraceError } from "@millrace/core";
 import { expect, test } from "vitest";
-import { runCommand } from "./host.fixture.ts";
+import { deploymentRecord, details, runCommand } from "./host.fixture.ts";
 
 const orphan: Orphan = {
   id: "3f2a9c81-0000-7000-8000-000000000000",
@@ -42,6 +42,37 @@ test("a platform that cannot be asked keeps refresh from nothing", async () => {
   expect(code).toBe(0);
   expect(stdout).toContain("millrace-3f2a-service");
   expect(stderr).toContain("It is away.");
+});
+
+test.each([
+  { words: ["weather"], what: "a deployment that is named" },
+  { words: ["--all"], what: "one of all deployments" },
+])("a platform that did not answer for $what is not asked for orphans", async ({ words }) => {
+  const record = deploymentRecord({ deployer: "away", status: "UNKNOWN" });
+  const asked: string[] = [];
+  const { code } = await runCommand(["deployment", "refresh", ...words], {
+    calls: {
+      deployments: {
+        list: async () => ({
+          items: [{ ...record, pipelineName: null, snapshotName: null }],
+          cursor: null,
+        }),
+        get: async () => details({ deployment: record }),
+        refresh: async () => {
+          throw new MillraceError({ class: "unreachable", code: "AWAY", message: "It is away." });
+        },
+      },
+      deployers: {
+        list: async () => [entry("away"), entry("docker")],
+        orphans: async (name) => {
+          asked.push(name);
+          return [];
+        },
+      },
+    },
+  });
+  expect(code).toBe(7);
+  expect(asked).toEqual(words[0] === "--all" ? ["docker"] : []);
 });
 
 test.each([

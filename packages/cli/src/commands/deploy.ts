@@ -1,6 +1,6 @@
 import type { Source } from "@millrace/control";
 import { defineCommand } from "../command.ts";
-import { carryOut, deployInputs, deployOptions } from "../deploying.ts";
+import { carryOut, deployInputs, deployOptions, timeLimit } from "../deploying.ts";
 import { flag, optionalArgument, text, usage } from "../inputs.ts";
 import { changesNothing, formatPlan } from "../plan-text.ts";
 import { EXIT_WITH_CHANGES } from "../program.ts";
@@ -56,6 +56,7 @@ export const plan = defineCommand({
     "Prints + for what is created, ~ for what is updated, ± for what is replaced and - for what goes away.",
   inputs: {
     ...target,
+    timeoutSeconds: timeLimit("1m"),
     detailedExitCode: flag(
       "--detailed-exit-code",
       "Exits with 10 when a deploy has something to do.",

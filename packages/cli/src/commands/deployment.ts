@@ -1,13 +1,13 @@
 import type { Client, Orphan } from "@millrace/control";
 import { DEPLOYMENT_STATUSES, type DeploymentRecord, ERROR_CLASSES } from "@millrace/core";
-import { bulk, bulkInputs } from "../bulk.ts";
+import { bulk, bulkInputs, type Selection } from "../bulk.ts";
 import { type CommandContext, defineCommand } from "../command.ts";
-import { carryOut, deployInputs, deployOptions } from "../deploying.ts";
+import { carryOut, deployInputs, deployOptions, timeLimit } from "../deploying.ts";
 import { formatDetails, formatInventory, isStale, operationDuration } from "../deployment-text.ts";
-import { argument, choice, flag, moment, number, seconds, text } from "../inputs.ts";
+import { argument, choice, flag, moment, number, text } from "../inputs.ts";
 import { streamLogs } from "../log-text.ts";
 import { formatOrphans, orphansOf } from "../orphan-text.ts";
-import { listResult, pageInputs } from "../page.ts";
+import { allItems, listResult, pageInputs } from "../page.ts";
 import { shortId } from "../plan-text.ts";
 import { paintStatus } from "../style.ts";
 import { formatSection, indent } from "../table.ts";
@@ -15,10 +15,7 @@ import { formatAgo } from "../time.ts";
 import { invoke } from "./invoke.ts";
 
 const deployment = argument("<deployment>", "Name, id or unique beginning of the id.");
-const timeoutSeconds = seconds(
-  "--timeout <time>",
-  "How long it may take: seconds, or 90s, 10m. Default 10m.",
-);
+const timeoutSeconds = timeLimit("10m");
 const overtake = flag("--overtake", "Does it although the deployment belongs to another user.");
 
 const list = defineCommand({
@@ -136,7 +133,7 @@ function bringBack({ name, snapshotId }: DeploymentRecord): string {
 const refresh = defineCommand({
   name: "refresh",
   summary: "Ask the platform about deployments and bring their records in line",
-  inputs: { ...bulkInputs, timeoutSeconds },
+  inputs: { ...bulkInputs, timeoutSeconds: timeLimit("1m") },
   examples: ["deployment refresh weather", "deployment refresh --all"],
   run: async (context, { timeoutSeconds, ...selection }) => {
     const limit = timeoutSeconds === undefined ? {} : { timeoutSeconds };
@@ -153,7 +150,12 @@ const refresh = defineCommand({
     });
     if (context.signal.aborted) return { ...refreshed, exitCode: ERROR_CLASSES.aborted.exitCode };
     const client = await context.client();
-    const orphans = await orphansOf(context, client, await deployersOf(client, selection), limit);
+    const orphans = await orphansOf(
+      context,
+      client,
+      await deployersToAsk(client, selection),
+      limit,
+    );
     return {
       ...refreshed,
       json: { ...refreshed.json, orphans },
@@ -162,18 +164,30 @@ const refresh = defineCommand({
   },
 });
 
-/** All deployers, or those of the deployments that were named. */
-async function deployersOf(
+/**
+ * All deployers, or those of the deployments that were named; without those whose platform could not be asked about a deployment
+ * a moment ago, and would let us wait as long again.
+ */
+async function deployersToAsk(
   client: Client,
-  { all, deployments }: { readonly all: boolean; readonly deployments: readonly string[] },
+  { all, mine, deployments }: Selection,
 ): Promise<readonly string[]> {
   const known = (await client.deployers.list()).map(({ name }) => name);
-  if (all) return known;
-  const named = await Promise.allSettled(deployments.map((name) => client.deployments.get(name)));
-  const theirs = named.flatMap((found) =>
-    found.status === "fulfilled" ? [found.value.deployment.deployer] : [],
-  );
-  return known.filter((name) => theirs.includes(name));
+  const records = all
+    ? await allItems((query) => client.deployments.list({ ...query, mine, status: "UNKNOWN" }))
+    : await Promise.all(
+        deployments.map(async (name) =>
+          client.deployments.get(name).then(
+            ({ deployment }) => deployment,
+            () => null,
+          ),
+        ),
+      );
+  const found = records.filter((record) => record !== null);
+  const silent = found.filter(({ status }) => status === "UNKNOWN");
+  const has = (some: readonly DeploymentRecord[], name: string) =>
+    some.some(({ deployer }) => deployer === name);
+  return known.filter((name) => (all || has(found, name)) && !has(silent, name));
 }
 
 function formatFound(orphans: readonly Orphan[], { style }: CommandContext): readonly string[] {
@@ -256,7 +270,7 @@ const remove = defineCommand({
       "--force",
       "Removes the record whatever the platform says (and after a minute when it says nothing), and prints what is left behind.",
     ),
-    timeoutSeconds,
+    timeoutSeconds: timeLimit("10m, with --force 1m"),
     overtake,
   },
   examples: ["deployment delete weather", "deployment delete weather --force --yes"],
