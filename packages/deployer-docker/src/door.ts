@@ -34,6 +34,7 @@ const [folder = ".", port = "8080"] = process.argv.slice(2);
 const switchFile = join(folder, "switched");
 let route: Route = { sequence: -1, target: null, candidate: null, failure: null };
 let told = "";
+const resolver = new Resolver({ timeout: LOOKUP_MS, tries: 1 });
 /** Questions for addresses that wait for their answer, by name. */
 const lookups = new Map<string, Promise<string | null>>();
 
@@ -201,7 +202,7 @@ function addressOf(host: string): Promise<string | null> {
 
 async function lookUp(host: string): Promise<string | null> {
   try {
-    const [address = null] = await new Resolver({ timeout: LOOKUP_MS, tries: 1 }).resolve4(host);
+    const [address = null] = await resolver.resolve4(host);
     return address;
   } catch {
     // It is asked again for as long as somebody waits.

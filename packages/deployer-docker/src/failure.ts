@@ -40,23 +40,21 @@ export async function lastWritten(engine: Engine, name: string): Promise<readonl
 export async function exitError(engine: Engine, service: Service): Promise<MillraceError> {
   const logs = await lastWritten(engine, service.name);
   const { message, action } = howItEnded(service);
-  const hasNoNode = lacksNode(service, logs ?? []);
+  const code = codeOf(service, logs ?? []);
   return new MillraceError({
     class: classOf(service),
-    code: service.outOfMemory
-      ? "OUT_OF_MEMORY"
-      : hasNoNode
-        ? "IMAGE_WITHOUT_NODE"
-        : "CONTAINER_EXITED",
+    code,
     message: `The container ${service.name} ${message}.${service.status === "paused" ? "" : lastWords(logs)}`,
-    action: hasNoNode ? NODE_IS_NEEDED : action,
+    action: code === "IMAGE_WITHOUT_NODE" ? NODE_IS_NEEDED : action,
     details: { exitCode: service.exitCode, logs: [...(logs ?? [])] },
   });
 }
 
-/** The init process, which starts in any image, says so and ends like a shell that finds no such command. */
-function lacksNode({ exitCode }: Service, logs: readonly string[]): boolean {
-  return exitCode === 127 && logs.some((line) => line.includes("exec node failed"));
+function codeOf({ exitCode, outOfMemory }: Service, logs: readonly string[]): string {
+  if (outOfMemory) return "OUT_OF_MEMORY";
+  // The init process, which starts in any image, says so and ends like a shell that finds no such command.
+  const lacksNode = exitCode === 127 && logs.some((line) => line.includes("exec node failed"));
+  return lacksNode ? "IMAGE_WITHOUT_NODE" : "CONTAINER_EXITED";
 }
 
 /** The server ends with the exit code of its error's class: what the pipeline's own code did wrong shows there. */
